@@ -1,0 +1,27 @@
+/* facts: reads a snapshot of this machine (its network namespace): netlink (libmnl), /proc, nftables (libnftables JSON).
+ * No shelling out. One file per source, in a table of collectors. */
+#ifndef BW_AGENT_FACTS_H
+#define BW_AGENT_FACTS_H
+
+#include "proto/base/err.h"
+#include "proto/loop.h"
+#include "proto/model/snapshot.h"
+
+#define FACTS_ALL 0xffffffffu
+#define FACTS_FAST 0x1u /* leave the firewall and sockets out: what changes by netlink events */
+
+/* A fresh snapshot. Sources that fail leave their part empty and say so in *why (may be NULL). */
+struct snapshot *facts_read(uint32_t what, char *why, size_t size);
+/* Rights: RIGHT_FIREWALL when the ruleset can be read. */
+bool facts_firewall_possible(char *why, size_t size);
+
+/* Watches rtnetlink and nfnetlink for changes of links, addresses, routes, rules, bridge ports, FDB and the ruleset; calls `fn` at most once
+ * per `quiet_ms` after something changed (debounced: neighbour noise alone does not count, FDB moves do). */
+struct facts_watch;
+typedef void facts_changed_fn(void *arg);
+struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_changed_fn *fn, void *arg, struct err *e);
+void facts_watch_free(struct facts_watch *w);
+/* State of the neighbour now (a direct netlink GET, no dump): NUD_* or 0 if unknown; used while a round runs. */
+uint16_t facts_neigh_state(struct ip ip, const char *ifname /* NULL = by route */, struct ip src);
+
+#endif

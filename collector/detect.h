@@ -1,0 +1,31 @@
+/* detect: PURE. Joins the senders' and receivers' rows of the watch into the hot state of every pair, direction and kind, and
+ * decides by a sequential test with hysteresis when something is wrong and when it is well again. Counting only: a
+ * receiver's silence is loss only when the receiver was heard after the epoch and was fit; else unknown. */
+#ifndef BW_COLLECTOR_DETECT_H
+#define BW_COLLECTOR_DETECT_H
+
+#include "proto/model/dossier.h"
+#include "proto/model/observation.h"
+
+struct detect;
+
+enum detect_event_type { DETECT_SUSPECT, DETECT_WELL };
+struct detect_event { enum detect_event_type type; uint32_t pair; kind_mask delivery[2], initiation[2]; /* what is bad now */ };
+
+struct cells { uint8_t delivery[2][KIND_COUNT], initiation[2][KIND_COUNT]; /* enum cell */ uint32_t rtt_us[2]; uint32_t sent[2], received[2]; /* last minute or so */ bool measured; };
+
+struct detect *detect_new(void);
+void detect_free(struct detect *d);
+/* Pair set: (re)declares a pair and which kinds each direction sends; forgets it when both are 0. */
+void detect_pair(struct detect *d, uint32_t pair, uint32_t a, uint32_t b, const kind_mask kinds[2]);
+/* Rows of a report of `member`, in order. */
+void detect_rows(struct detect *d, uint32_t member, const struct watch_row *rows, size_t count, const struct health *h, struct mono now);
+void detect_online(struct detect *d, uint32_t member, bool online, struct mono now);
+/* Settles what waited for the other side; fills events. Call every 50 ms or so. */
+size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, size_t max);
+bool detect_cells(const struct detect *d, uint32_t pair, struct cells *out);
+/* Every declared kind of every pair of two online members has been measured once. */
+bool detect_all_measured(const struct detect *d);
+size_t detect_bytes_per_direction(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* diagnose: PURE. Cuts, matrix and facts to ranked causes. The catalogue is data (catalogue.yaml, compiled in and overridable);
+ * evidence statements are small three-valued functions in one table (evidence.c); the score is log-odds (score.c). */
+#ifndef BW_COLLECTOR_DIAGNOSE_H
+#define BW_COLLECTOR_DIAGNOSE_H
+
+#include "proto/base/err.h"
+#include "proto/model/dossier.h"
+#include "proto/model/verdict.h"
+
+struct conf_node;
+struct catalogue;
+
+/* From parsed YAML; checks the schema: unknown evidence, missing parts, duplicate ids: "name:LINE: what". */
+struct catalogue *catalogue_new(const struct conf_node *yaml, const char *name, struct err *e);
+void catalogue_free(struct catalogue *c);
+size_t catalogue_count(const struct catalogue *c);
+
+struct catalogue_entry { /* lent, for `bothways causes` */
+	const char *id, *title, *explanation, *category, *severity;
+	size_t requires_count, supports_count, contradicts_count, fix_count, confused_count;
+	const char *const *requires, *const *supports, *const *contradicts, *const *fixes, *const *confused_with;
+};
+bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out);
+int catalogue_find(const struct catalogue *c, const char *id);
+
+/* Adds causes, ruled_out, changed and sentence to a verdict that correlate has filled. */
+void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict *v);
+
+#endif

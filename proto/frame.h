@@ -1,0 +1,26 @@
+/* frame: messages on a byte stream (unix socket, virtio-serial, vsock) that may start in the middle, break off, or carry
+ * garbage. Pure. Layout: magic "\xb7BW\x01" | type 1 | length 3 (big endian, <= RELAY_BYTES_MAX) | CRC-32 4 (of type, length and payload) | payload.
+ * A reader that loses its place searches for the next magic; a bad CRC costs one frame and is counted. */
+#ifndef BW_FRAME_H
+#define BW_FRAME_H
+
+#include "proto/base/mem.h"
+#include "proto/model/limits.h"
+
+#include <stdbool.h>
+
+#define FRAME_HEADER_LEN 12
+
+enum frame_type { FRAME_DATA = 1, FRAME_RESET = 2 /* the sender (re)started: forget the session */, FRAME_PING = 3, FRAME_PONG = 4 };
+
+struct frame_reader { struct buf in; uint64_t skipped_bytes, bad_frames, frames; };
+
+/* -1 if len > RELAY_BYTES_MAX. */
+int frame_write(struct buf *out, uint8_t type, const void *data, size_t len);
+/* Adds received bytes; never keeps more than one maximal frame plus what was added. */
+void frame_feed(struct frame_reader *r, const void *data, size_t len);
+/* The next whole frame: true, with *data lent until the next call on `r`. False: need more. */
+bool frame_next(struct frame_reader *r, uint8_t *type, const void **data, size_t *len);
+void frame_reader_free(struct frame_reader *r);
+
+#endif
