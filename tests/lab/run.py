@@ -1,0 +1,48 @@
+"""Runs the lab tests: python3 tests/lab/run.py [-k PATTERN]. One line per test: ok NAME, FAIL NAME, skip NAME: why."""
+import sys, time, traceback
+
+import lab as labs
+import causes, plane
+
+
+def report(name, fn):
+    t = time.monotonic()
+    try:
+        why = fn()
+        if isinstance(why, str):
+            print(f"skip lab/{name}: {why}", flush=True)
+            return True
+        print(f"ok   lab/{name}: {time.monotonic() - t:.1f} s", flush=True)
+        return True
+    except labs.Failure as e:
+        text = str(e)
+    except Exception:
+        text = traceback.format_exc()
+    print(f"FAIL lab/{name}: {time.monotonic() - t:.1f} s", flush=True)
+    print("\n".join("    " + l for l in text.splitlines()), flush=True)
+    return False
+
+
+def main(argv):
+    pattern = argv[argv.index("-k") + 1].removeprefix("lab/") if "-k" in argv else ""
+    ok = True
+    tests = [(n, f) for n, f in plane.alone() if pattern in n]
+    for name, fn in tests:
+        ok &= report(name, fn)
+    lab = labs.Lab()
+    shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab)]
+    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared()] + shared
+    shared = [(n, f) for n, f in shared if pattern in n]
+    if shared:
+        services = {"a2": ["--service", f"8080=ip netns exec {lab.ns('a2')} setsid python3 -m http.server 8080 --bind {lab.guests['a2'].ip} >/dev/null 2>&1 &"]}
+        if report("mesh-comes-up", lambda: plane.start(lab, services)):
+            for name, fn in shared:
+                ok &= report(name, fn)
+            ok &= report("no-crash", lambda: labs.check(not lab.crashes(), "\n".join(lab.crashes())))
+        else:
+            ok = False
+    lab.close()
+    return 0 if ok else 1
+
+
+sys.exit(main(sys.argv[1:]))
