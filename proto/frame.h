@@ -13,7 +13,12 @@
 
 enum frame_type { FRAME_DATA = 1, FRAME_RESET = 2 /* the sender (re)started: forget the session */, FRAME_PING = 3, FRAME_PONG = 4 };
 
-struct frame_reader { struct buf in; uint64_t skipped_bytes, bad_frames, frames; };
+struct frame_reader {
+	struct buf in;
+	size_t at;     /* where reading goes on in `in` */
+	size_t credit; /* checksum work a stream of false beginnings may still cause */
+	uint64_t skipped_bytes, bad_frames, frames;
+};
 
 /* -1 if len > RELAY_BYTES_MAX. */
 int frame_write(struct buf *out, uint8_t type, const void *data, size_t len);
@@ -21,6 +26,10 @@ int frame_write(struct buf *out, uint8_t type, const void *data, size_t len);
 void frame_feed(struct frame_reader *r, const void *data, size_t len);
 /* The next whole frame: true, with *data lent until the next call on `r`. False: need more. */
 bool frame_next(struct frame_reader *r, uint8_t *type, const void **data, size_t *len);
+/* What is begun will not be completed (its writer died half-way): give it up and search on behind its first byte. For
+ * owners whose stream stayed silent in the middle of a frame. */
+void frame_resync(struct frame_reader *r);
+static inline bool frame_partial(const struct frame_reader *r) { return r->in.len > r->at; }
 void frame_reader_free(struct frame_reader *r);
 
 #endif

@@ -45,22 +45,25 @@ int token_format(const struct token *t, char out[static TOKEN_TEXT_MAX]);
 int token_parse(const char *text, struct token *out, struct err *e);
 void token_keypair(const struct token *t, struct keypair *out);
 
-/* ---- sealed sessions over a relay: what libsodium calls crypto_box, one direction each ----
- * Frame: 24-byte nonce | box. The nonce is session(15 random bytes of the sender's) | sender bit | counter(8, big endian);
- * the receiver accepts only rising counters of the current session. The opening frame from the guest additionally
- * carries its public key in clear in front: see PROTOCOL.md. */
+/* ---- sealing: what libsodium calls crypto_box. proto/sealed.h makes sessions over a relay of it ----
+ * Sealed bytes: 24-byte nonce | box. The nonce is session (15) | 1 if the guest sends, else 0 | counter (8, big endian);
+ * the receiver accepts only rising counters of the current session. */
+#define SEAL_SESSION_LEN 15
 struct seal {
 	uint8_t shared[KEY_LEN]; /* crypto_box_beforenm */
-	uint8_t session[15];
+	uint8_t session[SEAL_SESSION_LEN];
 	bool guest;              /* our side */
 	uint64_t sent, seen;     /* counters */
 };
 #define SEAL_OVERHEAD (24 + 16)
 /* Guest side starts a session with a fresh random id. */
 void seal_start(struct seal *s, const struct keypair *own, const uint8_t other[static KEY_LEN]);
-/* Collector side adopts the session named in the guest's first frame; false if the frame does not open. */
+/* Collector side adopts the session named in the guest's first frame; false if the frame does not open. The frame is then
+ * still to be opened with seal_open like all others. */
 bool seal_accept(struct seal *s, const struct keypair *own, const uint8_t other[static KEY_LEN], const void *frame, size_t len);
 void seal_close(struct seal *s, const void *data, size_t len, struct buf *out);           /* encrypts, appends */
 bool seal_open(struct seal *s, const void *frame, size_t len, struct buf *out);           /* decrypts, checks, appends */
+/* Both go on under another session id, agreed within the first one; counters start again. */
+void seal_session(struct seal *s, const uint8_t session[static SEAL_SESSION_LEN]);
 
 #endif
