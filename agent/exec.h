@@ -13,8 +13,8 @@ struct exec;
 struct exec_probe {
 	const struct flow *flow;
 	uint8_t seq;
-	bool directed;   /* send as a frame to flow->dst_mac: the kernel could not resolve the neighbour */
-	uint16_t size;   /* IP packet length, 0 = small */
+	bool directed; /* send as a frame to flow->dst_mac: the kernel could not resolve the neighbour */
+	uint16_t size; /* IP packet length, 0 = small */
 	struct probe_header header;
 };
 
@@ -22,24 +22,28 @@ struct exec *exec_new(const struct round_spec *spec, struct mono now);
 void exec_free(struct exec *x);
 const struct round_spec *exec_spec(const struct exec *x);
 void exec_stage(struct exec *x, enum stage stage, struct mono now);
-/* Probes of the running stage that are due. */
+/* Probes of the running stage that are due. Every probe of a round wants an answer. Directed ones repeat sequences that the
+ * kernel may have swallowed: their answers count as answered, but they prove no initiation (see flow_sent.directed). */
 size_t exec_due(struct exec *x, struct mono now, struct exec_probe *out, size_t max);
 struct mono exec_next(const struct exec *x); /* when to ask exec_due or exec_stage_over again */
-/* True once per stage: everything is answered, or its time is over. Only for stages in which we send or were told to wait. */
+/* True once per stage: everything is answered, or its time is over. Only for stages in which we send. */
 bool exec_stage_over(struct exec *x, struct mono now, enum stage *stage);
 
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now);
 void exec_skipped(struct exec *x, uint8_t flow, const char *why); /* we cannot send this flow at all */
 enum exec_answer { EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR };
 void exec_answered(struct exec *x, uint8_t flow, uint8_t seq, enum exec_answer how, struct mac from, struct mono now);
-void exec_icmp_error(struct exec *x, uint8_t flow, uint8_t seq, uint8_t type, uint8_t code, uint32_t mtu, struct ip from, struct mono now);
-void exec_unresolved(struct exec *x, uint8_t flow);   /* neighbour FAILED or INCOMPLETE: exec_due then yields directed ones if flow->onlink */
+void exec_icmp_error(struct exec *x, uint8_t flow, uint8_t seq, uint8_t type, uint8_t code, uint32_t mtu, struct ip from,
+                     struct mono now);
+/* Neighbour FAILED or INCOMPLETE: exec_due then yields directed probes, if flow->onlink and the MAC is known. */
+void exec_unresolved(struct exec *x, uint8_t flow);
 void exec_received(struct exec *x, uint8_t flow, uint8_t seq, struct ip from, uint8_t ttl, struct mono now);
 void exec_replied(struct exec *x, uint8_t flow, uint8_t seq, int error);
 void exec_deaf(struct exec *x, uint8_t flow, const char *why); /* we cannot look for this flow */
 void exec_armed(struct exec *x, const struct point_status *status);
 enum exec_part { EXEC_PROBE, EXEC_ANSWER, EXEC_REFUSAL };
-void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum exec_part part, struct mac src, struct mac dst, uint16_t vlan);
+void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum exec_part part, struct mac src, struct mac dst,
+               uint16_t vlan);
 /* Fills the result (to be cleared by the caller). */
 void exec_result(const struct exec *x, struct round_result *out);
 

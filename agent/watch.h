@@ -11,7 +11,10 @@
 struct watch;
 
 /* One probe that is to leave now; valid until the plan changes. */
-struct watch_probe { const struct peer *peer; struct probe_header header; };
+struct watch_probe {
+	const struct peer *peer;
+	struct probe_header header;
+};
 
 struct watch *watch_new(uint64_t seed /* jitter and epoch start */);
 void watch_free(struct watch *w);
@@ -24,11 +27,22 @@ struct mono watch_next(const struct watch *w); /* when to ask again */
 /* What the kernel said when it was handed over: 0 or errno. */
 void watch_sent(struct watch *w, const struct probe_header *h, int error, struct mono now);
 enum watch_answer { WATCH_ANSWERED, WATCH_REFUSED, WATCH_IMPOSTOR };
-void watch_answered(struct watch *w, uint32_t pair, uint8_t kind, uint32_t epoch, uint8_t seq, enum watch_answer how, struct mono now);
+void watch_answered(struct watch *w, uint32_t pair, uint8_t kind, uint32_t epoch, uint8_t seq, enum watch_answer how,
+                    struct mono now);
 /* A proven probe of the other side arrived at our socket. */
 void watch_received(struct watch *w, const struct probe_header *h, struct mono now);
 const struct peer *watch_peer(const struct watch *w, uint32_t pair); /* NULL if not planned */
 /* Rows of the epochs that closed (sender: answers had their time; receiver: a later epoch began or nothing came for a while). */
 size_t watch_report(struct watch *w, struct mono now, struct watch_row *out, size_t max);
+
+/* How it keeps pace, per kind: udp wants an answer to every second probe (the even sequences); tcp and large run at a quarter
+ * of the rate, arp and nd at most every 300 ms. When an expected answer is missing, or comes back after it was missing, that
+ * kind runs at the full rate for a few probes; after a few refusals in a row it runs at 1/s. */
+bool watch_wants_answer(uint8_t kind, uint8_t seq);
+struct watch_stats {
+	uint32_t limited;      /* probes that had to wait for the packet budget */
+	uint32_t rows_dropped; /* closed epochs lost because nobody asked for a report */
+};
+struct watch_stats watch_stats(const struct watch *w);
 
 #endif

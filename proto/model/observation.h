@@ -31,6 +31,11 @@ struct watch_row {
 	seqset seen;
 	uint8_t duplicated, reordered;
 };
+/* How many of the sent ones wanted an answer: of udp the even sequences, of every other kind all. */
+static inline uint8_t watch_row_asked(const struct watch_row *r)
+{
+	return kind_info(r->kind)->proto == PROTO_UDP ? (r->sent + 1) / 2 : r->sent;
+}
 
 /* How fit the observer was while it looked. */
 struct health {

@@ -1,0 +1,365 @@
+/* exec: pacing, early end, waiting, directed probes, the ladder, and what a result says. */
+#include "agent/exec.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct mono at(int ms) { return (struct mono){1000000000LL + ms * 1000000LL}; }
+static const struct mac MAC1 = {{2, 0, 0, 0, 0, 1}}, MAC2 = {{2, 0, 0, 0, 0, 2}};
+
+static struct round_spec make_round(void)
+{
+	struct round_spec s = {.id = 42, .pair = 7, .endpoint = true, .is_a = true, .wait_ms = 200};
+	struct flow udp = {
+	    .kind = KIND_UDP, .dir = 0, .stage = STAGE_A_TO_B, .count = 5, .gap_ms = 10, .onlink = true, .dst_mac = MAC1};
+	struct flow back = udp, arp = udp, ladder = udp;
+	back.dir = 1;
+	back.stage = STAGE_B_TO_A;
+	arp.kind = KIND_ARP;
+	arp.stage = STAGE_NEIGH;
+	ladder.kind = KIND_UDP_LARGE;
+	ladder.stage = STAGE_LADDER;
+	ladder.ladder = true;
+	ladder.count = LADDER_COUNT;
+	const struct flow flows[] = {udp, back, arp, ladder};
+	for (size_t i = 0; i < 4; i++) {
+		s.flows[i] = flows[i];
+		s.flows[i].id = (uint8_t)i;
+	}
+	s.flow_count = 4;
+	return s;
+}
+
+static struct exec *exec_made(void)
+{
+	struct round_spec s = make_round();
+	return exec_new(&s, at(0));
+}
+
+static const struct flow_sent *sent_of(const struct round_result *r, uint8_t flow)
+{
+	for (size_t i = 0; i < r->sent_count; i++)
+		if (r->sent[i].flow == flow)
+			return &r->sent[i];
+	fail();
+	return NULL;
+}
+
+/* Sends all that is due until `until`, answering what `answers` names. Returns when the stage was over, or -1. */
+static int run(struct exec *x, int from, int until, seqset answers)
+{
+	enum stage over;
+	for (int ms = from; ms < until; ms++) {
+		struct exec_probe p[8];
+		size_t n = exec_due(x, at(ms), p, 8);
+		for (size_t i = 0; i < n; i++) {
+			exec_sent(x, p[i].flow->id, p[i].seq, p[i].directed, 0, at(ms));
+			if (answers >> p[i].seq & 1)
+				exec_answered(x, p[i].flow->id, p[i].seq, EXEC_ANSWERED, MAC1, at(ms));
+		}
+		if (exec_stage_over(x, at(ms), &over))
+			return ms;
+	}
+	return -1;
+}
+
+static void test_all_answered_ends_early(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	struct exec_probe p[4];
+	assert_int_equal(exec_due(x, at(0), p, 4), 0); /* no stage yet */
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	assert_int_equal(run(x, 0, 1000, ~0ull), 40);
+	enum stage over;
+	assert_false(exec_stage_over(x, at(41), &over)); /* told once */
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 0)->sent, 0x1f);
+	assert_int_equal(sent_of(&r, 0)->answered, 0x1f);
+	assert_int_equal(sent_of(&r, 0)->status, FLOW_DONE);
+	assert_int_equal(sent_of(&r, 2)->status, FLOW_UNKNOWN); /* stage never ran */
+	assert_int_equal(r.received_count, 1);
+	assert_true(r.received[0].looked);
+	round_result_clear(&r);
+	exec_free(x);
+}
+
+static void test_silence_waits_and_late_is_told(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	assert_int_equal(run(x, 0, 1000, 0x3), 40 + 200);
+	exec_answered(x, 0, 2, EXEC_ANSWERED, MAC1, at(300));
+	exec_answered(x, 0, 0, EXEC_ANSWERED, MAC1, at(300)); /* a duplicate */
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 0)->answered, 0x3);
+	assert_int_equal(sent_of(&r, 0)->late, 0x4);
+	assert_int_equal(sent_of(&r, 0)->duplicates, 1);
+	round_result_clear(&r);
+	exec_free(x);
+}
+
+static void test_refused_ends_early_with_its_reason(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	run(x, 0, 45, 0);
+	struct ip from;
+	ip_parse("10.0.0.1", &from);
+	for (uint8_t i = 0; i < 5; i++)
+		exec_icmp_error(x, 0, i, 3, 4, 1400, from, at(46));
+	enum stage over;
+	assert_true(exec_stage_over(x, at(47), &over));
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 0)->refused, 0x1f);
+	assert_int_equal(sent_of(&r, 0)->icmp_type, 3);
+	assert_int_equal(sent_of(&r, 0)->icmp_code, 4);
+	assert_int_equal(sent_of(&r, 0)->icmp_mtu, 1400);
+	assert_true(ip_equal(sent_of(&r, 0)->icmp_from, from));
+	exec_free(x);
+}
+
+static void test_local_refusal(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	for (int ms = 0; ms < 60; ms++) {
+		struct exec_probe p[8];
+		size_t n = exec_due(x, at(ms), p, 8);
+		for (size_t i = 0; i < n; i++)
+			exec_sent(x, 0, p[i].seq, false, EPERM, at(ms));
+	}
+	enum stage over;
+	assert_true(exec_stage_over(x, at(60), &over));
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 0)->sent, 0);
+	assert_int_equal(sent_of(&r, 0)->refused_local, 0x1f);
+	assert_int_equal(sent_of(&r, 0)->error, EPERM);
+	exec_free(x);
+}
+
+static void test_unresolved_sends_directed(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	run(x, 0, 25, 0); /* 0, 1, 2 went to the kernel */
+	exec_unresolved(x, 0);
+	assert_true(mono_reached(exec_next(x), at(25)));
+	assert_int_equal(run(x, 25, 1000, 0x1f), 25 + 4 * 5);
+	struct round_result r;
+	exec_result(x, &r);
+	assert_true(sent_of(&r, 0)->unresolved);
+	assert_int_equal(sent_of(&r, 0)->sent, 0x7);
+	assert_int_equal(sent_of(&r, 0)->directed, 0x1f);
+	exec_free(x);
+}
+
+static void test_unresolved_off_link_stays(void **state)
+{
+	(void)state;
+	struct round_spec s = make_round();
+	s.flows[0].onlink = false;
+	struct exec *x = exec_new(&s, at(0));
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	run(x, 0, 25, 0);
+	exec_unresolved(x, 0);
+	run(x, 25, 1000, 0);
+	struct round_result r;
+	exec_result(x, &r);
+	assert_true(sent_of(&r, 0)->unresolved);
+	assert_int_equal(sent_of(&r, 0)->directed, 0);
+	exec_free(x);
+}
+
+static void test_ladder_sizes_and_headers(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_LADDER, at(0));
+	seqset got = 0;
+	for (int ms = 0; ms < 400; ms++) {
+		struct exec_probe p[4];
+		size_t n = exec_due(x, at(ms), p, 4);
+		for (size_t i = 0; i < n; i++) {
+			assert_int_equal(p[i].size, ladder_sizes[p[i].seq]);
+			assert_int_equal(p[i].header.round, 42);
+			assert_int_equal(p[i].header.pair, 7);
+			assert_int_equal(p[i].header.seq, p[i].seq);
+			assert_int_equal(p[i].header.flow, 3);
+			got |= 1ull << p[i].seq;
+		}
+	}
+	assert_int_equal(got, (1ull << LADDER_COUNT) - 1);
+	exec_free(x);
+}
+
+static void test_skipped_does_not_hold_the_stage(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_skipped(x, 0, "no address");
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	assert_true(mono_reached(exec_next(x), at(0)));
+	assert_int_equal(run(x, 0, 10, 0), 0);
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 0)->status, FLOW_SKIPPED);
+	assert_string_equal(sent_of(&r, 0)->why, "no address");
+	exec_free(x);
+}
+
+static void test_arp_keeps_every_mac(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_stage(x, STAGE_NEIGH, at(0));
+	run(x, 0, 45, 0x1f);
+	exec_answered(x, 2, 0, EXEC_IMPOSTOR, MAC2, at(46));
+	exec_answered(x, 2, 1, EXEC_IMPOSTOR, MAC2, at(46));
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(sent_of(&r, 2)->mac_count, 2);
+	assert_int_equal(sent_of(&r, 2)->impostor, 0x3);
+	assert_int_equal(sent_of(&r, 2)->answered, 0x1f);
+	exec_free(x);
+}
+
+static void test_receiver_counts(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	struct ip from;
+	ip_parse("10.0.0.9", &from);
+	exec_received(x, 1, 1, from, 64, at(1));
+	exec_received(x, 1, 0, from, 64, at(2));
+	exec_received(x, 1, 0, from, 63, at(3));
+	exec_replied(x, 1, 0, 0);
+	exec_replied(x, 1, 1, ENETUNREACH);
+	exec_received(x, 0, 0, from, 64, at(1));  /* ours: not ours to receive */
+	exec_received(x, 99, 0, from, 64, at(1)); /* no such flow */
+	exec_received(x, 1, 5, from, 64, at(1));  /* no such sequence */
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(r.received_count, 1);
+	assert_int_equal(r.received[0].seen, 0x3);
+	assert_int_equal(r.received[0].duplicates, 1);
+	assert_int_equal(r.received[0].reordered, 1);
+	assert_int_equal(r.received[0].ttl, 63);
+	assert_int_equal(r.received[0].replied, 0x1);
+	assert_int_equal(r.received[0].reply_error, ENETUNREACH);
+	exec_deaf(x, 1, "no right");
+	exec_result(x, &r);
+	assert_false(r.received[0].looked);
+	exec_free(x);
+}
+
+static void test_points(void **state)
+{
+	(void)state;
+	struct exec *x = exec_made();
+	exec_armed(x, &(struct point_status){.point = 3, .armed = true});
+	exec_armed(x, &(struct point_status){.point = 3, .armed = true, .dropped = 2});
+	exec_seen(x, 3, 0, 0, EXEC_PROBE, MAC1, MAC2, 5);
+	exec_seen(x, 3, 0, 0, EXEC_PROBE, MAC1, MAC2, 5);
+	exec_seen(x, 3, 0, 4, EXEC_ANSWER, MAC2, MAC1, 0);
+	exec_seen(x, 3, 0, 2, EXEC_REFUSAL, MAC2, MAC1, 0);
+	exec_seen(x, 3, 0, 64, EXEC_PROBE, MAC1, MAC2, 0);
+	exec_seen(x, 3, 64, 0, EXEC_PROBE, MAC1, MAC2, 0);
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(r.status_count, 1);
+	assert_int_equal(r.status[0].dropped, 2);
+	assert_int_equal(r.seen_count, 1);
+	assert_int_equal(r.seen[0].probes, 1);
+	assert_int_equal(r.seen[0].duplicates, 1);
+	assert_int_equal(r.seen[0].answers, 1 << 4);
+	assert_int_equal(r.seen[0].refusals, 1 << 2);
+	assert_int_equal(r.seen[0].vlan, 5);
+	assert_true(mac_equal(r.seen[0].answer_src, MAC2));
+	round_result_clear(&r);
+	exec_free(x);
+}
+
+static void test_witness_has_no_flows(void **state)
+{
+	(void)state;
+	struct round_spec s = make_round();
+	s.endpoint = false;
+	struct exec *x = exec_new(&s, at(0));
+	exec_stage(x, STAGE_A_TO_B, at(0));
+	enum stage over;
+	struct exec_probe p[4];
+	assert_int_equal(exec_due(x, at(1), p, 4), 0);
+	assert_false(exec_stage_over(x, at(1000), &over));
+	struct round_result r;
+	exec_result(x, &r);
+	assert_int_equal(r.sent_count + r.received_count, 0);
+	exec_free(x);
+}
+
+/* Any order of calls, from any seed, keeps the sets within the flow and never loops. */
+static void test_seeded_noise(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed < 300; seed++) {
+		struct exec *x = exec_made();
+		srand(seed);
+		for (int ms = 0; ms < 300; ms++) {
+			uint8_t flow = (uint8_t)(rand() % 6), seq = (uint8_t)(rand() % 70);
+			struct exec_probe p[4];
+			enum stage over;
+			size_t n = exec_due(x, at(ms), p, 4);
+			for (size_t i = 0; i < n; i++)
+				exec_sent(x, p[i].flow->id, p[i].seq, p[i].directed, rand() % 3 ? 0 : EHOSTUNREACH, at(ms));
+			if (rand() % 40 == 0)
+				exec_stage(x, (enum stage)(rand() % 5), at(ms));
+			if (rand() % 50 == 0)
+				exec_unresolved(x, flow);
+			exec_answered(x, flow, seq, (enum exec_answer)(rand() % 3), MAC1, at(ms));
+			exec_received(x, flow, seq, (struct ip){0}, 1, at(ms));
+			exec_stage_over(x, at(ms), &over);
+		}
+		struct round_result r;
+		exec_result(x, &r);
+		for (size_t i = 0; i < r.sent_count; i++) {
+			seqset all = (1ull << exec_spec(x)->flows[r.sent[i].flow].count) - 1;
+			const struct flow_sent *t = &r.sent[i];
+			assert_int_equal((t->sent | t->directed | t->answered | t->late | t->refused | t->impostor) & ~all, 0);
+			assert_int_equal((t->answered | t->late) & ~(t->sent | t->directed | t->refused_local), 0);
+		}
+		exec_free(x);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_all_answered_ends_early),
+	    cmocka_unit_test(test_silence_waits_and_late_is_told),
+	    cmocka_unit_test(test_refused_ends_early_with_its_reason),
+	    cmocka_unit_test(test_local_refusal),
+	    cmocka_unit_test(test_unresolved_sends_directed),
+	    cmocka_unit_test(test_unresolved_off_link_stays),
+	    cmocka_unit_test(test_ladder_sizes_and_headers),
+	    cmocka_unit_test(test_skipped_does_not_hold_the_stage),
+	    cmocka_unit_test(test_arp_keeps_every_mac),
+	    cmocka_unit_test(test_receiver_counts),
+	    cmocka_unit_test(test_points),
+	    cmocka_unit_test(test_witness_has_no_flows),
+	    cmocka_unit_test(test_seeded_noise),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
