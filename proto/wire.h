@@ -64,7 +64,7 @@ struct msg_ack { uint64_t boot, number; /* this and all before */ };
 
 struct msg_round_armed { uint64_t round; size_t status_count; struct point_status status[ROUND_POINTS_MAX]; struct snapshot *snapshot; /* owned, may be NULL */ };
 struct msg_round_go { uint64_t round; uint8_t stage; };
-struct msg_stage_done { uint64_t round; uint8_t stage; };
+struct msg_stage_done { uint64_t round; uint8_t stage; kind_mask unanswered; /* kinds of this stage with probes that got no answer; 0 = none, or an older agent */ };
 struct msg_round_end { uint64_t round; }; /* -> the agent answers MSG_ROUND_RESULT and forgets the round */
 struct msg_round_result { struct round_result result; struct snapshot *snapshot; /* owned, may be NULL */ };
 

@@ -1,0 +1,131 @@
+/* correlate: from what every point saw to the two directions of a verdict. */
+#include "collector/correlate_parts.h"
+
+#include "proto/base/mem.h"
+
+#include <stdlib.h>
+
+#define REPEATED_MIN 3 /* doubled packets below this are chance */
+
+static void names_fill(const struct dossier *d, struct verdict *v)
+{
+	const struct party *a = &d->party[PARTY_A], *b = &d->party[PARTY_B];
+	str_copy(v->a, sizeof v->a, a->name);
+	str_copy(v->b, sizeof v->b, b->name);
+	str_copy(v->tenant_a, sizeof v->tenant_a, a->tenant);
+	str_copy(v->tenant_b, sizeof v->tenant_b, b->tenant);
+	str_copy(v->dir[0].from, sizeof v->dir[0].from, a->name);
+	str_copy(v->dir[0].to, sizeof v->dir[0].to, b->name);
+	str_copy(v->dir[1].from, sizeof v->dir[1].from, b->name);
+	str_copy(v->dir[1].to, sizeof v->dir[1].to, a->name);
+	v->service_port = d->service_port;
+	v->at = d->now;
+}
+
+/* ---- path ---- */
+
+static void path_point_name_fill(const struct dossier *d, int at, struct path_point *out)
+{
+	int party = at < 0 ? -1 - at : d->points[at].party;
+	str_copy(out->agent, sizeof out->agent, d->party[party].name);
+	out->agent_kind = d->party[party].kind;
+	out->role = at < 0 ? POINT_SOCKET : d->points[at].role;
+	if (at >= 0)
+		str_copy(out->ifname, sizeof out->ifname, d->points[at].ifname);
+}
+
+static void path_fill(struct correlation *c, int n)
+{
+	struct direction *dir = &c->v->dir[n];
+	dir->path_count = c->d->path_count[n];
+	dir->path_complete = c->d->path_complete[n];
+	for (size_t i = 0; i < dir->path_count; i++)
+		path_point_name_fill(c->d, c->d->path[n][i], &dir->path[i]);
+}
+
+static bool point_is_watched(const struct dossier *d, int at)
+{
+	bool looked = false;
+	if (at >= 0)
+		dossier_seen(d, d->points[at].id, 0, &looked);
+	return looked;
+}
+
+static void path_count(struct correlation *c, const struct view *w)
+{
+	struct direction *dir = &c->v->dir[w->flow->dir];
+	for (size_t i = 0; i < w->probes.count; i++) {
+		bool socket = c->d->path[w->flow->dir][i] < 0;
+		dir->path[i].seen += (uint32_t)set_count(w->probes.at[i].set);
+		dir->path[i].looked |= socket ? w->probes.at[i].looked : point_is_watched(c->d, c->d->path[w->flow->dir][i]);
+	}
+}
+
+static void loss_count(struct correlation *c, const struct view *w)
+{
+	struct direction *dir = &c->v->dir[w->flow->dir];
+	if (w->delivery == CELL_UNKNOWN || w->delivery == CELL_SKIPPED)
+		return;
+	dir->loss_sent += (uint32_t)set_count(w->base);
+	dir->loss_received += (uint32_t)set_count(view_delivered(w));
+}
+
+/* ---- abnormal, though it arrives ---- */
+
+static uint32_t repeated_in(const struct correlation *c, int n, bool duplicates)
+{
+	uint32_t sum = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		const struct view *w = &c->views[i];
+		if (w->flow->dir == n && w->received && kind_info(w->flow->kind)->proto != PROTO_NEIGH)
+			sum += duplicates ? w->received->duplicates : w->received->reordered;
+	}
+	return sum;
+}
+
+static void state_fill(struct correlation *c)
+{
+	struct verdict *v = c->v;
+	verdict_decide_state(v);
+	for (int n = 0; n < 2; n++) {
+		for (int duplicates = 0; duplicates < 2; duplicates++) {
+			uint32_t odd = repeated_in(c, n, duplicates);
+			if (odd < REPEATED_MIN || odd * 4 < v->dir[n].loss_received)
+				continue;
+			v->notes = mem_resize(v->notes, v->note_count + 1, sizeof *v->notes);
+			v->notes[v->note_count++] = mem_printf("%s -> %s: %u probes %s", v->dir[n].from, v->dir[n].to, odd,
+			                                       duplicates ? "arrived more than once" : "arrived out of order");
+			if (v->state == STATE_OK)
+				v->state = STATE_DEGRADED;
+		}
+	}
+}
+
+static void views_fill(struct correlation *c)
+{
+	for (size_t i = 0; i < c->d->flow_count; i++) {
+		if (c->d->flows[i].ladder)
+			continue;
+		struct view *w = &c->views[c->count++];
+		view_fill(c->d, &c->d->flows[i], w);
+		view_judge(c->d, w);
+		path_count(c, w);
+		loss_count(c, w);
+	}
+}
+
+void correlate(const struct dossier *d, struct verdict *v)
+{
+	struct correlation *c = mem_alloc(sizeof *c);
+	c->d = d;
+	c->v = v;
+	names_fill(d, v);
+	path_fill(c, 0);
+	path_fill(c, 1);
+	views_fill(c);
+	cells_fill(c);
+	cuts_fill(c);
+	notes_fill(c);
+	state_fill(c);
+	free(c);
+}

@@ -1,0 +1,203 @@
+/* correlate_cells: the matrix. Delivery is the one-way truth at the receiver's socket; initiation is whether a conversation
+ * can be opened. */
+#include "collector/correlate_parts.h"
+
+#include "proto/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAG_UNFIT_US 200000 /* a sender that slept this long cannot say that answers in its NIC's queue never came */
+
+static void view_why(struct view *w, const char *fmt, const char *a, const char *b)
+{
+	if (!w->why[0])
+		snprintf(w->why, sizeof w->why, fmt, a, b);
+}
+
+/* ---- delivery ---- */
+
+static enum cell cell_of(seqset got, seqset of)
+{
+	if (got == of)
+		return CELL_OK;
+	return got ? CELL_PARTIAL : CELL_LOST;
+}
+
+/* The receiver did not look: the last point that did may still prove that nothing can have arrived. */
+static enum cell delivery_unseen(const struct dossier *d, struct view *w)
+{
+	struct gap gap;
+	if (view_delivered(w) == w->base)
+		return CELL_OK;
+	const struct party *to = &d->party[receiver_of(w->flow)];
+	const char *why = w->received && w->received->why[0] ? w->received->why : "did not report";
+	if (trace_gap(&w->probes, &gap))
+		return gap.partial ? CELL_PARTIAL : CELL_LOST;
+	view_why(w, "%s: %s", to->name, why);
+	return CELL_UNKNOWN;
+}
+
+static enum cell delivery_of(const struct dossier *d, struct view *w)
+{
+	const struct party *from = &d->party[sender_of(w->flow)];
+	if (w->sent && w->sent->status == FLOW_SKIPPED) {
+		view_why(w, "%s%s", w->sent->why, "");
+		return CELL_SKIPPED;
+	}
+	if (!w->base) {
+		view_why(w, w->sent ? "%s could not send%s" : "%s did not report%s", from->name, "");
+		return CELL_UNKNOWN;
+	}
+	if (w->probes.count < 2 || !w->probes.at[w->probes.count - 1].looked)
+		return delivery_unseen(d, w);
+	return cell_of(view_delivered(w), w->base);
+}
+
+/* ---- initiation ---- */
+
+/* Answers to what the peer never saw come from somebody else. UDP answers are proven by their MAC; ARP answers by the agent
+ * that asked, which knows the right address. */
+static seqset impostors(const struct view *w)
+{
+	enum proto proto = kind_info(w->flow->kind)->proto;
+	bool checkable = proto == PROTO_ICMP || proto == PROTO_TCP;
+	const struct sight *end = &w->probes.at[w->probes.count ? w->probes.count - 1 : 0];
+	seqset odd = w->sent->impostor;
+	if (checkable && end->looked)
+		odd |= w->sent->answered & ~end->set;
+	return odd;
+}
+
+/* Answers seen on our own NIC by an agent that slept meanwhile: nobody can say whether the socket got them in time. */
+static bool sender_too_late(const struct dossier *d, const struct view *w, seqset missing)
+{
+	const struct trace *t = &w->answers;
+	const struct round_result *r = d->party[sender_of(w->flow)].result;
+	if (!r || r->health.lag_us < LAG_UNFIT_US || t->count < 3)
+		return false;
+	return missing && (missing & ~(t->at[t->count - 2].set | w->sent->late)) == 0;
+}
+
+static enum cell initiation_of_answers(const struct dossier *d, struct view *w, seqset wanted, seqset answered)
+{
+	const struct flow_sent *s = w->sent;
+	seqset late = s->late & wanted & ~answered;
+	if (answered == wanted)
+		return CELL_OK;
+	if (s->refused && !answered)
+		return CELL_REFUSED;
+	if (sender_too_late(d, w, wanted & ~answered)) {
+		view_why(w, "%s was too short of CPU to tell%s", d->party[sender_of(w->flow)].name, "");
+		return CELL_UNKNOWN;
+	}
+	if ((answered | late) == wanted)
+		return CELL_SLOW;
+	return answered | late ? CELL_PARTIAL : CELL_LOST;
+}
+
+static enum cell initiation_of(const struct dossier *d, struct view *w)
+{
+	const struct flow_sent *s = w->sent;
+	if (s && s->status == FLOW_SKIPPED)
+		return CELL_SKIPPED;
+	if (!s || !w->base) {
+		view_why(w, "%s did not report%s", d->party[sender_of(w->flow)].name, "");
+		return CELL_UNKNOWN;
+	}
+	if (impostors(w))
+		return CELL_IMPOSTOR;
+	if (!s->unresolved || !s->directed)
+		return initiation_of_answers(d, w, w->base, s->answered & w->base);
+	/* directed frames bypass the neighbour cache: their answers do not show that a conversation can be opened */
+	seqset own = s->sent & ~s->directed;
+	seqset answered = s->answered & own;
+	return answered ? initiation_of_answers(d, w, own, answered) : CELL_LOST;
+}
+
+void view_judge(const struct dossier *d, struct view *w)
+{
+	w->delivery = (uint8_t)delivery_of(d, w);
+	w->initiation = (uint8_t)initiation_of(d, w);
+}
+
+/* ---- the matrix ---- */
+
+/* Several flows may share a cell (services): the worse one shows. */
+static void cell_merge(uint8_t *cell, bool *set, uint8_t with)
+{
+	if (!*set || (cell_is_bad(with) && !cell_is_bad(*cell)) || (*cell == CELL_SKIPPED && with != CELL_SKIPPED))
+		*cell = with;
+	*set = true;
+}
+
+static void why_set(struct direction *dir, uint8_t kind, const char *why)
+{
+	if (!why || !why[0] || dir->why[kind])
+		return;
+	dir->why[kind] = mem_strdup(why);
+}
+
+static bool cell_needs_why(const struct direction *dir, int k)
+{
+	return dir->delivery[k] == CELL_UNKNOWN || dir->delivery[k] == CELL_SKIPPED || dir->initiation[k] == CELL_UNKNOWN;
+}
+
+static void cells_of_direction(struct correlation *c, int n)
+{
+	struct direction *dir = &c->v->dir[n];
+	bool delivery[KIND_COUNT] = {false}, initiation[KIND_COUNT] = {false};
+	for (size_t i = 0; i < c->count; i++) {
+		const struct view *w = &c->views[i];
+		if (w->flow->dir != n)
+			continue;
+		cell_merge(&dir->delivery[w->flow->kind], &delivery[w->flow->kind], w->delivery);
+		cell_merge(&dir->initiation[w->flow->kind], &initiation[w->flow->kind], w->initiation);
+		if (cell_needs_why(dir, w->flow->kind))
+			why_set(dir, w->flow->kind, w->why);
+	}
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (delivery[k] || !(c->d->skipped[n] & KIND_BIT(k)))
+			continue;
+		dir->delivery[k] = dir->initiation[k] = CELL_SKIPPED;
+		why_set(dir, (uint8_t)k, c->d->skip_why[n][k]);
+	}
+}
+
+/* ---- works only as a reply ---- */
+
+static int kind_small(int k)
+{
+	const struct kind_info *info = kind_info(k);
+	for (int s = 0; info->large && s < KIND_COUNT; s++) {
+		const struct kind_info *other = kind_info(s);
+		if (!other->large && other->proto == info->proto && other->family == info->family)
+			return s;
+	}
+	return k;
+}
+
+/* This direction's probes die, yet answers pass the same way: somebody lets through only what was asked for. Large answers
+ * may be smaller than their probes, so size alone must not look like it. */
+static bool only_replies_pass(const struct verdict *v, int n, int k)
+{
+	return kind_info(k)->proto != PROTO_NEIGH && v->dir[n].delivery[k] == CELL_LOST && v->dir[n].initiation[k] == CELL_LOST &&
+	       v->dir[1 - n].initiation[k] == CELL_OK;
+}
+
+static void cells_mark_reply_only(struct verdict *v, int n)
+{
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (only_replies_pass(v, n, k) && v->dir[n].delivery[kind_small(k)] == CELL_LOST)
+			v->dir[n].initiation[k] = CELL_REPLY_ONLY;
+	}
+}
+
+void cells_fill(struct correlation *c)
+{
+	cells_of_direction(c, 0);
+	cells_of_direction(c, 1);
+	cells_mark_reply_only(c->v, 0);
+	cells_mark_reply_only(c->v, 1);
+}

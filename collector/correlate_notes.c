@@ -1,0 +1,70 @@
+/* correlate_notes: what could not be measured, and why; for people. */
+#include "collector/correlate_parts.h"
+
+#include "proto/base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void note_add(struct verdict *v, char *text)
+{
+	for (size_t i = 0; i < v->note_count; i++) {
+		if (strcmp(v->notes[i], text) == 0) {
+			free(text);
+			return;
+		}
+	}
+	v->notes = mem_resize(v->notes, v->note_count + 1, sizeof *v->notes);
+	v->notes[v->note_count++] = text;
+}
+
+static void note_party(struct verdict *v, const struct party *p)
+{
+	if (!p->result)
+		note_add(v,
+		         mem_printf("%s: its agent %s", p->name, p->online ? "did not report on this round" : "is not connected"));
+}
+
+static void note_placement(struct verdict *v, const struct party *p)
+{
+	if (p->kind == AGENT_GUEST && !p->at.known)
+		note_add(v, mem_printf("%s: no host agent knows the port it is plugged into", p->name));
+}
+
+static void note_point(struct correlation *c, size_t i)
+{
+	const struct party *p = &c->d->party[c->d->points[i].party];
+	for (size_t k = 0; p->result && k < p->result->status_count; k++) {
+		const struct point_status *s = &p->result->status[k];
+		const char *ifname = c->d->points[i].ifname;
+		if (s->point != c->d->points[i].id)
+			continue;
+		if (!s->armed)
+			note_add(c->v,
+			         mem_printf("%s:%s could not be watched: %s", p->name, ifname, s->why[0] ? s->why : "not armed"));
+		else if (s->dropped)
+			note_add(c->v, mem_printf("%s:%s lost %u packets of its own: what it missed proves nothing", p->name,
+			                          ifname, s->dropped));
+	}
+}
+
+static void note_view(struct correlation *c, const struct view *w)
+{
+	const char *to = c->d->party[receiver_of(w->flow)].name;
+	if (w->received && !w->received->looked && w->received->why[0])
+		note_add(c->v, mem_printf("%s could not listen for %s: %s", to, kind_info(w->flow->kind)->name, w->received->why));
+}
+
+void notes_fill(struct correlation *c)
+{
+	for (size_t i = 0; i < c->d->party_count; i++) {
+		note_party(c->v, &c->d->party[i]);
+		note_placement(c->v, &c->d->party[i]);
+	}
+	for (size_t i = 0; i < c->d->point_count; i++)
+		note_point(c, i);
+	for (size_t i = 0; i < c->count; i++)
+		note_view(c, &c->views[i]);
+}

@@ -1,0 +1,268 @@
+/* round: conducts one round. Arm everybody, wait a little for the slow ones, start the stages one after another with quiet
+ * between them, end, collect. Who stays silent is left behind: that, too, is an answer. */
+#include "collector/round_parts.h"
+
+#include "proto/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARM_MS    400
+#define QUIET_MS  15  /* between stages, so that nothing of one is taken for the other */
+#define GRACE_MS  150 /* on top of a stage's own time, for the way to the agent and back */
+#define RESULT_MS 400
+
+/* ---- sending ---- */
+
+static void part_send(struct round *r, int part, const struct msg *m)
+{
+	if (r->part[part].asked)
+		r->send(r->arg, r->part[part].member, m);
+}
+
+static void arm_all(struct round *r)
+{
+	struct msg *m = msg_new(MSG_ROUND_ARM);
+	for (size_t i = 0; i < r->part_count; i++) {
+		r->part[i].asked = r->part[i].member->online;
+		round_spec_of(r, (int)i, &m->u.round_arm);
+		part_send(r, (int)i, m);
+	}
+	msg_free(m);
+}
+
+static void go(struct round *r)
+{
+	struct msg *m = msg_new(MSG_ROUND_GO);
+	m->u.round_go = (struct msg_round_go){.round = r->ask.id, .stage = (uint8_t)r->stage};
+	part_send(r, PARTY_A, m);
+	part_send(r, PARTY_B, m);
+	msg_free(m);
+}
+
+static void end_all(struct round *r)
+{
+	struct msg *m = msg_new(MSG_ROUND_END);
+	m->u.round_end.round = r->ask.id;
+	for (size_t i = 0; i < r->part_count; i++)
+		part_send(r, (int)i, m);
+	msg_free(m);
+}
+
+/* ---- phases ---- */
+
+static void progress_set(struct round *r)
+{
+	const char *a = r->part[PARTY_A].member->name, *b = r->part[PARTY_B].member->name;
+	static const char *const phases[] = {
+	    [PHASE_ARM] = "arming", [PHASE_QUIET] = "probing", [PHASE_END] = "collecting", [PHASE_OVER] = "done"};
+	static const char *const stages[] = {[STAGE_NEIGH] = "neighbours of %s and %s",
+	                                     [STAGE_A_TO_B] = "probing %s -> %s",
+	                                     [STAGE_B_TO_A] = "probing %s -> %s",
+	                                     [STAGE_LADDER] = "packet sizes between %s and %s"};
+	bool turned = r->stage == STAGE_B_TO_A;
+	if (r->phase == PHASE_STAGE)
+		snprintf(r->progress, sizeof r->progress, stages[r->stage], turned ? b : a, turned ? a : b);
+	else
+		str_copy(r->progress, sizeof r->progress, phases[r->phase]);
+}
+
+static void phase_set(struct round *r, enum round_phase phase, struct mono now, int64_t ms)
+{
+	r->phase = phase;
+	r->deadline = mono_add_ms(now, ms);
+	if (phase == PHASE_OVER)
+		r->ended = now;
+	progress_set(r);
+}
+
+static void round_end(struct round *r, struct mono now)
+{
+	end_all(r);
+	phase_set(r, PHASE_END, now, RESULT_MS);
+}
+
+static void stage_begin(struct round *r, struct mono now)
+{
+	r->stage_began = now;
+	phase_set(r, PHASE_STAGE, now, round_stage_ms(r, r->stage) + GRACE_MS);
+	go(r);
+}
+
+/* From stage `s` on: the first one somebody has something to send in. */
+static void stage_next(struct round *r, int s, struct mono now)
+{
+	while (s < STAGE_COUNT && !round_stage_needed(r, s))
+		s++;
+	if (s == STAGE_COUNT) {
+		round_end(r, now);
+		return;
+	}
+	r->stage = s;
+	phase_set(r, PHASE_QUIET, now, QUIET_MS);
+}
+
+/* ---- is everybody ready? ---- */
+
+static bool all_armed(const struct round *r)
+{
+	for (size_t i = 0; i < r->part_count; i++) {
+		if (r->part[i].asked && !r->part[i].armed)
+			return false;
+	}
+	return true;
+}
+
+static bool stage_done(const struct round *r)
+{
+	for (int i = 0; i < 2; i++) {
+		if (r->part[i].armed && !r->part[i].done[r->stage] && round_sends(r, i, r->stage))
+			return false;
+	}
+	return true;
+}
+
+static bool all_reported(const struct round *r)
+{
+	for (size_t i = 0; i < r->part_count; i++) {
+		if (r->part[i].armed && !r->part[i].result)
+			return false;
+	}
+	return true;
+}
+
+static void phase_advance(struct round *r, struct mono now)
+{
+	bool due = mono_reached(r->deadline, now);
+	if (r->phase == PHASE_ARM && (due || all_armed(r)))
+		stage_next(r, STAGE_NEIGH, now);
+	else if (r->phase == PHASE_QUIET && due)
+		stage_begin(r, now);
+	else if (r->phase == PHASE_STAGE && (due || stage_done(r)))
+		stage_next(r, r->stage + 1, now);
+	else if (r->phase == PHASE_END && (due || all_reported(r)))
+		phase_set(r, PHASE_OVER, now, 0);
+}
+
+/* ---- messages ---- */
+
+static int part_by_member(const struct round *r, const struct member *m)
+{
+	for (size_t i = 0; i < r->part_count; i++) {
+		if (r->part[i].member == m)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void on_armed(struct round *r, struct participant *p, struct msg *m, struct mono now)
+{
+	struct msg_round_armed *armed = &m->u.round_armed;
+	(void)now;
+	if (armed->round != r->ask.id || p->armed)
+		return;
+	p->armed = true;
+	p->before = armed->snapshot;
+	armed->snapshot = NULL;
+}
+
+/* An agent that does not tell what stayed unanswered ended its stage early when nothing did. */
+static kind_mask unanswered_guess(const struct round *r, struct mono now)
+{
+	bool early = mono_ms_since(r->stage_began, now) < (int64_t)round_stage_ms(r, r->stage) * 3 / 4;
+	return early ? 0 : KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_ICMP_LARGE6);
+}
+
+static void on_stage_done(struct round *r, struct participant *p, struct msg *m, struct mono now)
+{
+	const struct msg_stage_done *done = &m->u.stage_done;
+	if (done->round != r->ask.id || done->stage >= STAGE_COUNT || p->done[done->stage])
+		return;
+	p->done[done->stage] = true;
+	if (r->phase == PHASE_STAGE && done->stage == r->stage)
+		p->unanswered |= done->unanswered ? done->unanswered : unanswered_guess(r, now);
+}
+
+static void on_result(struct round *r, struct participant *p, struct msg *m, struct mono now)
+{
+	struct msg_round_result *in = &m->u.round_result;
+	(void)now;
+	if (in->result.id != r->ask.id || p->result)
+		return;
+	p->result = mem_alloc(sizeof *p->result);
+	*p->result = in->result;
+	p->after = in->snapshot;
+	memset(in, 0, sizeof *in);
+}
+
+void round_message(struct round *r, const struct member *from, struct msg *m, struct mono now)
+{
+	static const struct {
+		enum msg_type type;
+		void (*on)(struct round *r, struct participant *p, struct msg *m, struct mono now);
+	} handlers[] = {{MSG_ROUND_ARMED, on_armed}, {MSG_STAGE_DONE, on_stage_done}, {MSG_ROUND_RESULT, on_result}};
+	int part = part_by_member(r, from);
+	if (part < 0 || r->phase == PHASE_OVER) /* the dossier lends from what is here: nothing may change any more */
+		return;
+	for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+		if (handlers[i].type == m->type)
+			handlers[i].on(r, &r->part[part], m, now);
+	}
+	phase_advance(r, now);
+}
+
+void round_tick(struct round *r, struct mono now) { phase_advance(r, now); }
+
+struct mono round_next(const struct round *r) { return r->deadline; }
+
+bool round_over(const struct round *r) { return r->phase == PHASE_OVER; }
+
+const char *round_progress(const struct round *r) { return r->progress; }
+
+uint64_t round_id(const struct round *r) { return r->ask.id; }
+
+uint32_t round_took_ms(const struct round *r) { return (uint32_t)mono_ms_since(r->started, r->ended); }
+
+/* ---- life ---- */
+
+struct round *round_new(const struct round_ask *ask, const struct fleet *f, round_send_fn *send, void *arg, struct mono now,
+                        struct err *e)
+{
+	struct round *r = mem_alloc(sizeof *r);
+	*r = (struct round){.ask = *ask, .send = send, .arg = arg, .part_count = 2, .started = now, .ended = now};
+	r->part[PARTY_A].member = ask->a;
+	r->part[PARTY_B].member = ask->b;
+	if (!ask->a->online && !ask->b->online) {
+		err_set(e, "neither %s nor %s is connected", ask->a->name, ask->b->name);
+		round_free(r);
+		return NULL;
+	}
+	if (!fleet_endpoints(f, ask->a, ask->b, &r->ep[0], &r->ep[1], &r->onlink, e)) {
+		round_free(r);
+		return NULL;
+	}
+	round_flows(r);
+	round_paths(r, f);
+	arm_all(r);
+	phase_set(r, PHASE_ARM, now, ARM_MS);
+	return r;
+}
+
+static void participant_clear(struct participant *p)
+{
+	snapshot_free(p->before);
+	snapshot_free(p->after);
+	if (p->result)
+		round_result_clear(p->result);
+	free(p->result);
+}
+
+void round_free(struct round *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->part_count; i++)
+		participant_clear(&r->part[i]);
+	free(r);
+}

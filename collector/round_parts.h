@@ -1,0 +1,70 @@
+/* round_parts: what the files of round share. Private to them. */
+#ifndef BW_COLLECTOR_ROUND_PARTS_H
+#define BW_COLLECTOR_ROUND_PARTS_H
+
+#include "collector/round.h"
+
+/* One machine that takes part: [0] a, [1] b, then hosts that are not an end themselves. */
+struct participant {
+	struct member *member;
+	bool asked; /* was online when the round began: it got the spec */
+	bool armed;
+	bool done[STAGE_COUNT];
+	kind_mask unanswered;            /* kinds it sent that were not all answered, as its stages ended */
+	struct snapshot *before, *after; /* owned */
+	struct round_result *result;     /* owned; NULL = not yet */
+	struct placement at;             /* where it is plugged in; `host` is an index into `part` */
+	struct point_spec points[ROUND_POINTS_MAX];
+	size_t point_count;
+};
+
+#define PARTICIPANTS_MAX 4 /* two ends and a host each */
+
+/* A step along a path: a socket (point -1) or a capture point (index into `points`). */
+struct hop {
+	int part;
+	int point;
+};
+
+enum round_phase { PHASE_ARM, PHASE_QUIET, PHASE_STAGE, PHASE_END, PHASE_OVER };
+
+struct round_point {
+	int part;
+	uint8_t role;
+	char ifname[IFNAME_LEN];
+};
+
+struct round {
+	struct round_ask ask;
+	round_send_fn *send;
+	void *arg;
+	size_t part_count;
+	struct participant part[PARTICIPANTS_MAX];
+	struct endpoint ep[2];
+	bool onlink;
+	size_t flow_count;
+	struct flow flows[ROUND_FLOWS_MAX];
+	kind_mask skipped[2];
+	const char *skip_why[2][KIND_COUNT]; /* static strings */
+	size_t point_count;
+	struct round_point points[PARTICIPANTS_MAX * 4]; /* id = index */
+	size_t path_count[2];
+	struct hop path[2][PATH_POINTS_MAX];
+	bool path_complete;
+	enum round_phase phase;
+	enum stage stage;
+	struct mono started, stage_began, deadline, ended;
+	char progress[2 * NAME_MAX_LEN + 16];
+};
+
+/* round_spec.c: flows of both directions, and what one participant is told. */
+void round_flows(struct round *r);
+bool round_stage_needed(const struct round *r, enum stage s); /* somebody who armed has something to send in it */
+bool round_sends(const struct round *r, int part, enum stage s);
+uint32_t round_stage_ms(const struct round *r, enum stage s); /* the longest it may take, answers included */
+void round_spec_of(const struct round *r, int part, struct round_spec *out);
+
+/* round_path.c: participants' placements, capture points and paths. */
+void round_paths(struct round *r, const struct fleet *f);
+
+#endif
