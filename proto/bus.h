@@ -21,6 +21,9 @@ struct bus_server *bus_server_new(struct loop *l, const struct keypair *own, bus
 int bus_server_bind(struct bus_server *s, const char *endpoint, struct err *e);
 /* -1 when the peer is gone or its queue is full (counted). */
 int bus_server_send(struct bus_server *s, const void *route, size_t route_len, const void *data, size_t len);
+/* How many keys ZAP refused, messages were malformed, answers could not be sent; ever. */
+struct bus_stats { uint64_t refused, malformed, unsent; };
+struct bus_stats bus_server_stats(const struct bus_server *s);
 void bus_server_free(struct bus_server *s);
 
 /* ---- client: agents and CLI ---- */
@@ -31,12 +34,13 @@ enum bus_event {
 	BUS_DISCONNECTED,
 	BUS_REFUSED,       /* the server refused our key (ZAP 4xx) */
 	BUS_WRONG_SERVER,  /* the handshake failed: the server does not hold the key we expect */
-	BUS_UNREACHABLE    /* connecting fails; `text` says why; repeated at most once per back-off step */
+	BUS_UNREACHABLE    /* connecting fails; `text` says why; once per attempt: log changes only */
 };
 typedef void bus_event_fn(void *arg, enum bus_event ev, const char *text);
 typedef void bus_client_fn(void *arg, const void *data, size_t len);
 
-/* Reconnects by itself with jittered exponential back-off, 100 ms to 10 s. `device` may be NULL (else SO_BINDTODEVICE). */
+/* Reconnects by itself with jittered exponential back-off, 100 ms to 10 s. Every attempt is a new connection: nothing
+ * queued for one is sent on the next. bus_client_free may be called from within the callbacks. */
 struct bus_client *bus_client_new(struct loop *l, const char *endpoint, const struct keypair *own, const uint8_t server[static KEY_LEN],
                                   bus_client_fn *fn, bus_event_fn *event, void *arg, struct err *e);
 /* 0 queued, -1 when the queue is full or not connected (the caller keeps what matters in its spool). */
