@@ -72,12 +72,18 @@ static void loss_count(struct correlation *c, const struct view *w)
 
 /* ---- abnormal, though it arrives ---- */
 
+static bool view_may_repeat(const struct view *w, int n)
+{
+	bool sent_twice = w->sent && w->sent->directed; /* by ourselves, on purpose */
+	return w->flow->dir == n && w->received && !sent_twice && kind_info(w->flow->kind)->proto != PROTO_NEIGH;
+}
+
 static uint32_t repeated_in(const struct correlation *c, int n, bool duplicates)
 {
 	uint32_t sum = 0;
 	for (size_t i = 0; i < c->count; i++) {
 		const struct view *w = &c->views[i];
-		if (w->flow->dir == n && w->received && kind_info(w->flow->kind)->proto != PROTO_NEIGH)
+		if (view_may_repeat(w, n))
 			sum += duplicates ? w->received->duplicates : w->received->reordered;
 	}
 	return sum;

@@ -97,6 +97,16 @@ static enum cell initiation_of_answers(const struct dossier *d, struct view *w, 
 	return answered | late ? CELL_PARTIAL : CELL_LOST;
 }
 
+/* The neighbour resolved after all: our NIC saw the kernel's own probes beside the directed ones. */
+static bool resolved_late(const struct dossier *d, const struct view *w)
+{
+	bool looked;
+	int at = d->path_count[w->flow->dir] > 1 ? d->path[w->flow->dir][1] : -1;
+	const struct point_seen *nic = at < 0 ? NULL : dossier_seen(d, d->points[at].id, w->flow->id, &looked);
+	int repeated = set_count(w->sent->sent & w->sent->directed);
+	return nic && repeated && nic->duplicates >= repeated;
+}
+
 static enum cell initiation_of(const struct dossier *d, struct view *w)
 {
 	const struct flow_sent *s = w->sent;
@@ -108,7 +118,7 @@ static enum cell initiation_of(const struct dossier *d, struct view *w)
 	}
 	if (impostors(w))
 		return CELL_IMPOSTOR;
-	if (!s->unresolved || !s->directed)
+	if (!s->unresolved || !s->directed || resolved_late(d, w))
 		return initiation_of_answers(d, w, w->base, s->answered & w->base);
 	/* directed frames bypass the neighbour cache: their answers do not show that a conversation can be opened */
 	seqset own = s->sent & ~s->directed;

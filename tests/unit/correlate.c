@@ -1,0 +1,738 @@
+/* correlate: dossiers built by hand, or by letting probes run along a path with one fault in it. */
+#include "collector/correlate.h"
+#include "proto/base/mem.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- the bench: vm1 on host1, vm2 on host2, eight points between two sockets ---- */
+
+enum { A, B, HOST1, HOST2 };
+enum { SOCKET_A, NIC_A, PORT_A, UP_1, UP_2, PORT_B, NIC_B, SOCKET_B, HOPS }; /* indexes into path 0 */
+
+struct fault {
+	int dir; /* of the packets that die */
+	int hop; /* between path[hop] and path[hop + 1] of that direction */
+	kind_mask kinds;
+	bool probes, answers;
+	seqset which; /* sequences that die */
+};
+
+struct bench {
+	struct dossier d;
+	struct round_result results[4];
+	size_t seen_cap[4];
+	struct fault fault;
+	struct verdict *v;
+};
+
+static const kind_mask all_kinds = KIND_MASK_4 | KIND_BIT(KIND_ARP) | KIND_BIT(KIND_ND) | KIND_MASK_6;
+static const seqset three = 7;
+
+static void add_party(struct bench *b, const char *name, uint8_t kind)
+{
+	struct party *p = &b->d.party[b->d.party_count];
+	str_copy(p->name, sizeof p->name, name);
+	str_copy(p->tenant, sizeof p->tenant, kind == AGENT_HOST ? "fleet" : "blue");
+	p->kind = kind;
+	p->online = p->reported = true;
+	p->result = &b->results[b->d.party_count++];
+}
+
+static void add_point(struct bench *b, int party, const char *ifname, uint8_t role)
+{
+	size_t i = b->d.point_count++;
+	struct round_result *r = &b->results[party];
+	b->d.points[i].id = (uint8_t)i;
+	b->d.points[i].party = party;
+	b->d.points[i].role = role;
+	str_copy(b->d.points[i].ifname, IFNAME_LEN, ifname);
+	r->status[r->status_count++] = (struct point_status){.point = (uint8_t)i, .armed = true};
+}
+
+static void add_paths(struct bench *b)
+{
+	b->d.path[0][0] = b->d.path[1][HOPS - 1] = -1 - A;
+	b->d.path[0][HOPS - 1] = b->d.path[1][0] = -1 - B;
+	for (int i = 1; i < HOPS - 1; i++)
+		b->d.path[0][i] = b->d.path[1][HOPS - 1 - i] = i - 1;
+	b->d.path_count[0] = b->d.path_count[1] = HOPS;
+	b->d.path_complete[0] = b->d.path_complete[1] = true;
+}
+
+static struct flow *add_flow(struct bench *b, int kind, int dir)
+{
+	struct flow *f = &b->d.flows[b->d.flow_count];
+	*f = (struct flow){.id = (uint8_t)b->d.flow_count++, .kind = (uint8_t)kind, .dir = (uint8_t)dir, .count = 3};
+	struct round_result *from = &b->results[dir], *to = &b->results[1 - dir];
+	from->sent[from->sent_count++] = (struct flow_sent){.flow = f->id, .status = FLOW_DONE};
+	to->received[to->received_count++] = (struct flow_received){.flow = f->id, .looked = true};
+	return f;
+}
+
+static struct bench *bench_new(kind_mask kinds)
+{
+	struct bench *b = mem_alloc(sizeof *b);
+	add_party(b, "vm1", AGENT_GUEST);
+	add_party(b, "vm2", AGENT_GUEST);
+	add_party(b, "host1", AGENT_HOST);
+	add_party(b, "host2", AGENT_HOST);
+	b->d.party[A].at = (struct placement){.known = true, .host = HOST1};
+	b->d.party[B].at = (struct placement){.known = true, .host = HOST2};
+	add_point(b, A, "eth0", POINT_NIC);
+	add_point(b, HOST1, "vnet1", POINT_PORT);
+	add_point(b, HOST1, "up0", POINT_UPLINK);
+	add_point(b, HOST2, "up0", POINT_UPLINK);
+	add_point(b, HOST2, "vnet2", POINT_PORT);
+	add_point(b, B, "eth0", POINT_NIC);
+	add_paths(b);
+	for (int k = 0; k < KIND_COUNT; k++) {
+		for (int dir = 0; dir < 2 && kinds & KIND_BIT(k); dir++)
+			add_flow(b, k, dir);
+	}
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	for (int i = 0; i < 4; i++)
+		free(b->results[i].seen);
+	verdict_free(b->v);
+	dossier_clear(&b->d);
+	free(b);
+}
+
+/* ---- packets on their way ---- */
+
+static struct flow_sent *sent(struct bench *b, int flow) { return (struct flow_sent *)dossier_sent(&b->d, (uint8_t)flow); }
+
+static struct flow_received *received(struct bench *b, int flow)
+{
+	return (struct flow_received *)dossier_received(&b->d, (uint8_t)flow);
+}
+
+static struct point_seen *seen(struct bench *b, int point, int flow)
+{
+	int party = b->d.points[point].party;
+	struct round_result *r = &b->results[party];
+	for (size_t i = 0; i < r->seen_count; i++) {
+		if (r->seen[i].point == point && r->seen[i].flow == flow)
+			return &r->seen[i];
+	}
+	struct point_seen *s = VEC_ADD(r->seen, r->seen_count, b->seen_cap[party]);
+	s->point = (uint8_t)point;
+	s->flow = (uint8_t)flow;
+	return s;
+}
+
+/* Carries `set` along the path of `dir`; returns what arrives. */
+static seqset carry(struct bench *b, const struct flow *f, int dir, seqset set, bool answers)
+{
+	const struct fault *x = &b->fault;
+	bool hit = x->dir == dir && x->kinds & KIND_BIT(f->kind) && (answers ? x->answers : x->probes);
+	for (size_t i = 0; i + 1 < b->d.path_count[dir]; i++) {
+		int at = b->d.path[dir][i];
+		if (at >= 0 && set)
+			*(answers ? &seen(b, at, f->id)->answers : &seen(b, at, f->id)->probes) |= set;
+		if (hit && (int)i == x->hop)
+			set &= ~x->which;
+	}
+	return set;
+}
+
+static void run_flow(struct bench *b, const struct flow *f)
+{
+	struct flow_sent *s = sent(b, f->id);
+	struct flow_received *r = received(b, f->id);
+	s->sent |= three;
+	r->seen |= carry(b, f, f->dir, three, false);
+	s->answered |= carry(b, f, 1 - f->dir, r->seen, true);
+}
+
+static void run(struct bench *b)
+{
+	for (size_t i = 0; i < b->d.flow_count; i++)
+		run_flow(b, &b->d.flows[i]);
+}
+
+static struct verdict *judge(struct bench *b)
+{
+	verdict_free(b->v);
+	b->v = verdict_new();
+	correlate(&b->d, b->v);
+	return b->v;
+}
+
+static struct flow *flow_of(struct bench *b, int kind, int dir)
+{
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		if (b->d.flows[i].kind == kind && b->d.flows[i].dir == dir)
+			return &b->d.flows[i];
+	}
+	fail_msg("no such flow");
+	return NULL;
+}
+
+static void forget(struct bench *b, int flow)
+{
+	struct flow_sent *s = sent(b, flow);
+	struct flow_received *r = received(b, flow);
+	*s = (struct flow_sent){.flow = (uint8_t)flow, .status = FLOW_DONE};
+	*r = (struct flow_received){.flow = (uint8_t)flow, .looked = true};
+	for (int p = 0; p < 4; p++) {
+		for (size_t i = 0; i < b->results[p].seen_count; i++) {
+			struct point_seen *x = &b->results[p].seen[i];
+			if (x->flow == flow)
+				x->probes = x->answers = 0;
+		}
+	}
+}
+
+static void assert_one_cut(const struct verdict *v, int dir, int after, int before, kind_mask kinds, bool answer)
+{
+	assert_int_equal(v->dir[dir].cut_count, 1);
+	assert_int_equal(v->dir[1 - dir].cut_count, 0);
+	const struct cut *c = &v->dir[dir].cuts[0];
+	assert_int_equal(c->after, after);
+	assert_int_equal(c->before, before);
+	assert_int_equal(c->kinds, kinds);
+	assert_int_equal(c->answer, answer);
+}
+
+static void assert_no_cut(const struct verdict *v)
+{
+	assert_int_equal(v->dir[0].cut_count, 0);
+	assert_int_equal(v->dir[1].cut_count, 0);
+}
+
+/* ---- scenarios ---- */
+
+static void a_healthy_pair_has_no_cut(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->state, STATE_OK);
+	assert_no_cut(v);
+	assert_int_equal(v->note_count, 0);
+	assert_int_equal(v->dir[0].loss_sent, 12 * 3);
+	assert_int_equal(v->dir[0].loss_received, 12 * 3);
+	assert_int_equal(v->dir[0].path[UP_1].seen, 12 * 3);
+	assert_true(v->dir[0].path[UP_1].looked && v->dir[0].path[SOCKET_B].looked);
+	assert_string_equal(v->dir[1].from, "vm2");
+	bench_free(b);
+}
+
+static void check_cut_at(int dir, int hop, kind_mask kinds)
+{
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){dir, hop, kinds, true, true, three};
+	run(b);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, dir, hop, hop + 1, kinds, false);
+	assert_int_equal(v->state, STATE_ONE_WAY);
+	for (int k = 0; k < KIND_COUNT; k++) {
+		bool dead = kinds & KIND_BIT(k), probed = all_kinds & KIND_BIT(k);
+		assert_int_equal(v->dir[dir].delivery[k], dead ? CELL_LOST : probed ? CELL_OK : CELL_UNKNOWN);
+		assert_int_equal(v->dir[1 - dir].delivery[k], probed ? CELL_OK : CELL_UNKNOWN);
+	}
+	bench_free(b);
+}
+
+static void every_single_cut_is_found_where_it_is(void **state)
+{
+	(void)state;
+	const kind_mask sets[] = {all_kinds, KIND_BIT(KIND_ICMP), KIND_BIT(KIND_ARP), KIND_MASK_6,
+	                          KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE)};
+	for (int dir = 0; dir < 2; dir++) {
+		for (int hop = 0; hop + 1 < HOPS; hop++) {
+			for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+				check_cut_at(dir, hop, sets[i]);
+		}
+	}
+}
+
+static void dying_answers_are_a_cut_in_their_own_direction(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){1, 3, KIND_BIT(KIND_UDP), false, true, three};
+	run(b);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 1, 3, 4, KIND_BIT(KIND_UDP), true);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_OK);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_LOST);
+	assert_int_equal(v->state, STATE_ONE_WAY);
+	bench_free(b);
+}
+
+static void answers_that_never_start_are_cut_behind_the_socket(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){1, 0, KIND_BIT(KIND_ARP), false, true, three};
+	run(b);
+	assert_one_cut(judge(b), 1, 0, 1, KIND_BIT(KIND_ARP), true);
+	bench_free(b);
+}
+
+static void partial_loss_is_cut_at_the_biggest_drop(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, 4, KIND_BIT(KIND_UDP), true, false, 2};
+	run(b);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, 4, 5, KIND_BIT(KIND_UDP), false);
+	assert_true(v->dir[0].cuts[0].partial);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_PARTIAL);
+	assert_int_equal(v->state, STATE_DEGRADED);
+	bench_free(b);
+}
+
+static void a_point_that_did_not_look_is_transparent(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_1, all_kinds, true, true, three};
+	run(b);
+	b->results[HOST2].status[0].armed = false;
+	str_copy(b->results[HOST2].status[0].why, REASON_MAX_LEN, "no such device");
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, UP_1, PORT_B, all_kinds, false);
+	assert_int_equal(v->note_count, 1);
+	assert_string_equal(v->notes[0], "host2:up0 could not be watched: no such device");
+	bench_free(b);
+}
+
+static void a_host_without_agent_widens_the_cut(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, all_kinds, true, true, three};
+	run(b);
+	b->d.party[HOST2].result = NULL;
+	assert_one_cut(judge(b), 0, UP_1, NIC_B, all_kinds, false);
+	bench_free(b);
+}
+
+static void what_a_lossy_capture_missed_proves_nothing(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	b->fault = (struct fault){0, NIC_B, KIND_BIT(KIND_TCP), true, true, three};
+	forget(b, flow_of(b, KIND_TCP, 0)->id);
+	run_flow(b, flow_of(b, KIND_TCP, 0));
+	seen(b, 1, flow_of(b, KIND_TCP, 0)->id)->probes = 0;
+	b->results[HOST1].status[0].dropped = 4;
+	assert_one_cut(judge(b), 0, NIC_B, SOCKET_B, KIND_BIT(KIND_TCP), false);
+	bench_free(b);
+}
+
+static void refuse(struct bench *b, int kind, int error)
+{
+	int flow = flow_of(b, kind, 0)->id;
+	forget(b, flow);
+	*sent(b, flow) =
+	    (struct flow_sent){.flow = (uint8_t)flow, .status = FLOW_DONE, .refused_local = three, .error = (int16_t)error};
+}
+
+static void what_the_kernel_refuses_dies_behind_the_socket(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	refuse(b, KIND_ICMP, EPERM);
+	refuse(b, KIND_UDP, ENETUNREACH);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, SOCKET_A, NIC_A, KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP), false);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_LOST);
+	bench_free(b);
+}
+
+static void our_own_shortage_is_not_loss(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	refuse(b, KIND_UDP, EMFILE);
+	const struct verdict *v = judge(b);
+	assert_no_cut(v);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_UNKNOWN);
+	assert_string_equal(v->dir[0].why[KIND_UDP], "vm1 could not send");
+	bench_free(b);
+}
+
+/* The kernel waits for the neighbour; nothing leaves. */
+static void keep_back(struct bench *b, int dir)
+{
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		const struct flow *f = &b->d.flows[i];
+		if (f->dir != dir || kind_info(f->kind)->proto == PROTO_NEIGH || kind_info(f->kind)->family == 6)
+			continue;
+		forget(b, f->id);
+		*sent(b, f->id) = (struct flow_sent){.flow = f->id, .status = FLOW_DONE, .sent = three, .unresolved = true};
+	}
+}
+
+static void what_waits_for_a_neighbour_dies_where_the_request_died(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, KIND_BIT(KIND_ARP), true, false, three};
+	run(b);
+	keep_back(b, 0);
+	assert_one_cut(judge(b), 0, UP_2, PORT_B, KIND_MASK_4 | KIND_BIT(KIND_ARP), false);
+	bench_free(b);
+}
+
+static void what_waits_for_a_neighbour_dies_where_its_answer_died(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){1, 2, KIND_BIT(KIND_ARP), false, true, three};
+	run(b);
+	keep_back(b, 0);
+	assert_one_cut(judge(b), 1, 2, 3, KIND_MASK_4 | KIND_BIT(KIND_ARP), true);
+	bench_free(b);
+}
+
+static void what_waits_although_the_neighbour_answers_is_kept_by_its_own_kernel(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	keep_back(b, 0);
+	assert_one_cut(judge(b), 0, SOCKET_A, NIC_A, KIND_MASK_4, false);
+	bench_free(b);
+}
+
+static void direct(struct bench *b, int dir)
+{
+	keep_back(b, dir);
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		if (!sent(b, (int)i)->unresolved || b->d.flows[i].dir != dir)
+			continue;
+		run_flow(b, &b->d.flows[i]);
+		sent(b, (int)i)->directed = three;
+	}
+}
+
+static void directed_frames_tell_the_wire_from_the_neighbour_cache(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, KIND_BIT(KIND_ARP), true, false, three};
+	run(b);
+	direct(b, 0);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, UP_2, PORT_B, KIND_BIT(KIND_ARP), false);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_OK);
+	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_LOST);
+	bench_free(b);
+}
+
+static void one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds & ~KIND_MASK_6 & ~KIND_BIT(KIND_ND));
+	const kind_mask four = KIND_MASK_4 | KIND_BIT(KIND_ARP);
+	b->fault = (struct fault){0, PORT_A, four, true, true, three};
+	run(b);
+	direct(b, 1);
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, PORT_A, UP_1, four, false);
+	assert_int_equal(v->dir[1].delivery[KIND_ICMP], CELL_OK);
+	assert_int_equal(v->dir[1].initiation[KIND_ICMP], CELL_LOST);
+	assert_int_equal(v->state, STATE_ONE_WAY);
+	bench_free(b);
+}
+
+static void answers_that_wait_for_a_neighbour_have_no_cut_of_their_own(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds & ~KIND_MASK_6 & ~KIND_BIT(KIND_ND));
+	b->fault = (struct fault){0, UP_1, KIND_BIT(KIND_ARP), true, true, three}; /* vm2 never hears vm1's ARP */
+	run(b);
+	direct(b, 1);
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		const struct flow *f = &b->d.flows[i];
+		if (f->dir != 0 || f->kind == KIND_ARP)
+			continue;
+		forget(b, f->id); /* delivered, but vm2 cannot answer */
+		sent(b, f->id)->sent = three;
+		received(b, f->id)->seen = carry(b, f, 0, three, false);
+	}
+	assert_one_cut(judge(b), 0, UP_1, UP_2, KIND_BIT(KIND_ARP), false);
+	bench_free(b);
+}
+
+static void an_echo_of_what_the_peer_never_saw_comes_from_an_impostor(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	struct flow *f = flow_of(b, KIND_ICMP, 0);
+	b->fault = (struct fault){0, PORT_A, KIND_BIT(KIND_ICMP), true, true, three};
+	forget(b, f->id);
+	run_flow(b, f);
+	sent(b, f->id)->answered = three;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_IMPOSTOR);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_LOST);
+	assert_one_cut(v, 0, PORT_A, UP_1, KIND_BIT(KIND_ICMP), false);
+	bench_free(b);
+}
+
+static void what_passes_only_as_an_answer_is_reply_only(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, NIC_B, KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP_LARGE), true, false, three};
+	run(b);
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_REPLY_ONLY);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP_LARGE], CELL_REPLY_ONLY);
+	assert_int_equal(v->dir[1].initiation[KIND_UDP], CELL_OK);
+	bench_free(b);
+}
+
+static void size_alone_does_not_look_like_a_state_table(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_1, KIND_BIT(KIND_UDP_LARGE), true, false, three};
+	run(b);
+	assert_int_equal(judge(b)->dir[0].initiation[KIND_UDP_LARGE], CELL_LOST);
+	bench_free(b);
+}
+
+static void a_refused_service_is_delivered_and_has_no_cut(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds | KIND_BIT(KIND_SERVICE));
+	run(b);
+	struct flow *f = flow_of(b, KIND_SERVICE, 0);
+	sent(b, f->id)->answered = 0;
+	sent(b, f->id)->refused = three;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_SERVICE], CELL_OK);
+	assert_int_equal(v->dir[0].initiation[KIND_SERVICE], CELL_REFUSED);
+	assert_no_cut(v);
+	bench_free(b);
+}
+
+static void of_several_services_the_worst_one_shows(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds | KIND_BIT(KIND_SERVICE));
+	struct flow *f = add_flow(b, KIND_SERVICE, 0);
+	run(b);
+	sent(b, f->id)->answered = 0;
+	sent(b, f->id)->refused = three;
+	assert_int_equal(judge(b)->dir[0].initiation[KIND_SERVICE], CELL_REFUSED);
+	bench_free(b);
+}
+
+static void late_answers_are_slow_not_lost(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_ICMP, 0)->id);
+	s->late = s->answered;
+	s->answered = 0;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_SLOW);
+	assert_no_cut(v);
+	bench_free(b);
+}
+
+static void a_starved_sender_is_no_witness_of_missing_answers(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	sent(b, flow_of(b, KIND_UDP, 0)->id)->answered = 0;
+	b->results[A].health.lag_us = 900000;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_UNKNOWN);
+	assert_no_cut(v);
+	bench_free(b);
+}
+
+static void an_overflowing_receiver_is_no_witness_of_loss(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	received(b, flow_of(b, KIND_ICMP, 0)->id)->seen = 0;
+	sent(b, flow_of(b, KIND_ICMP, 0)->id)->answered = 0;
+	b->results[B].health.socket_drops = 9;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_UNKNOWN);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_OK);
+	bench_free(b);
+}
+
+static void an_offline_end_leaves_delivery_unknown(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){1, 0, all_kinds & ~KIND_BIT(KIND_ICMP) & ~KIND_BIT(KIND_ARP), false, true, three};
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		if (b->d.flows[i].dir == 0)
+			run_flow(b, &b->d.flows[i]);
+	}
+	b->d.party[B].result = NULL;
+	b->d.party[B].online = false;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_OK); /* its kernel answers */
+	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_OK);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_UNKNOWN);
+	assert_string_equal(v->dir[0].why[KIND_UDP], "vm2: did not report");
+	assert_int_equal(v->dir[1].delivery[KIND_UDP], CELL_UNKNOWN);
+	assert_no_cut(v);
+	assert_string_equal(v->notes[0], "vm2: its agent is not connected");
+	bench_free(b);
+}
+
+static void the_hosts_speak_for_an_offline_end(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_1, all_kinds, true, true, three};
+	for (size_t i = 0; i < b->d.flow_count; i++) {
+		if (b->d.flows[i].dir == 0)
+			run_flow(b, &b->d.flows[i]);
+	}
+	b->d.party[B].result = NULL;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_LOST);
+	assert_one_cut(v, 0, UP_1, UP_2, all_kinds, false);
+	bench_free(b);
+}
+
+static void a_lost_report_of_the_sender_is_pieced_together(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, KIND_BIT(KIND_TCP), true, true, three};
+	run(b);
+	b->d.party[A].result = NULL;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_OK);
+	assert_int_equal(v->dir[0].delivery[KIND_TCP], CELL_LOST);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_UNKNOWN);
+	assert_one_cut(v, 0, UP_2, PORT_B, KIND_BIT(KIND_TCP), false);
+	bench_free(b);
+}
+
+static void skipped_kinds_say_why(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(KIND_BIT(KIND_ARP) | KIND_BIT(KIND_UDP));
+	run(b);
+	b->d.skipped[0] = KIND_BIT(KIND_ICMP);
+	b->d.skip_why[0][KIND_ICMP] = mem_strdup("no address on that network");
+	struct flow_sent *s = sent(b, flow_of(b, KIND_UDP, 0)->id);
+	s->status = FLOW_SKIPPED;
+	str_copy(s->why, sizeof s->why, "no right to send");
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_SKIPPED);
+	assert_string_equal(v->dir[0].why[KIND_ICMP], "no address on that network");
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_SKIPPED);
+	assert_string_equal(v->dir[0].why[KIND_UDP], "no right to send");
+	assert_null(v->dir[0].why[KIND_ND]);
+	assert_int_equal(v->dir[1].delivery[KIND_UDP], CELL_OK);
+	bench_free(b);
+}
+
+static void doubled_packets_degrade_a_pair(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	for (size_t i = 0; i < b->d.flow_count; i++)
+		received(b, (int)i)->duplicates = b->d.flows[i].dir == 0 ? 3 : 0;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->state, STATE_DEGRADED);
+	assert_string_equal(v->notes[0], "vm1 -> vm2: 30 probes arrived more than once");
+	bench_free(b);
+}
+
+static void ladder_flows_are_not_part_of_the_matrix(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	struct flow *f = add_flow(b, KIND_ICMP_LARGE, 0);
+	run(b);
+	f->ladder = true;
+	received(b, f->id)->seen = 1;
+	sent(b, f->id)->answered = 1;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP_LARGE], CELL_OK);
+	assert_no_cut(v);
+	bench_free(b);
+}
+
+static void nothing_at_all_is_unknown_not_a_crash(void **state)
+{
+	(void)state;
+	struct dossier *d = mem_alloc(sizeof *d);
+	struct verdict *v = verdict_new();
+	d->party_count = 2;
+	d->flow_count = 1;
+	correlate(d, v);
+	assert_int_equal(v->state, STATE_UNDETERMINED);
+	assert_no_cut(v);
+	verdict_free(v);
+	free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_healthy_pair_has_no_cut),
+	    cmocka_unit_test(every_single_cut_is_found_where_it_is),
+	    cmocka_unit_test(dying_answers_are_a_cut_in_their_own_direction),
+	    cmocka_unit_test(answers_that_never_start_are_cut_behind_the_socket),
+	    cmocka_unit_test(partial_loss_is_cut_at_the_biggest_drop),
+	    cmocka_unit_test(a_point_that_did_not_look_is_transparent),
+	    cmocka_unit_test(a_host_without_agent_widens_the_cut),
+	    cmocka_unit_test(what_a_lossy_capture_missed_proves_nothing),
+	    cmocka_unit_test(what_the_kernel_refuses_dies_behind_the_socket),
+	    cmocka_unit_test(our_own_shortage_is_not_loss),
+	    cmocka_unit_test(what_waits_for_a_neighbour_dies_where_the_request_died),
+	    cmocka_unit_test(what_waits_for_a_neighbour_dies_where_its_answer_died),
+	    cmocka_unit_test(what_waits_although_the_neighbour_answers_is_kept_by_its_own_kernel),
+	    cmocka_unit_test(directed_frames_tell_the_wire_from_the_neighbour_cache),
+	    cmocka_unit_test(one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing),
+	    cmocka_unit_test(answers_that_wait_for_a_neighbour_have_no_cut_of_their_own),
+	    cmocka_unit_test(an_echo_of_what_the_peer_never_saw_comes_from_an_impostor),
+	    cmocka_unit_test(what_passes_only_as_an_answer_is_reply_only),
+	    cmocka_unit_test(size_alone_does_not_look_like_a_state_table),
+	    cmocka_unit_test(a_refused_service_is_delivered_and_has_no_cut),
+	    cmocka_unit_test(of_several_services_the_worst_one_shows),
+	    cmocka_unit_test(late_answers_are_slow_not_lost),
+	    cmocka_unit_test(a_starved_sender_is_no_witness_of_missing_answers),
+	    cmocka_unit_test(an_overflowing_receiver_is_no_witness_of_loss),
+	    cmocka_unit_test(an_offline_end_leaves_delivery_unknown),
+	    cmocka_unit_test(the_hosts_speak_for_an_offline_end),
+	    cmocka_unit_test(a_lost_report_of_the_sender_is_pieced_together),
+	    cmocka_unit_test(skipped_kinds_say_why),
+	    cmocka_unit_test(doubled_packets_degrade_a_pair),
+	    cmocka_unit_test(ladder_flows_are_not_part_of_the_matrix),
+	    cmocka_unit_test(nothing_at_all_is_unknown_not_a_crash),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
