@@ -9,6 +9,8 @@
 
 #define FACTS_ALL 0xffffffffu
 #define FACTS_FAST 0x1u /* leave the firewall and sockets out: what changes by netlink events */
+#define FACTS_SOCKETS 0x2u
+#define FACTS_FIREWALL 0x4u
 
 /* A fresh snapshot. Sources that fail leave their part empty and say so in *why (may be NULL). */
 struct snapshot *facts_read(uint32_t what, char *why, size_t size);

@@ -110,11 +110,12 @@ enum fw_field {
 	FW_SPORT, FW_DPORT,     /* numbers or ranges, TCP and UDP alike */
 	FW_ICMP_TYPE, FW_ICMP6_TYPE,
 	FW_ARP_OP, FW_ARP_SPA, FW_ARP_TPA, FW_ARP_SHA,
-	FW_CT_STATE,    /* bits: 1 invalid? no: FW_CT_* below */
-	FW_TCP_FLAGS,
+	FW_CT_STATE,    /* FW_CT_* bits: any of them */
+	FW_TCP_FLAGS,   /* (flags & hi) == lo */
 	FW_PKT_LENGTH,
-	FW_FRAG_OFF,
+	FW_FRAG_OFF,    /* fragment offset: 0 for whole packets and first fragments */
 	FW_RANDOM,      /* numgen random, limit, quota: "maybe", by design partial */
+	FW_PKTTYPE,     /* 0 to this host, 1 broadcast, 2 multicast, 3 to another host */
 	FW_FIELD_COUNT
 };
 #define FW_CT_NEW 1

@@ -1,0 +1,283 @@
+/* nft: the firewall's rules. libnftables is the only reader that gets every rule right, and a big one: it runs in a
+ * short-lived child that hands back a compact model, so this process never grows by its pages. The model is kept for as
+ * long as the ruleset's generation stays the same; counters, which move without a new generation, are read over netlink. */
+#include "agent/facts/nft.h"
+#include "agent/facts/facts.h"
+#include "agent/facts/source.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <nftables/libnftables.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHILD_MS_MAX    3000
+#define MODEL_BYTES_MAX (16u << 20)
+#define LIBRARY         "libnftables.so.1"
+
+/* ---- in the child ---- */
+
+struct library {
+	struct nft_ctx *(*ctx_new)(uint32_t flags);
+	void (*output_set_flags)(struct nft_ctx *ctx, unsigned flags);
+	int (*buffer_output)(struct nft_ctx *ctx);
+	int (*buffer_error)(struct nft_ctx *ctx);
+	const char *(*get_output)(struct nft_ctx *ctx);
+	const char *(*get_error)(struct nft_ctx *ctx);
+	int (*run)(struct nft_ctx *ctx, const char *buf);
+};
+
+static int library_open(struct library *l, struct err *e)
+{
+	const struct { const char *name; void *slot; } symbols[] = {
+		{"nft_ctx_new", &l->ctx_new},
+		{"nft_ctx_output_set_flags", &l->output_set_flags},
+		{"nft_ctx_buffer_output", &l->buffer_output},
+		{"nft_ctx_buffer_error", &l->buffer_error},
+		{"nft_ctx_get_output_buffer", &l->get_output},
+		{"nft_ctx_get_error_buffer", &l->get_error},
+		{"nft_run_cmd_from_buffer", &l->run},
+	};
+	void *so = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+	if (!so)
+		return err_set(e, "%s", dlerror());
+	for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+		void *sym = dlsym(so, symbols[i].name);
+
+		if (!sym)
+			return err_set(e, "%s has no %s", LIBRARY, symbols[i].name);
+		memcpy(symbols[i].slot, &sym, sizeof sym);
+	}
+	return 0;
+}
+
+static const char *library_list(struct library *l, struct nft_ctx *ctx, unsigned flags)
+{
+	l->output_set_flags(ctx, flags);
+	return l->run(ctx, "list ruleset") == 0 ? l->get_output(ctx) : NULL;
+}
+
+static int model_read(struct fw_model *m, struct err *e)
+{
+	struct library l;
+	struct xt_rules xt = {0};
+	struct nft_ctx *ctx;
+	const char *json;
+	char *copy;
+
+	if (library_open(&l, e))
+		return -1;
+	ctx = l.ctx_new(NFT_CTX_DEFAULT);
+	if (!ctx || l.buffer_output(ctx) || l.buffer_error(ctx))
+		return err_set(e, "libnftables does not start");
+	json = library_list(&l, ctx, NFT_CTX_OUTPUT_JSON);
+	if (!json)
+		return err_set(e, "listing the ruleset: %.200s", l.get_error(ctx));
+	copy = mem_strdup(json);
+	if (strstr(copy, "{\"xt\":"))
+		nft_read_xt(&xt);
+	/* for people: without counters, which would make every text differ from the last one */
+	return fw_model_read(m, copy, library_list(&l, ctx, NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE), &xt, e);
+}
+
+static void write_all(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+	ssize_t put;
+
+	while (len > 0 && ((put = write(fd, at, len)) > 0 || errno == EINTR)) {
+		at += put > 0 ? put : 0;
+		len -= put > 0 ? (size_t)put : 0;
+	}
+}
+
+/* First byte: 1 and the model, or 0 and why not. Frees nothing: the process ends. */
+static void child_run(int fd)
+{
+	struct fw_model m = {0};
+	struct err e = {{0}};
+	struct buf out = {0};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	if (model_read(&m, &e) == 0) {
+		buf_add(&out, "\1", 1);
+		fw_model_encode(&m, &out);
+	} else {
+		buf_add(&out, "\0", 1);
+		buf_puts(&out, e.text);
+	}
+	write_all(fd, out.data, out.len);
+	_exit(0);
+}
+
+/* ---- in the parent ---- */
+
+static int answer_read(int fd, struct buf *out)
+{
+	struct mono deadline = mono_add_ms(mono_now(), CHILD_MS_MAX);
+	char chunk[16384];
+
+	for (;;) {
+		int64_t left = mono_ms_since(mono_now(), deadline);
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t got;
+
+		if (left <= 0 || out->len > MODEL_BYTES_MAX)
+			return -1;
+		if (poll(&p, 1, (int)left) <= 0)
+			continue;
+		got = read(fd, chunk, sizeof chunk);
+		if (got == 0)
+			return 0;
+		if (got > 0)
+			buf_add(out, chunk, (size_t)got);
+		else if (errno != EINTR)
+			return -1;
+	}
+}
+
+static int child_ask(struct buf *out, struct err *e)
+{
+	int fds[2], failed;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return err_sys(e, "pipe");
+	pid = fork();
+	if (pid == 0)
+		child_run(fds[1]);
+	close(fds[1]);
+	failed = pid < 0 ? err_sys(e, "fork") : answer_read(fds[0], out);
+	close(fds[0]);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (pid > 0 && (failed || out->len == 0))
+		return err_set(e, "reading the ruleset took too long or broke off");
+	return failed;
+}
+
+/* Of this process: the last model as bytes, and which generation it is. */
+static struct {
+	bool valid;
+	uint32_t generation;
+	struct buf bytes;
+} kept;
+
+static void kept_drop(void)
+{
+	buf_free(&kept.bytes);
+	kept.valid = false;
+}
+
+static int kept_renew(uint32_t generation, struct err *e)
+{
+	struct buf answer = {0};
+
+	kept_drop();
+	if (child_ask(&answer, e) == 0 && answer.data[0] == 1) {
+		buf_consume(&answer, 1);
+		kept.bytes = answer;
+		kept.generation = generation;
+		kept.valid = true;
+		return 0;
+	}
+	if (answer.len > 1)
+		err_set(e, "%.300s", answer.data + 1);
+	buf_free(&answer);
+	return -1;
+}
+
+/* ---- counters ---- */
+
+struct counting {
+	struct fw_model *m;
+	size_t chain; /* where the last one was found: both lists have about the same order */
+};
+
+static bool chain_count(struct fw_chain *c, const struct nft_rule_seen *seen)
+{
+	bool found = false;
+
+	if (strcmp(c->table, seen->table) != 0 || strcmp(c->family, seen->family) != 0)
+		return false;
+	for (size_t i = 0; i < c->rule_count; i++) {
+		if (c->rules[i].handle == seen->handle) {
+			c->rules[i].packets = seen->packets;
+			found = true;
+		}
+	}
+	return found;
+}
+
+static void on_counted(void *arg, const struct nft_rule_seen *seen)
+{
+	struct counting *k = arg;
+
+	if (!seen->has_counter)
+		return;
+	for (size_t i = 0; i < k->m->chain_count; i++) {
+		size_t at = (k->chain + i) % k->m->chain_count;
+
+		if (chain_count(&k->m->chains[at], seen)) {
+			k->chain = at;
+			return;
+		}
+	}
+}
+
+static bool any_counter(const struct fw_model *m)
+{
+	for (size_t i = 0; i < m->chain_count; i++)
+		for (size_t k = 0; k < m->chains[i].rule_count; k++)
+			if (m->chains[i].rules[k].has_counter)
+				return true;
+	return false;
+}
+
+/* ---- the source ---- */
+
+int fact_read_firewall(struct snapshot *s, struct err *e)
+{
+	struct fw_model m;
+	uint32_t generation;
+
+	if (nft_generation(&generation)) {
+		s->firewall_known = errno == EPERM ? FW_NO_RIGHTS : FW_NOT_READ;
+		return err_sys(e, "ruleset");
+	}
+	if ((!kept.valid || kept.generation != generation) && kept_renew(generation, e))
+		return -1;
+	if (fw_model_decode(kept.bytes.data, kept.bytes.len, &m)) {
+		kept_drop();
+		return err_set(e, "ruleset: malformed answer");
+	}
+	if (any_counter(&m))
+		nft_rules(on_counted, &(struct counting){&m, 0});
+	s->chains = m.chains;
+	s->chain_count = m.chain_count;
+	s->truncated += m.truncated;
+	s->firewall_known = m.truncated ? FW_TRUNCATED : FW_READ;
+	return 0;
+}
+
+bool facts_firewall_possible(char *why, size_t size)
+{
+	uint32_t generation;
+
+	if (nft_generation(&generation) == 0)
+		return true;
+	snprintf(why, size, "firewall rules: %s", strerror(errno));
+	return false;
+}

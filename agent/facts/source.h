@@ -1,0 +1,51 @@
+/* source: what the parts of facts share: the table of sources, netlink requests, and bounded growth of a snapshot. */
+#ifndef BW_AGENT_FACTS_SOURCE_H
+#define BW_AGENT_FACTS_SOURCE_H
+
+#include "proto/base/err.h"
+#include "proto/model/snapshot.h"
+
+#include <libmnl/libmnl.h>
+#include <stdbool.h>
+
+/* One source fills its part of the snapshot; -1 with the reason leaves that part empty. */
+typedef int fact_source_fn(struct snapshot *s, struct err *e);
+fact_source_fn fact_read_machine, fact_read_network, fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall;
+
+/* Pure parsers of /proc texts (tested on samples). */
+void proc_parse_pairs(struct snapshot *s, const char *text);  /* snmp, netstat: a line of names, a line of numbers */
+void proc_parse_snmp6(struct snapshot *s, const char *text);
+void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int family);
+
+/* Room for one more entry, zeroed; NULL (and counted as truncated) at the limit. */
+void *snapshot_grow(struct snapshot *s, void **items, size_t *count, size_t max, size_t size);
+#define SNAP_ADD(s, items, count, max) (snapshot_grow((s), (void **)&(s)->items, &(s)->count, (max), sizeof *(s)->items))
+void snapshot_add_sysctl(struct snapshot *s, const char *name, int64_t value);
+void snapshot_add_counter(struct snapshot *s, const char *name, int64_t value);
+
+/* ---- a netlink socket for requests ---- */
+struct nl {
+	struct mnl_socket *sock;
+	char *buf; /* request, then answers */
+	unsigned seq;
+};
+int nl_open(struct nl *n, int bus, struct err *e);
+void nl_close(struct nl *n);
+/* A request in n->buf with `extra` zeroed header bytes behind the netlink header. */
+struct nlmsghdr *nl_request(struct nl *n, uint16_t type, uint16_t flags, size_t extra);
+/* Sends the request and hands every answer to `fn`. 0, or -1 with errno set by the kernel's answer. */
+int nl_talk(struct nl *n, struct nlmsghdr *req, mnl_cb_t fn, void *arg);
+
+/* Attributes by type; those above `max` are skipped. `tb` has max + 1 entries. */
+void nl_attrs(const struct nlmsghdr *h, size_t header, const struct nlattr **tb, uint16_t max);
+void nl_nested(const struct nlattr *nest, const struct nlattr **tb, uint16_t max); /* nest may be NULL */
+void nl_payload(const void *attrs, size_t len, const struct nlattr **tb, uint16_t max);
+/* Values of attributes that may be absent or short (then 0 or false). */
+uint8_t nl_u8(const struct nlattr *a);
+uint16_t nl_u16(const struct nlattr *a);
+uint32_t nl_u32(const struct nlattr *a);
+uint64_t nl_u64(const struct nlattr *a);
+struct ip nl_ip(const struct nlattr *a, int family /* AF_INET or AF_INET6 */);
+struct mac nl_mac(const struct nlattr *a);
+
+#endif

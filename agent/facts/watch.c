@@ -1,0 +1,163 @@
+/* watch: tells that something of this machine's network changed; what, the next snapshot shows. */
+#include "agent/facts/facts.h"
+#include "proto/base/mem.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/neighbour.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define EVENT_BUFFER  16384
+#define SETTLE_MS     20 /* changes come in bursts */
+#define READS_PER_RUN 32
+
+struct facts_watch {
+	struct loop *loop;
+	struct mnl_socket *sock[2]; /* rtnetlink, nfnetlink (NULL without the right) */
+	struct loop_source *source[2], *timer;
+	int64_t quiet_ms;
+	bool armed;
+	struct mono last; /* when `fn` was called */
+	facts_changed_fn *fn;
+	void *arg;
+};
+
+static const int route_groups[] = {
+	RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
+	RTNLGRP_IPV6_RULE, RTNLGRP_NEIGH /* for the bridges' entries */, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF /* some sysctls */,
+};
+static const int nft_groups[] = {NFNLGRP_NFTABLES};
+
+static void on_quiet(void *arg)
+{
+	struct facts_watch *w = arg;
+
+	w->armed = false;
+	w->last = mono_now();
+	w->fn(w->arg);
+}
+
+/* At once (as soon as the burst is over) after a quiet time, else when the quiet time is over. */
+static void changed(struct facts_watch *w)
+{
+	int64_t since = mono_ms_since(w->last, mono_now());
+	int64_t wait = w->quiet_ms - since;
+	int64_t settle = w->quiet_ms < SETTLE_MS ? w->quiet_ms : SETTLE_MS;
+
+	if (w->armed)
+		return;
+	w->armed = true;
+	loop_timer_arm(w->timer, (wait > settle ? wait : settle) * 1000);
+}
+
+/* Neighbours come and go all the time; only a bridge's entry that moves says something. */
+static int on_event(const struct nlmsghdr *h, void *arg)
+{
+	bool neigh = h->nlmsg_type == RTM_NEWNEIGH || h->nlmsg_type == RTM_DELNEIGH;
+	bool bridge = neigh && mnl_nlmsg_get_payload_len(h) >= sizeof(struct ndmsg) &&
+	              ((const struct ndmsg *)mnl_nlmsg_get_payload(h))->ndm_family == AF_BRIDGE;
+
+	if (!neigh || bridge)
+		*(bool *)arg = true;
+	return MNL_CB_OK;
+}
+
+static int on_nft_event(const struct nlmsghdr *h, void *arg)
+{
+	(void)h;
+	*(bool *)arg = true;
+	return MNL_CB_OK;
+}
+
+static void sock_read(struct facts_watch *w, struct mnl_socket *sock, mnl_cb_t fn)
+{
+	char *buf = mem_alloc(EVENT_BUFFER);
+	bool any = false;
+
+	for (int i = 0; i < READS_PER_RUN; i++) {
+		ssize_t got = recv(mnl_socket_get_fd(sock), buf, EVENT_BUFFER, MSG_DONTWAIT);
+
+		if (got < 0 && errno == ENOBUFS) /* events were lost: that is a change, too */
+			any = true;
+		else if (got <= 0)
+			break;
+		else
+			mnl_cb_run(buf, (size_t)got, 0, 0, fn, &any);
+	}
+	free(buf);
+	if (any)
+		changed(w);
+}
+
+static void on_route_sock(void *arg, int fd, int what)
+{
+	struct facts_watch *w = arg;
+
+	(void)fd;
+	(void)what;
+	sock_read(w, w->sock[0], on_event);
+}
+
+static void on_nft_sock(void *arg, int fd, int what)
+{
+	struct facts_watch *w = arg;
+
+	(void)fd;
+	(void)what;
+	sock_read(w, w->sock[1], on_nft_event);
+}
+
+static struct mnl_socket *subscribe(int bus, const int *groups, size_t count)
+{
+	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (!s || mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0)
+		goto failed;
+	for (size_t i = 0; i < count; i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(s, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
+			goto failed;
+	}
+	return s;
+failed:
+	if (s)
+		mnl_socket_close(s);
+	return NULL;
+}
+
+struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_changed_fn *fn, void *arg, struct err *e)
+{
+	struct facts_watch *w = mem_alloc(sizeof *w);
+
+	*w = (struct facts_watch){.loop = l, .quiet_ms = quiet_ms, .fn = fn, .arg = arg};
+	w->last = mono_add_ms(mono_now(), -quiet_ms);
+	w->sock[0] = subscribe(NETLINK_ROUTE, route_groups, sizeof route_groups / sizeof *route_groups);
+	if (!w->sock[0]) {
+		err_sys(e, "watching the network's state");
+		facts_watch_free(w);
+		return NULL;
+	}
+	w->sock[1] = subscribe(NETLINK_NETFILTER, nft_groups, 1); /* without the right, rulesets are not read either */
+	w->timer = loop_timer(l, on_quiet, w);
+	w->source[0] = loop_fd(l, mnl_socket_get_fd(w->sock[0]), LOOP_READ, on_route_sock, w);
+	if (w->sock[1])
+		w->source[1] = loop_fd(l, mnl_socket_get_fd(w->sock[1]), LOOP_READ, on_nft_sock, w);
+	return w;
+}
+
+void facts_watch_free(struct facts_watch *w)
+{
+	if (!w)
+		return;
+	loop_remove(w->timer);
+	for (int i = 0; i < 2; i++) {
+		loop_remove(w->source[i]);
+		if (w->sock[i])
+			mnl_socket_close(w->sock[i]);
+	}
+	free(w);
+}
