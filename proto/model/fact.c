@@ -302,17 +302,25 @@ static void fact_clear(struct fact *f)
 	free(f->value);
 }
 
+static void drop_repeats(struct facts *f)
+{
+	size_t kept = 0;
+	for (size_t i = 1; i < f->count; i++) {
+		if (fact_cmp(&f->items[kept], &f->items[i]) == 0)
+			fact_clear(&f->items[i]);
+		else
+			f->items[++kept] = f->items[i];
+	}
+	f->count = kept + 1;
+}
+
 /* Two routes to one destination, two sockets on one port: one fact with both values, in sorted order. */
 static void merge_into(struct fact *kept, struct fact *same)
 {
-	size_t end = strlen(kept->value), tail = strlen(same->value);
-	bool repeats = end >= tail && strcmp(kept->value + end - tail, same->value) == 0;
-	if (!repeats) {
-		char *both = mem_printf("%s; %s", kept->value, same->value);
-		free(kept->value);
-		kept->value = value_bounded(both);
-		free(both);
-	}
+	char *both = mem_printf("%s; %s", kept->value, same->value);
+	free(kept->value);
+	kept->value = value_bounded(both);
+	free(both);
 	fact_clear(same);
 }
 
@@ -322,6 +330,7 @@ static void sort_and_merge(struct facts *f)
 	if (f->count == 0)
 		return;
 	qsort(f->items, f->count, sizeof *f->items, fact_cmp);
+	drop_repeats(f);
 	for (size_t i = 1; i < f->count; i++) {
 		if (strcmp(f->items[kept].key, f->items[i].key) == 0)
 			merge_into(&f->items[kept], &f->items[i]);

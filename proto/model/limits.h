@@ -26,6 +26,7 @@
 #define FW_RULES_MAX 4096         /* in all */
 #define FW_MATCHES_MAX 16         /* per rule */
 #define FW_VALUES_MAX 64          /* per match */
+#define FW_VALUES_ALL_MAX 65536   /* in all */
 #define ENDPOINTS_MAX 16          /* probe interfaces per agent */
 #define RELAY_BYTES_MAX 65536     /* one relayed frame */
 #define QUERY_ARGS_MAX 16
