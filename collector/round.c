@@ -52,20 +52,24 @@ static void end_all(struct round *r)
 
 /* ---- phases ---- */
 
-static void progress_set(struct round *r)
+/* What people are told in each phase; made once, so that the texts live as long as the round. */
+static void progress_prepare(struct round *r)
 {
 	const char *a = r->part[PARTY_A].member->name, *b = r->part[PARTY_B].member->name;
-	static const char *const phases[] = {
-	    [PHASE_ARM] = "arming", [PHASE_QUIET] = "probing", [PHASE_END] = "collecting", [PHASE_OVER] = "done"};
-	static const char *const stages[] = {[STAGE_NEIGH] = "neighbours of %s and %s",
-	                                     [STAGE_A_TO_B] = "probing %s -> %s",
-	                                     [STAGE_B_TO_A] = "probing %s -> %s",
-	                                     [STAGE_LADDER] = "packet sizes between %s and %s"};
-	bool turned = r->stage == STAGE_B_TO_A;
-	if (r->phase == PHASE_STAGE)
-		snprintf(r->progress, sizeof r->progress, stages[r->stage], turned ? b : a, turned ? a : b);
-	else
-		str_copy(r->progress, sizeof r->progress, phases[r->phase]);
+	static const char *const texts[] = {[STAGE_NEIGH] = "neighbours of %s and %s",
+	                                    [STAGE_A_TO_B] = "probing %s -> %s",
+	                                    [STAGE_B_TO_A] = "probing %s -> %s",
+	                                    [STAGE_LADDER] = "packet sizes between %s and %s"};
+	for (int s = 0; s < STAGE_COUNT; s++) {
+		bool turned = s == STAGE_B_TO_A;
+		snprintf(r->progress[s], sizeof r->progress[s], texts[s], turned ? b : a, turned ? a : b);
+	}
+}
+
+const char *round_progress(const struct round *r)
+{
+	static const char *const phases[] = {[PHASE_ARM] = "arming", [PHASE_END] = "collecting", [PHASE_OVER] = "done"};
+	return r->phase == PHASE_QUIET || r->phase == PHASE_STAGE ? r->progress[r->stage] : phases[r->phase];
 }
 
 static void phase_set(struct round *r, enum round_phase phase, struct mono now, int64_t ms)
@@ -74,7 +78,6 @@ static void phase_set(struct round *r, enum round_phase phase, struct mono now, 
 	r->deadline = mono_add_ms(now, ms);
 	if (phase == PHASE_OVER)
 		r->ended = now;
-	progress_set(r);
 }
 
 static void round_end(struct round *r, struct mono now)
@@ -218,8 +221,6 @@ struct mono round_next(const struct round *r) { return r->deadline; }
 
 bool round_over(const struct round *r) { return r->phase == PHASE_OVER; }
 
-const char *round_progress(const struct round *r) { return r->progress; }
-
 uint64_t round_id(const struct round *r) { return r->ask.id; }
 
 uint32_t round_took_ms(const struct round *r) { return (uint32_t)mono_ms_since(r->started, r->ended); }
@@ -242,6 +243,7 @@ struct round *round_new(const struct round_ask *ask, const struct fleet *f, roun
 		round_free(r);
 		return NULL;
 	}
+	progress_prepare(r);
 	round_flows(r);
 	round_paths(r, f);
 	arm_all(r);

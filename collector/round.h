@@ -28,7 +28,7 @@ void round_message(struct round *r, const struct member *from, struct msg *m, st
 void round_tick(struct round *r, struct mono now); /* deadlines */
 struct mono round_next(const struct round *r);     /* the next deadline */
 bool round_over(const struct round *r);
-const char *round_progress(const struct round *r); /* "arming", "probing host1 -> vm1", ... for people */
+const char *round_progress(const struct round *r); /* "arming", "probing host1 -> vm1", ... for people; lives as long as the round */
 /* The dossier lends from round and fleet: valid while both live and unchanged. `planner` and `detect` give witnesses. */
 void round_dossier(const struct round *r, const struct fleet *f, const struct planner *p, const struct detect *d, struct wall now, struct dossier *out);
 uint32_t round_took_ms(const struct round *r);
