@@ -17,7 +17,8 @@
 #include <zmq.h>
 
 #define ZAP_ENDPOINT    "inproc://zeromq.zap.01"
-#define DRAIN_MAX       32 /* messages of one source per turn of the loop: probes must keep their pace */
+#define DRAIN_MAX       32                    /* messages of one source per turn of the loop: probes must keep their pace */
+#define FRAME_BYTES_MAX (MSG_BYTES_MAX + 256) /* CURVE adds its own to every message */
 #define SERVER_QUEUE    256
 #define CLIENT_QUEUE    64
 #define HEARTBEAT_MS    1000
@@ -205,7 +206,7 @@ static int server_configure(struct bus_server *s, const struct keypair *own)
 	    {ZMQ_SNDHWM, SERVER_QUEUE}, {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
 	    {ZMQ_BACKLOG, 1024},        {ZMQ_CURVE_SERVER, 1},
 	};
-	int64_t max = MSG_BYTES_MAX;
+	int64_t max = FRAME_BYTES_MAX;
 
 	/* heartbeats are the clients' business: their PINGs carry the time to live that makes this side notice, too */
 	if (socket_set(s->sock, values, sizeof values / sizeof *values) < 0)
@@ -561,7 +562,7 @@ static int client_configure(struct bus_client *c)
 	    {ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS},
 	    {ZMQ_HEARTBEAT_TTL, SILENCE_MS},
 	};
-	int64_t max = MSG_BYTES_MAX;
+	int64_t max = FRAME_BYTES_MAX;
 
 	if (socket_set(c->sock, values, sizeof values / sizeof *values) < 0)
 		return -1;
