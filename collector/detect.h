@@ -26,6 +26,18 @@ size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, 
 bool detect_cells(const struct detect *d, uint32_t pair, struct cells *out);
 /* Every declared kind of every pair of two online members has been measured once. */
 bool detect_all_measured(const struct detect *d);
+/* Hot bytes for one direction of a pair. On top comes what waits to be joined: DETECT_WAIT_BYTES for each row of the last
+ * second or so, at most DETECT_WAIT_MAX rows. */
 size_t detect_bytes_per_direction(void);
+/* `member` started anew: what it counted before is gone, its silence about that time is no loss. Call on a hello with another boot. */
+void detect_restarted(struct detect *d, uint32_t member, struct mono now);
+/* Kinds this member cannot see arriving (fleet_deaf_kinds): their delivery to it stays unknown. */
+void detect_deaf(struct detect *d, uint32_t member, kind_mask kinds);
+/* A cell not measured for so long is unknown; default 5000. Large fleets probe more rarely. */
+void detect_stale_ms(struct detect *d, uint32_t ms);
+
+#define DETECT_WAIT_MAX (1u << 20)
+struct detect_stats { uint64_t joined, lost_rows, unknown_rows, foreign_rows, late_rows; size_t waiting; };
+struct detect_stats detect_stats(const struct detect *d);
 
 #endif

@@ -61,9 +61,13 @@ bool fleet_uplink(const struct fleet *f, const struct member *host, const char *
 /* Chooses the two endpoints for a pair: the guest's bridge on its host, the same segment, the same subnet, in that order.
  * *onlink: both are known to be on one L2 segment. False: no sensible endpoints (why in e). An endpoint whose address vanished keeps its last one. */
 bool fleet_endpoints(const struct fleet *f, const struct member *a, const struct member *b, struct endpoint *ep_a, struct endpoint *ep_b, bool *onlink, struct err *e);
-/* Kinds that make sense from `from` to `to` between these endpoints, and for the others the reason in why[kind] (static strings or NULL). */
+/* Kinds that make sense from `from` to `to` between these endpoints, and for the others the reason in why[kind] (NULL = planned, or never
+ * planned: the service kinds). The texts are valid until the next call. */
 kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from, const struct member *to, const struct endpoint *ep_to, bool onlink, const char *why[KIND_COUNT]);
 /* Everybody who owns `ip` or `mac` (either may be unset) on the segment of `near` as far as known. */
 size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const struct member *near);
+
+/* Kinds that `m` cannot see arriving for want of rights: its silence about them is no loss. */
+kind_mask fleet_deaf_kinds(const struct member *m);
 
 #endif

@@ -27,8 +27,12 @@ int64_t planner_find(const struct planner *p, uint32_t a, uint32_t b, bool *swap
 /* The plan of one agent; `out` is to be cleared by the caller. Version rises with every change of this agent's plan. */
 void planner_plan_of(const struct planner *p, const struct fleet *f, uint32_t member, struct plan *out);
 uint64_t planner_version_of(const struct planner *p, uint32_t member);
-/* Ready-made knobs */
+/* Ready-made knobs; 0 = the default: probes every 100 ms (longer for agents with many peers, so that each stays within its
+ * budget), reports every 100 ms in small fleets, else 200 ms, 1000 packets per second. Takes effect with the next update. */
 struct planner_rates { uint32_t interval_ms, report_ms, budget_pps; };
 void planner_rates(struct planner *p, struct planner_rates r);
+/* How much of the whole is watched: pairs that should be, and those of them that have at least one kind in one direction. */
+struct planner_coverage { size_t planned, possible; };
+struct planner_coverage planner_coverage(const struct planner *p);
 
 #endif

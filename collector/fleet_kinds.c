@@ -1,0 +1,182 @@
+/* fleet_kinds: what can be probed between two places at all, and who owns which address. */
+#include "collector/fleet_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WHY_MAX 192
+
+/* ---- kinds ---- */
+
+struct leg { /* one direction between two places */
+	const struct member *from, *to;
+	const struct endpoint *ep_from, *ep_to;
+	bool onlink;
+};
+
+/* Each returns true and says why the kind cannot be. */
+typedef bool obstacle_fn(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX]);
+
+static const struct prefix *family_of(const struct endpoint *e, int family) { return family == 4 ? &e->ip4 : &e->ip6; }
+
+static bool no_address(const struct member *m, const struct endpoint *e, int family, char why[static WHY_MAX])
+{
+	if (family_of(e, family)->ip.family)
+		return false;
+	snprintf(why, WHY_MAX, "no IPv%d address of %s on %s", family, m->name, e->ifname);
+	return true;
+}
+
+static bool no_segment(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	if (k->proto != PROTO_NEIGH || l->onlink)
+		return false;
+	snprintf(why, WHY_MAX, "%s and %s are not known to be on one segment", l->from->name, l->to->name);
+	return true;
+}
+
+static bool no_target(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	return no_address(l->to, l->ep_to, k->family, why);
+}
+
+/* An ARP probe needs no address of the sender's own (RFC 5227, section 2.1.1). */
+static bool no_source(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	bool arp = k->proto == PROTO_NEIGH && k->family == 4;
+	return !arp && no_address(l->from, l->ep_from, k->family, why);
+}
+
+static bool no_common_scope(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	if (k->family != 6 || k->proto == PROTO_NEIGH)
+		return false;
+	bool from_local = ip_is_link_local(l->ep_from->ip6.ip), to_local = ip_is_link_local(l->ep_to->ip6.ip);
+	if (from_local == to_local && (!from_local || l->onlink))
+		return false;
+	const struct member *m = from_local ? l->from : l->to;
+	snprintf(why, WHY_MAX, "%s has only a link-local IPv6 address on %s", m->name, from_local ? l->ep_from->ifname : l->ep_to->ifname);
+	return true;
+}
+
+static bool no_right(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	if (k->proto != PROTO_NEIGH || l->from->hello.rights & RIGHT_RAW)
+		return false;
+	snprintf(why, WHY_MAX, "the agent of %s may not send raw frames", l->from->name);
+	return true;
+}
+
+static bool no_port(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	if ((k->proto != PROTO_UDP && k->proto != PROTO_TCP) || l->to->hello.probe_port)
+		return false;
+	snprintf(why, WHY_MAX, "the agent of %s has no probe port", l->to->name);
+	return true;
+}
+
+static obstacle_fn *const obstacles[] = {no_target, no_source, no_common_scope, no_segment, no_right, no_port};
+
+static bool kind_possible(const struct leg *l, enum kind kind, char why[static WHY_MAX])
+{
+	for (size_t i = 0; i < sizeof(obstacles) / sizeof(obstacles[0]); i++)
+		if (obstacles[i](l, kind_info(kind), why))
+			return false;
+	return true;
+}
+
+kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from, const struct member *to, const struct endpoint *ep_to, bool onlink,
+                      const char *why[KIND_COUNT])
+{
+	static _Thread_local char texts[KIND_COUNT][WHY_MAX];
+	const struct leg leg = {from, to, ep_from, ep_to, onlink};
+	kind_mask kinds = 0;
+	for (enum kind k = 0; k < KIND_COUNT; k++) {
+		why[k] = NULL;
+		if (k == KIND_SERVICE || k == KIND_SERVICE6)
+			continue;
+		if (kind_possible(&leg, k, texts[k]))
+			kinds |= KIND_BIT(k);
+		else
+			why[k] = texts[k];
+	}
+	return kinds;
+}
+
+/* Without raw sockets only UDP is seen to arrive. */
+kind_mask fleet_deaf_kinds(const struct member *m)
+{
+	kind_mask deaf = 0;
+	for (enum kind k = 0; k < KIND_COUNT && !(m->hello.rights & RIGHT_RAW); k++)
+		if (kind_info(k)->proto != PROTO_UDP)
+			deaf |= KIND_BIT(k);
+	return deaf;
+}
+
+/* ---- owners ---- */
+
+struct listing {
+	struct owner *out;
+	size_t count, max;
+};
+
+static void listing_add(struct listing *l, const struct member *m, const struct link *link, struct prefix ip, bool same_segment)
+{
+	if (l->count == l->max)
+		return;
+	struct owner *o = &l->out[l->count++];
+	*o = (struct owner){.mac = link->mac, .ip = ip, .same_segment = same_segment};
+	memcpy(o->agent, m->name, sizeof(o->agent));
+	memcpy(o->ifname, link->name, sizeof(o->ifname));
+}
+
+static void listing_link(struct listing *l, const struct member *m, const struct link *link, bool same_segment)
+{
+	const struct snapshot *s = m->snapshot;
+	size_t before = l->count;
+	for (size_t i = 0; i < s->addr_count; i++)
+		if (s->addrs[i].link == link->index)
+			listing_add(l, m, link, s->addrs[i].prefix, same_segment);
+	if (l->count == before)
+		listing_add(l, m, link, (struct prefix){0}, same_segment);
+}
+
+static const struct cand *cand_of_link(const struct node *n, const struct link *l)
+{
+	for (size_t i = 0; i < n->cand_count; i++)
+		if (n->cands[i].index == l->index)
+			return &n->cands[i];
+	return NULL;
+}
+
+static bool link_is_near(const struct fleet *f, const struct node *near, const struct node *n, const struct link *l)
+{
+	const struct cand *c = cand_of_link(n, l);
+	for (size_t i = 0; c && i < near->cand_count; i++)
+		if (near->cands[i].allowed && (&near->cands[i] == c || cands_share_segment(f, near, &near->cands[i], n, c)))
+			return true;
+	return false;
+}
+
+/* Members of other tenants are listed only where they are on the segment. */
+static void listing_member(struct listing *l, const struct fleet *f, const struct node *near, const struct node *n, bool same_segment)
+{
+	const struct snapshot *s = n->member.snapshot;
+	bool own = node_is_host(n) || node_is_host(near) || !strcmp(n->member.tenant, near->member.tenant);
+	for (size_t i = 0; s && i < s->link_count; i++) {
+		const struct link *link = &s->links[i];
+		if (link->loopback || !mac_is_set(link->mac) || link_is_near(f, near, n, link) != same_segment)
+			continue;
+		if (own || same_segment)
+			listing_link(l, &n->member, link, same_segment);
+	}
+}
+
+size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const struct member *near)
+{
+	struct listing l = {.out = out, .max = max};
+	for (int same_segment = 1; same_segment >= 0; same_segment--) /* those first, where room is short */
+		for (size_t i = 0; i < f->count; i++)
+			listing_member(&l, f, node_of(near), f->nodes[i], same_segment);
+	return l.count;
+}
