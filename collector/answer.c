@@ -1,0 +1,433 @@
+#include "collector/answer.h"
+
+#include "collector/rounds.h"
+#include "collector/sessions.h"
+#include "collector/verdict_json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- names and visibility ---- */
+
+static bool is_visible(const struct member *m, const char *tenant) { return !tenant || strcmp(m->tenant, tenant) == 0; }
+
+const char *answer_name(const struct collector *c, const struct member *m, char out[static 2 * NAME_MAX_LEN])
+{
+	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
+		const struct member *o = fleet_at(c->fleet, i);
+		if (o != m && strcmp(o->name, m->name) == 0) {
+			snprintf(out, 2 * NAME_MAX_LEN, "%s/%s", m->tenant, m->name);
+			return out;
+		}
+	}
+	snprintf(out, 2 * NAME_MAX_LEN, "%s", m->name);
+	return out;
+}
+
+static json_t *name_json(const struct collector *c, const struct member *m)
+{
+	char name[2 * NAME_MAX_LEN];
+	return json_string(answer_name(c, m, name));
+}
+
+static json_t *time_json(struct wall t)
+{
+	char text[WALL_TEXT_MAX];
+	return t.ns ? json_string(wall_format(t, text)) : json_null();
+}
+
+/* The next pair both of whose ends may be seen; `at` goes on behind it. */
+struct seen_pair {
+	uint32_t number;
+	const struct pair *pair;
+	const struct member *a, *b;
+};
+
+static bool next_pair(const struct collector *c, const char *tenant, uint32_t *at, struct seen_pair *out)
+{
+	while (*at < planner_count(c->planner)) {
+		uint32_t number = (*at)++;
+		const struct pair *p = planner_pair(c->planner, number);
+		if (!p)
+			continue;
+		*out = (struct seen_pair){number, p, fleet_by_id(c->fleet, p->a), fleet_by_id(c->fleet, p->b)};
+		/* a tenant sees the pairs one end of which is its own: the hosts on their paths are named, not shown */
+		if (out->a && out->b && (is_visible(out->a, tenant) || is_visible(out->b, tenant)))
+			return true;
+	}
+	return false;
+}
+
+/* ---- how a pair is ---- */
+
+enum pair_state { PAIR_UNKNOWN, PAIR_OFFLINE, PAIR_OK, PAIR_BAD };
+struct pair_view {
+	enum pair_state state;
+	enum state how;
+	struct cells cells;
+	const struct current *current;
+};
+
+static enum state state_of_cells(const struct cells *cells)
+{
+	struct verdict *v = verdict_new();
+	for (int d = 0; d < 2; d++) {
+		memcpy(v->dir[d].delivery, cells->delivery[d], KIND_COUNT);
+		memcpy(v->dir[d].initiation, cells->initiation[d], KIND_COUNT);
+	}
+	verdict_decide_state(v);
+	enum state s = v->state;
+	verdict_free(v);
+	return s;
+}
+
+static struct pair_view view_pair(const struct collector *c, const struct seen_pair *p)
+{
+	struct pair_view v = {.current = rounds_current(c->rounds, p->pair->a, p->pair->b)};
+	bool known = detect_cells(c->detect, p->number, &v.cells) && v.cells.measured;
+	if (v.current) {
+		v.state = PAIR_BAD;
+		v.how = v.current->state;
+	} else if (!p->a->online || !p->b->online) {
+		v.state = PAIR_OFFLINE;
+	} else if (known) {
+		v.how = state_of_cells(&v.cells);
+		v.state = v.how == STATE_OK ? PAIR_OK : v.how == STATE_UNDETERMINED ? PAIR_UNKNOWN : PAIR_BAD;
+	}
+	return v;
+}
+
+static const char *pair_state_name(const struct pair_view *v)
+{
+	switch (v->state) {
+	case PAIR_UNKNOWN: return "unknown";
+	case PAIR_OFFLINE: return "offline";
+	case PAIR_OK: return "ok";
+	case PAIR_BAD: break;
+	}
+	return state_name(v->how);
+}
+
+struct pair_counts answer_pair_counts(const struct collector *c, const char *tenant)
+{
+	struct pair_counts n = {0};
+	struct seen_pair p;
+	for (uint32_t at = 0; next_pair(c, tenant, &at, &p);) {
+		struct pair_view v = view_pair(c, &p);
+		n.planned++;
+		n.measured += v.cells.measured;
+		n.healthy += v.state == PAIR_OK;
+		n.bad += v.state == PAIR_BAD;
+		n.unknown += v.state == PAIR_UNKNOWN || v.state == PAIR_OFFLINE;
+	}
+	return n;
+}
+
+bool answer_is_settled(const struct collector *c)
+{
+	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
+		const struct member *m = fleet_at(c->fleet, i);
+		if (m->online && !m->snapshot)
+			return false;
+	}
+	return !c->plan_stale && detect_all_measured(c->detect);
+}
+
+/* ---- status ---- */
+
+static json_t *problem_json(const struct collector *c, const struct current *v)
+{
+	const struct member *a = fleet_by_id(c->fleet, v->a), *b = fleet_by_id(c->fleet, v->b);
+	char round[20];
+	snprintf(round, sizeof round, "%016" PRIx64, v->round);
+	json_t *o = json_object();
+	json_object_set_new(o, "a", name_json(c, a));
+	json_object_set_new(o, "b", name_json(c, b));
+	json_object_set_new(o, "state", json_string(state_name(v->state)));
+	json_object_set_new(o, "cause", json_text(v->cause));
+	json_object_set_new(o, "confidence", json_real(v->confidence));
+	json_object_set_new(o, "where", json_text(v->where));
+	json_object_set_new(o, "direction", json_text(v->direction));
+	json_object_set_new(o, "sentence", json_text(v->sentence));
+	json_object_set_new(o, "at", time_json(v->at));
+	json_object_set_new(o, "round", json_string(round));
+	return o;
+}
+
+static json_t *problems_json(const struct collector *c, const char *tenant)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < rounds_current_count(c->rounds); i++) {
+		const struct current *v = rounds_current_at(c->rounds, i);
+		const struct member *a = fleet_by_id(c->fleet, v->a), *b = fleet_by_id(c->fleet, v->b);
+		if (a && b && (is_visible(a, tenant) || is_visible(b, tenant)))
+			json_array_append_new(list, problem_json(c, v));
+	}
+	return list;
+}
+
+/* What the plan covers: pairs by what stands at their ends, and agents that no pair covers. */
+static json_t *coverage_json(const struct collector *c, const char *tenant)
+{
+	size_t host_guest = 0, guest_guest = 0, host_host = 0, uncovered = 0;
+	struct seen_pair p;
+	for (uint32_t at = 0; next_pair(c, tenant, &at, &p);) {
+		int hosts = (p.a->kind == AGENT_HOST) + (p.b->kind == AGENT_HOST);
+		host_host += hosts == 2;
+		host_guest += hosts == 1;
+		guest_guest += hosts == 0;
+	}
+	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
+		const struct member *m = fleet_at(c->fleet, i);
+		bool covered = false;
+		for (uint32_t n = 0; !covered && n < planner_count(c->planner); n++) {
+			const struct pair *pair = planner_pair(c->planner, n);
+			covered = pair && (pair->a == m->id || pair->b == m->id);
+		}
+		uncovered += is_visible(m, tenant) && !covered;
+	}
+	return json_pack("{s:I, s:I, s:I, s:I}", "host_guest", (json_int_t)host_guest, "guest_guest", (json_int_t)guest_guest,
+	                 "host_host", (json_int_t)host_host, "agents_in_no_pair", (json_int_t)uncovered);
+}
+
+json_t *answer_status(const struct collector *c, const char *tenant)
+{
+	size_t total = 0, online = 0;
+	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
+		const struct member *m = fleet_at(c->fleet, i);
+		total += is_visible(m, tenant);
+		online += is_visible(m, tenant) && m->online;
+	}
+	struct pair_counts n = answer_pair_counts(c, tenant);
+	json_t *o = json_pack("{s:s, s:s, s:{s:I, s:I}}", "schema", "bothways.status/1", "version", BOTHWAYS_VERSION, "agents",
+	                      "online", (json_int_t)online, "total", (json_int_t)total);
+	json_object_set_new(o, "pairs",
+	                    json_pack("{s:I, s:I, s:I, s:I, s:I}", "planned", (json_int_t)n.planned, "measured",
+	                              (json_int_t)n.measured, "healthy", (json_int_t)n.healthy, "bad", (json_int_t)n.bad, "unknown",
+	                              (json_int_t)n.unknown));
+	json_object_set_new(o, "settled", json_boolean(answer_is_settled(c)));
+	json_object_set_new(o, "problems", problems_json(c, tenant));
+	json_object_set_new(o, "coverage", coverage_json(c, tenant));
+	json_object_set_new(o, "rounds_running", json_integer((json_int_t)rounds_running(c->rounds)));
+	json_object_set_new(o, "storage", json_string(c->store_ailing ? "failing" : "ok"));
+	json_object_set_new(o, "up_seconds", json_integer(mono_ms_since(c->started, mono_now()) / 1000));
+	return o;
+}
+
+/* ---- agents ---- */
+
+static json_t *path_json(const struct collector *c, const struct member *m)
+{
+	const struct member *relay = m->heard_by == HEARD_RELAY ? fleet_by_id(c->fleet, m->relay) : NULL;
+	char text[2 * NAME_MAX_LEN + 16], name[2 * NAME_MAX_LEN];
+	if (m->heard_by == HEARD_NEVER)
+		return json_string("never");
+	if (m->heard_by == HEARD_DIRECT)
+		return json_string("direct");
+	snprintf(text, sizeof text, "relay via %s", relay ? answer_name(c, relay, name) : "?");
+	return json_string(text);
+}
+
+static json_t *rights_json(const struct member *m)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} RIGHTS[] = {{RIGHT_RAW, "raw"}, {RIGHT_CAPTURE, "capture"}, {RIGHT_FIREWALL, "firewall"}, {RIGHT_DROPS, "drops"}};
+	json_t *has = json_array();
+	for (size_t i = 0; i < sizeof RIGHTS / sizeof *RIGHTS; i++)
+		if (m->hello.rights & RIGHTS[i].bit)
+			json_array_append_new(has, json_string(RIGHTS[i].name));
+	return json_pack("{s:o, s:o}", "has", has, "limited",
+	                 m->hello.rights_why[0] ? json_text(m->hello.rights_why) : json_null());
+}
+
+static json_t *health_json(const struct health *h)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "lag_us", json_integer(h->lag_us));
+	json_object_set_new(o, "socket_drops", json_integer(h->socket_drops));
+	json_object_set_new(o, "spool_dropped", json_integer(h->spool_dropped));
+	json_object_set_new(o, "rejected", json_integer(h->rejected));
+	json_object_set_new(o, "limited", json_integer(h->limited));
+	json_object_set_new(o, "steal_permille", h->steal_permille < 0 ? json_null() : json_integer(h->steal_permille));
+	json_object_set_new(o, "clock_step_us", json_integer(h->clock_step_us));
+	return o;
+}
+
+static json_t *host_json(const struct collector *c, const struct member *m)
+{
+	struct place place;
+	for (size_t i = 0; m->kind == AGENT_GUEST && i < m->endpoint_count; i++)
+		if (fleet_place(c->fleet, m, m->endpoints[i].mac, &place))
+			return name_json(c, place.host);
+	return json_null();
+}
+
+static json_t *agent_json(const struct collector *c, const struct member *m)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "name", json_string(m->name));
+	json_object_set_new(o, "tenant", json_string(m->tenant));
+	json_object_set_new(o, "kind", json_string(m->kind == AGENT_HOST ? "host" : "guest"));
+	json_object_set_new(o, "host", host_json(c, m));
+	json_object_set_new(o, "online", json_boolean(m->online));
+	json_object_set_new(o, "last_heard", time_json(m->last_heard_wall));
+	json_object_set_new(o, "path", path_json(c, m));
+	json_object_set_new(o, "rights", rights_json(m));
+	json_object_set_new(o, "health", health_json(&m->health));
+	json_object_set_new(o, "version", m->hello.software[0] ? json_text(m->hello.software) : json_null());
+	return o;
+}
+
+json_t *answer_agents(const struct collector *c, const char *tenant)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < fleet_count(c->fleet); i++)
+		if (is_visible(fleet_at(c->fleet, i), tenant))
+			json_array_append_new(list, agent_json(c, fleet_at(c->fleet, i)));
+	return json_pack("{s:s, s:o}", "schema", "bothways.agents/1", "agents", list);
+}
+
+/* ---- mesh ---- */
+
+/* The worst of a direction in one word. */
+static const char *direction_word(const struct pair_view *v, int dir)
+{
+	bool measured = false, fails = false, degraded = false;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		enum cell d = v->cells.delivery[dir][k], i = v->cells.initiation[dir][k];
+		if (d == CELL_LOST)
+			return "lost";
+		fails = fails || (cell_is_bad(i) && i != CELL_PARTIAL && i != CELL_SLOW);
+		degraded = degraded || cell_is_bad(d) || cell_is_bad(i);
+		measured = measured || d == CELL_OK || i == CELL_OK;
+	}
+	return fails ? "fail" : degraded ? "degraded" : measured ? "ok" : "unknown";
+}
+
+static json_t *mesh_direction(const struct collector *c, const struct seen_pair *p, const struct pair_view *v, int dir)
+{
+	const struct member *from = dir ? p->b : p->a, *to = dir ? p->a : p->b;
+	json_t *o = json_object();
+	json_object_set_new(o, "from", name_json(c, from));
+	json_object_set_new(o, "to", name_json(c, to));
+	json_object_set_new(o, "state", json_string(from->online && to->online ? direction_word(v, dir) : "offline"));
+	json_object_set_new(o, "delivery", cells_json(v->cells.delivery[dir], p->pair->why[dir], true));
+	json_object_set_new(o, "initiation", cells_json(v->cells.initiation[dir], p->pair->why[dir], false));
+	json_object_set_new(o, "loss",
+	                    json_pack("{s:i, s:i}", "sent", (int)v->cells.sent[dir], "received", (int)v->cells.received[dir]));
+	json_object_set_new(o, "rtt_us", v->cells.rtt_us[dir] ? json_integer(v->cells.rtt_us[dir]) : json_null());
+	return o;
+}
+
+static json_t *mesh_pair(const struct collector *c, const struct seen_pair *p)
+{
+	struct pair_view v = view_pair(c, p);
+	json_t *o = json_object();
+	json_object_set_new(o, "a", name_json(c, p->a));
+	json_object_set_new(o, "b", name_json(c, p->b));
+	json_object_set_new(o, "tenant_a", json_string(p->a->tenant));
+	json_object_set_new(o, "tenant_b", json_string(p->b->tenant));
+	json_object_set_new(o, "state", json_string(pair_state_name(&v)));
+	json_object_set_new(o, "directions", json_pack("[o, o]", mesh_direction(c, p, &v, 0), mesh_direction(c, p, &v, 1)));
+	json_object_set_new(o, "verdict", v.current ? problem_json(c, v.current) : json_null());
+	return o;
+}
+
+static json_t *mesh_agents(const struct collector *c, const char *tenant)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
+		const struct member *m = fleet_at(c->fleet, i);
+		if (is_visible(m, tenant))
+			json_array_append_new(list,
+			                      json_pack("{s:o, s:s, s:s, s:b}", "name", name_json(c, m), "tenant", m->tenant,
+			                                "kind", m->kind == AGENT_HOST ? "host" : "guest", "online", m->online));
+	}
+	return list;
+}
+
+json_t *answer_mesh(const struct collector *c, const char *tenant)
+{
+	json_t *pairs = json_array();
+	struct seen_pair p;
+	for (uint32_t at = 0; next_pair(c, tenant, &at, &p);)
+		json_array_append_new(pairs, mesh_pair(c, &p));
+	return json_pack("{s:s, s:o, s:o}", "schema", "bothways.mesh/1", "agents", mesh_agents(c, tenant), "pairs", pairs);
+}
+
+/* ---- facts ---- */
+
+static json_t *facts_head(const struct member *m)
+{
+	return json_pack("{s:s, s:s, s:s, s:b, s:o}", "schema", "bothways.facts/1", "name", m->name, "tenant", m->tenant, "online",
+	                 m->online, "taken", time_json(m->snapshot ? m->snapshot->taken : (struct wall){0}));
+}
+
+json_t *answer_facts(const struct member *m)
+{
+	json_t *facts = json_object(), *o = facts_head(m);
+	struct facts all = m->snapshot ? facts_of_all(m->snapshot) : (struct facts){0};
+	for (size_t i = 0; i < all.count; i++) {
+		json_t *key = json_text(all.items[i].key);
+		json_object_set_new(facts, json_string_value(key), json_text(all.items[i].value));
+		json_decref(key);
+	}
+	facts_free(&all);
+	json_object_set_new(o, "facts", facts);
+	return o;
+}
+
+json_t *answer_changes(const struct member *m)
+{
+	json_t *list = json_array(), *o = facts_head(m);
+	for (size_t i = 0; i < m->change_count; i++) {
+		const struct fact_change *ch = &m->changes[i];
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "at", time_json(ch->at), "fact", json_text(ch->key),
+		                                      "was", json_text(ch->was), "now", json_text(ch->now)));
+	}
+	json_object_set_new(o, "changes", list);
+	return o;
+}
+
+/* ---- causes ---- */
+
+static json_t *list_json(const char *const *items, size_t count)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_text(items[i]));
+	return list;
+}
+
+static json_t *cause_json(const struct catalogue_entry *e)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "id", json_text(e->id));
+	json_object_set_new(o, "title", json_text(e->title));
+	json_object_set_new(o, "category", json_text(e->category));
+	json_object_set_new(o, "severity", json_text(e->severity));
+	json_object_set_new(o, "explanation", json_text(e->explanation));
+	json_object_set_new(o, "requires", list_json(e->requires, e->requires_count));
+	json_object_set_new(o, "supports", list_json(e->supports, e->supports_count));
+	json_object_set_new(o, "contradicts", list_json(e->contradicts, e->contradicts_count));
+	json_object_set_new(o, "fixes", list_json(e->fixes, e->fix_count));
+	json_object_set_new(o, "confused_with", list_json(e->confused_with, e->confused_count));
+	return o;
+}
+
+json_t *answer_causes(const struct catalogue *cat, const char *id)
+{
+	json_t *list = json_array();
+	struct catalogue_entry e;
+	for (size_t i = 0; i < catalogue_count(cat); i++)
+		if (catalogue_get(cat, i, &e) && (!id || strcmp(e.id, id) == 0))
+			json_array_append_new(list, cause_json(&e));
+	if (id && !json_array_size(list)) {
+		json_decref(list);
+		return NULL;
+	}
+	return json_pack("{s:s, s:o}", "schema", "bothways.causes/1", "causes", list);
+}

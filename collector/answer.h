@@ -1,0 +1,28 @@
+/* answer: the documents that queries return, made from what the collector knows. They only read. The caller owns the result.
+ * `tenant` limits what is shown to that tenant's agents and pairs (NULL = all). */
+#ifndef BW_COLLECTOR_ANSWER_H
+#define BW_COLLECTOR_ANSWER_H
+
+#include "collector/collector.h"
+
+#include <jansson.h>
+
+json_t *answer_status(const struct collector *c, const char *tenant);
+json_t *answer_agents(const struct collector *c, const char *tenant);
+json_t *answer_mesh(const struct collector *c, const char *tenant);
+json_t *answer_facts(const struct member *m);
+json_t *answer_changes(const struct member *m);
+/* One entry, or all with `id` NULL; NULL when there is no such entry. */
+json_t *answer_causes(const struct catalogue *cat, const char *id);
+
+/* Pairs by how they are, for status and metrics. */
+struct pair_counts {
+	size_t planned, measured, healthy, bad, unknown;
+};
+struct pair_counts answer_pair_counts(const struct collector *c, const char *tenant);
+/* Every agent that is online has reported, has its plan, and every pair of such agents was measured once. */
+bool answer_is_settled(const struct collector *c);
+/* Name for people: "tenant/name" when another tenant has one of the same name, else "name". */
+const char *answer_name(const struct collector *c, const struct member *m, char out[static 2 * NAME_MAX_LEN]);
+
+#endif

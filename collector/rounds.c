@@ -1,0 +1,537 @@
+#include "collector/rounds.h"
+
+#include "collector/correlate.h"
+#include "collector/round.h"
+#include "collector/sessions.h"
+#include "collector/verdict_json.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WELL_AFTER_MS 8000 /* the watch is slower than a round: so long it may still believe that all is well */
+
+/* A round that was asked for; `round` NULL = waits for its turn. */
+struct running {
+	struct round *round;
+	uint32_t a, b;
+	uint16_t service_port;
+	bool automatic;
+	struct reply reply;   /* of a person; c NULL = automatic */
+	const char *progress; /* last one told */
+};
+
+/* What is remembered of a pair that was ever suspected. */
+struct suspect {
+	uint32_t a, b;
+	bool ill;    /* by the watch */
+	bool wanted; /* an automatic round is due at `next` */
+	struct mono next;
+	int64_t cooldown_ms;
+	enum state state; /* of the last automatic round */
+};
+
+struct rounds {
+	struct collector *c;
+	struct loop_source *timer;
+	struct running *list;
+	size_t count, cap;
+	struct suspect *suspects;
+	size_t suspect_count, suspect_cap;
+	struct current *current;
+	size_t current_count, current_cap;
+};
+
+/* ---- small helpers ---- */
+
+static bool same_pair(uint32_t a, uint32_t b, uint32_t x, uint32_t y) { return (a == x && b == y) || (a == y && b == x); }
+
+static struct suspect *suspect_get(struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->suspect_count; i++)
+		if (same_pair(r->suspects[i].a, r->suspects[i].b, a, b))
+			return &r->suspects[i];
+	struct suspect *s = VEC_ADD(r->suspects, r->suspect_count, r->suspect_cap);
+	s->a = a;
+	s->b = b;
+	s->cooldown_ms = ROUND_COOLDOWN_MS;
+	return s;
+}
+
+static bool pair_is_busy(const struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round && same_pair(r->list[i].a, r->list[i].b, a, b))
+			return true;
+	return false;
+}
+
+static size_t count_running(const struct rounds *r, bool automatic_only)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->count; i++)
+		n += r->list[i].round && (r->list[i].automatic || !automatic_only);
+	return n;
+}
+
+size_t rounds_running(const struct rounds *r) { return count_running(r, false); }
+
+/* ---- current verdicts ---- */
+
+static void current_clear(struct current *v)
+{
+	free(v->cause);
+	free(v->where);
+	free(v->direction);
+	free(v->sentence);
+}
+
+const struct current *rounds_current(const struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->current_count; i++)
+		if (same_pair(r->current[i].a, r->current[i].b, a, b))
+			return &r->current[i];
+	return NULL;
+}
+
+size_t rounds_current_count(const struct rounds *r) { return r->current_count; }
+const struct current *rounds_current_at(const struct rounds *r, size_t i) { return &r->current[i]; }
+
+static void current_drop(struct rounds *r, size_t i)
+{
+	current_clear(&r->current[i]);
+	r->current[i] = r->current[--r->current_count];
+}
+
+/* The pair is well: its verdict is history. */
+static void current_end(struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->current_count; i++)
+		if (same_pair(r->current[i].a, r->current[i].b, a, b)) {
+			const struct member *ma = fleet_by_id(r->c->fleet, a), *mb = fleet_by_id(r->c->fleet, b);
+			store_close_verdict(r->c->store, r->current[i].a, r->current[i].b, wall_now());
+			if (ma && mb)
+				log_info("%s - %s: well again", ma->name, mb->name);
+			current_drop(r, i);
+			return;
+		}
+}
+
+static void current_put(struct rounds *r, struct current v)
+{
+	for (size_t i = 0; i < r->current_count; i++)
+		if (same_pair(r->current[i].a, r->current[i].b, v.a, v.b)) {
+			current_clear(&r->current[i]);
+			r->current[i] = v;
+			return;
+		}
+	*VEC_ADD(r->current, r->current_count, r->current_cap) = v;
+}
+
+static const char *string_of(const json_t *o, const char *key) { return json_string_value(json_object_get(o, key)); }
+
+void rounds_restore(struct rounds *r, const struct stored_verdict *v)
+{
+	json_t *doc = json_loads(v->json, 0, NULL);
+	const json_t *cause = json_array_get(json_object_get(doc, "causes"), 0);
+	current_put(r, (struct current){.a = v->a,
+	                                .b = v->b,
+	                                .state = v->state,
+	                                .round = v->round,
+	                                .at = v->at,
+	                                .noted = mono_now(),
+	                                .automatic = true,
+	                                .cause = mem_strdup(string_of(cause, "id")),
+	                                .where = mem_strdup(string_of(cause, "where")),
+	                                .direction = mem_strdup(string_of(cause, "direction")),
+	                                .sentence = mem_strdup(string_of(doc, "sentence")),
+	                                .confidence = json_number_value(json_object_get(cause, "confidence"))});
+	json_decref(doc);
+}
+
+/* ---- the end of a round ---- */
+
+/* Only the ports somebody asked for are ill: an answer to that question, not a state of the pair. */
+static bool only_services_ill(const struct verdict *v)
+{
+	for (int d = 0; d < 2; d++)
+		for (int k = 0; k < KIND_COUNT; k++)
+			if (k != KIND_SERVICE && k != KIND_SERVICE6 &&
+			    (cell_is_bad((enum cell)v->dir[d].delivery[k]) || cell_is_bad((enum cell)v->dir[d].initiation[k])))
+				return false;
+	return v->state != STATE_OK && v->state != STATE_UNDETERMINED;
+}
+
+static void remember(struct rounds *r, const struct running *run, const struct verdict *v, uint64_t id, const char *json)
+{
+	bool ill = verdict_exit_code(v) != 0;
+	bool swapped;
+	bool watched = planner_find(r->c->planner, run->a, run->b, &swapped) >= 0;
+	bool open = ill && watched && !(only_services_ill(v) && !run->automatic);
+	const struct cause *first = v->cause_count ? &v->causes[0] : NULL;
+	struct stored_verdict stored = {.round = id,
+	                                .a = run->a,
+	                                .b = run->b,
+	                                .state = (uint8_t)v->state,
+	                                .at = v->at,
+	                                .cause = first ? first->id : "",
+	                                .json = json,
+	                                .open = open};
+	if (!ill)
+		current_end(r, run->a, run->b);
+	store_put_verdict(r->c->store, &stored);
+	r->c->count.verdicts[v->state]++;
+	if (!open)
+		return;
+	current_put(r, (struct current){.a = run->a,
+	                                .b = run->b,
+	                                .state = v->state,
+	                                .round = id,
+	                                .at = v->at,
+	                                .noted = mono_now(),
+	                                .automatic = run->automatic,
+	                                .cause = mem_strdup(stored.cause[0] ? stored.cause : NULL),
+	                                .where = mem_strdup(first ? first->where : NULL),
+	                                .direction = mem_strdup(first ? first->direction : NULL),
+	                                .sentence = mem_strdup(v->sentence),
+	                                .confidence = first ? first->confidence : 0});
+}
+
+static void log_verdict(const struct running *run, const struct verdict *v)
+{
+	if (run->automatic)
+		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), v->cause_count ? ", " : "",
+		         v->cause_count ? v->causes[0].id : "");
+}
+
+static struct verdict *judge(struct rounds *r, const struct running *run)
+{
+	struct collector *c = r->c;
+	const struct member *a = fleet_by_id(c->fleet, run->a), *b = fleet_by_id(c->fleet, run->b);
+	struct dossier *d = mem_alloc(sizeof *d);
+	struct verdict *v = verdict_new();
+	round_dossier(run->round, c->fleet, c->planner, c->detect, wall_now(), d);
+	correlate(d, v);
+	diagnose(c->catalogue, d, v);
+	str_copy(v->tenant_a, sizeof v->tenant_a, a->tenant);
+	str_copy(v->tenant_b, sizeof v->tenant_b, b->tenant);
+	v->service_port = run->service_port;
+	v->took_ms = round_took_ms(run->round);
+	v->at = wall_now();
+	dossier_clear(d);
+	free(d);
+	return v;
+}
+
+static void settle_suspect(struct rounds *r, const struct running *run, const struct verdict *v)
+{
+	struct suspect *s = suspect_get(r, run->a, run->b);
+	s->cooldown_ms = s->state == v->state ? s->cooldown_ms * 2 : ROUND_COOLDOWN_MS;
+	if (s->cooldown_ms > ROUND_COOLDOWN_MAX_MS)
+		s->cooldown_ms = ROUND_COOLDOWN_MAX_MS;
+	s->state = v->state;
+	s->next = mono_add_ms(mono_now(), s->cooldown_ms);
+}
+
+static void finish(struct rounds *r, struct running *run)
+{
+	struct verdict *v = judge(r, run);
+	json_t *doc = verdict_json(v, round_id(run->round));
+	char *json = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	remember(r, run, v, round_id(run->round), json);
+	log_verdict(run, v);
+	if (run->automatic)
+		settle_suspect(r, run, v);
+	if (run->reply.c)
+		reply_send(&run->reply, false, verdict_exit_code(v), json);
+	free(json);
+	json_decref(doc);
+	verdict_free(v);
+}
+
+/* ---- running ---- */
+
+static void send_to(void *arg, struct member *to, const struct msg *m)
+{
+	struct rounds *r = arg;
+	sessions_send(r->c->sessions, to, m);
+}
+
+static int begin(struct rounds *r, struct running *run, struct err *e)
+{
+	struct collector *c = r->c;
+	struct round_ask ask = {.id = keys_random64() | 1,
+	                        .a = fleet_by_id(c->fleet, run->a),
+	                        .b = fleet_by_id(c->fleet, run->b),
+	                        .service_port = run->service_port};
+	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
+	keys_random(ask.key, sizeof ask.key);
+	run->round = round_new(&ask, c->fleet, send_to, r, mono_now(), e);
+	if (!run->round) {
+		c->count.rounds_failed++;
+		return -1;
+	}
+	if (run->automatic)
+		c->count.rounds_automatic++;
+	else
+		c->count.rounds_asked++;
+	return 0;
+}
+
+static void tell_progress(struct running *run)
+{
+	const char *now = run->round ? round_progress(run->round) : "waiting for a round of this pair to end";
+	if (!run->reply.c || !now || (run->progress && strcmp(run->progress, now) == 0))
+		return;
+	run->progress = now;
+	json_t *doc = json_object();
+	json_object_set_new(doc, "progress", json_text(now));
+	char *json = json_dumps(doc, JSON_COMPACT);
+	reply_send(&run->reply, true, 0, json);
+	free(json);
+	json_decref(doc);
+}
+
+static void arm(struct rounds *r)
+{
+	int64_t soonest = INT64_MAX;
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round && round_next(r->list[i].round).ns < soonest)
+			soonest = round_next(r->list[i].round).ns;
+	if (soonest == INT64_MAX)
+		return;
+	int64_t us = (soonest - mono_now().ns) / 1000 + 1;
+	loop_timer_arm(r->timer, us > 0 ? us : 0);
+}
+
+static void run_remove(struct rounds *r, size_t i)
+{
+	round_free(r->list[i].round);
+	memmove(&r->list[i], &r->list[i + 1], (r->count - i - 1) * sizeof *r->list);
+	r->count--;
+}
+
+static void begin_waiting(struct rounds *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		struct running *run = &r->list[i];
+		struct err e = {0};
+		if (run->round || pair_is_busy(r, run->a, run->b) || rounds_running(r) >= ROUNDS_MAX ||
+		    (run->automatic && count_running(r, true) >= ROUNDS_AUTOMATIC_MAX))
+			continue;
+		if (begin(r, run, &e)) {
+			if (run->reply.c)
+				reply_error(&run->reply, e.text);
+			run_remove(r, i--);
+		}
+	}
+}
+
+/* What a message or the clock has moved on: ends, begins, and the next deadline. */
+static void settle(struct rounds *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round && round_over(r->list[i].round)) {
+			finish(r, &r->list[i]);
+			run_remove(r, i--);
+		}
+	begin_waiting(r);
+	for (size_t i = 0; i < r->count; i++)
+		tell_progress(&r->list[i]);
+	arm(r);
+}
+
+static void on_timer(void *arg)
+{
+	struct rounds *r = arg;
+	struct mono now = mono_now();
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round)
+			round_tick(r->list[i].round, now);
+	settle(r);
+}
+
+static bool run_add(struct rounds *r, struct running run)
+{
+	if (r->count >= ROUNDS_MAX + ROUNDS_WAITING_MAX)
+		return false;
+	*VEC_ADD(r->list, r->count, r->cap) = run;
+	return true;
+}
+
+int rounds_ask(struct rounds *r, struct member *a, struct member *b, uint16_t service_port, const struct reply *reply,
+               struct err *e)
+{
+	struct running run = {.a = a->id, .b = b->id, .service_port = service_port, .reply = *reply};
+	if (!a->online && !b->online)
+		return err_set(e, "both agents are offline: %s and %s", a->name, b->name);
+	if (!run_add(r, run))
+		return err_set(e, "too many rounds are waiting already (%d): try again in a moment",
+		               ROUNDS_MAX + ROUNDS_WAITING_MAX);
+	settle(r);
+	return 0;
+}
+
+void rounds_message(struct rounds *r, const struct member *from, struct msg *m)
+{
+	uint64_t id = m->type == MSG_ROUND_ARMED  ? m->u.round_armed.round
+	              : m->type == MSG_STAGE_DONE ? m->u.stage_done.round
+	                                          : m->u.round_result.result.id;
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round && round_id(r->list[i].round) == id) {
+			round_message(r->list[i].round, from, m, mono_now());
+			settle(r);
+			return;
+		}
+}
+
+/* ---- automatic rounds ---- */
+
+static bool is_listed(const struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].automatic && same_pair(r->list[i].a, r->list[i].b, a, b))
+			return true;
+	return false;
+}
+
+static void begin_wanted(struct rounds *r, struct mono now)
+{
+	for (size_t i = 0; i < r->suspect_count; i++) {
+		struct suspect *s = &r->suspects[i];
+		if (!s->wanted || !mono_reached(s->next, now) || is_listed(r, s->a, s->b))
+			continue;
+		const struct member *a = fleet_by_id(r->c->fleet, s->a), *b = fleet_by_id(r->c->fleet, s->b);
+		if (a && b && (a->online || b->online))
+			s->wanted = !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true});
+		else
+			s->wanted = false;
+	}
+}
+
+static void want_round(struct rounds *r, uint32_t a, uint32_t b)
+{
+	suspect_get(r, a, b)->wanted = true;
+	begin_wanted(r, mono_now());
+	settle(r);
+}
+
+void rounds_event(struct rounds *r, const struct detect_event *event)
+{
+	const struct pair *p = planner_pair(r->c->planner, event->pair);
+	if (!p)
+		return;
+	struct suspect *s = suspect_get(r, p->a, p->b);
+	s->ill = event->type == DETECT_SUSPECT;
+	s->cooldown_ms = ROUND_COOLDOWN_MS;
+	if (s->ill) {
+		if (mono_ms_since(mono_now(), s->next) > ROUND_COOLDOWN_MS)
+			s->next = mono_add_ms(mono_now(), ROUND_COOLDOWN_MS); /* something new: do not wait out a long pause */
+		want_round(r, p->a, p->b);
+		return;
+	}
+	s->wanted = false;
+	current_end(r, p->a, p->b);
+}
+
+/* The best pair to ask about a silent member: its own host or guest first, and the other end must speak. */
+static const struct pair *pair_of_silent(const struct rounds *r, const struct member *m)
+{
+	const struct pair *best = NULL;
+	bool best_close = false;
+	for (size_t i = 0; i < planner_count(r->c->planner); i++) {
+		const struct pair *p = planner_pair(r->c->planner, (uint32_t)i);
+		if (!p || (p->a != m->id && p->b != m->id))
+			continue;
+		const struct member *other = fleet_by_id(r->c->fleet, p->a == m->id ? p->b : p->a);
+		if (!other || !other->online)
+			continue;
+		bool close = other->kind != m->kind;
+		if (!best || (close && !best_close)) {
+			best = p;
+			best_close = close;
+		}
+	}
+	return best;
+}
+
+void rounds_member_down(struct rounds *r, const struct member *m)
+{
+	const struct pair *p = pair_of_silent(r, m);
+	if (p)
+		want_round(r, p->a, p->b);
+}
+
+void rounds_tick(struct rounds *r, struct mono now)
+{
+	begin_wanted(r, now);
+	settle(r);
+}
+
+/* ---- once a second ---- */
+
+enum opinion { OPINION_NONE, OPINION_WELL, OPINION_ILL };
+
+/* What the watch says of a pair: ill when any cell is bad, well when it was measured and both ends speak. */
+static enum opinion watch_opinion(const struct rounds *r, uint32_t a, uint32_t b)
+{
+	struct cells cells;
+	bool swapped;
+	int64_t number = planner_find(r->c->planner, a, b, &swapped);
+	const struct member *ma = fleet_by_id(r->c->fleet, a), *mb = fleet_by_id(r->c->fleet, b);
+	if (number < 0 || !ma || !mb || !ma->online || !mb->online)
+		return OPINION_NONE;
+	if (!detect_cells(r->c->detect, (uint32_t)number, &cells) || !cells.measured)
+		return OPINION_NONE;
+	for (int d = 0; d < 2; d++)
+		for (int k = 0; k < KIND_COUNT; k++)
+			if (cell_is_bad((enum cell)cells.delivery[d][k]) || cell_is_bad((enum cell)cells.initiation[d][k]))
+				return OPINION_ILL;
+	return OPINION_WELL;
+}
+
+static bool is_stale(const struct rounds *r, const struct current *v, struct mono now)
+{
+	bool swapped;
+	if (mono_ms_since(v->noted, now) < WELL_AFTER_MS)
+		return false;
+	return planner_find(r->c->planner, v->a, v->b, &swapped) < 0 || watch_opinion(r, v->a, v->b) == OPINION_WELL;
+}
+
+void rounds_sweep(struct rounds *r, struct mono now)
+{
+	for (size_t i = r->current_count; i-- > 0;)
+		if (is_stale(r, &r->current[i], now))
+			current_end(r, r->current[i].a, r->current[i].b);
+	for (size_t i = 0; i < r->suspect_count; i++) {
+		struct suspect *s = &r->suspects[i];
+		if (s->ill && !s->wanted && mono_reached(s->next, now) && !rounds_current(r, s->a, s->b) &&
+		    watch_opinion(r, s->a, s->b) == OPINION_ILL)
+			s->wanted = true; /* ill for the watch, well in the round: look again, ever more rarely */
+	}
+	rounds_tick(r, now);
+}
+
+struct rounds *rounds_new(struct collector *c)
+{
+	struct rounds *r = mem_alloc(sizeof *r);
+	r->c = c;
+	r->timer = loop_timer(c->loop, on_timer, r);
+	return r;
+}
+
+void rounds_free(struct rounds *r)
+{
+	if (!r)
+		return;
+	while (r->count)
+		run_remove(r, r->count - 1);
+	for (size_t i = 0; i < r->current_count; i++)
+		current_clear(&r->current[i]);
+	loop_remove(r->timer);
+	free(r->list);
+	free(r->suspects);
+	free(r->current);
+	free(r);
+}

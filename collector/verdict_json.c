@@ -1,0 +1,208 @@
+#include "collector/verdict_json.h"
+
+#include "proto/base/mem.h"
+#include "proto/model/plan.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* JSON is UTF-8; what a machine calls its interfaces need not be. */
+static json_t *text_repaired(const char *s)
+{
+	char *copy = mem_strdup(s);
+	for (char *c = copy; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	json_t *o = json_string(copy);
+	free(copy);
+	return o;
+}
+
+json_t *json_text(const char *s)
+{
+	if (!s)
+		return json_null();
+	json_t *o = json_string(s);
+	return o ? o : text_repaired(s);
+}
+
+static json_t *texts(char *const *items, size_t count)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_text(items[i]));
+	return list;
+}
+
+json_t *cells_json(const uint8_t cells[static KIND_COUNT], char *const *why, bool delivery)
+{
+	json_t *o = json_object();
+	for (int k = 0; k < KIND_COUNT; k++)
+		if (cells[k] != CELL_UNKNOWN || (why && why[k]))
+			json_object_set_new(o, kind_info((enum kind)k)->name,
+			                    json_string(cell_name((enum cell)cells[k], delivery)));
+	return o;
+}
+
+static json_t *why_json(char *const why[static KIND_COUNT])
+{
+	json_t *o = json_object();
+	for (int k = 0; k < KIND_COUNT; k++)
+		if (why[k])
+			json_object_set_new(o, kind_info((enum kind)k)->name, json_text(why[k]));
+	return o;
+}
+
+static json_t *kinds_json(kind_mask kinds)
+{
+	json_t *list = json_array();
+	for (int k = 0; k < KIND_COUNT; k++)
+		if (kinds & KIND_BIT(k))
+			json_array_append_new(list, json_string(kind_info((enum kind)k)->name));
+	return list;
+}
+
+static json_t *path_json(const struct direction *d)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < d->path_count; i++) {
+		char name[POINT_NAME_MAX];
+		json_t *p = json_pack("{s:o, s:i, s:b}", "point", json_text(path_point_name(&d->path[i], name)), "seen",
+		                      (int)d->path[i].seen, "looked", d->path[i].looked);
+		json_array_append_new(list, p);
+	}
+	return list;
+}
+
+static json_t *cut_json(const struct direction *d, const struct cut *c)
+{
+	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+	json_t *o = json_pack("{s:o, s:o, s:o}", "kinds", kinds_json(c->kinds), "after",
+	                      json_text(path_point_name(&d->path[c->after], after)), "before",
+	                      json_text(path_point_name(&d->path[c->before], before)));
+	if (c->drop_reason[0])
+		json_object_set_new(o, "drop_reason", json_text(c->drop_reason));
+	if (c->answer)
+		json_object_set_new(o, "answer", json_true());
+	if (c->partial)
+		json_object_set_new(o, "partial", json_true());
+	return o;
+}
+
+static json_t *cuts_json(const struct direction *d)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < d->cut_count; i++)
+		json_array_append_new(list, cut_json(d, &d->cuts[i]));
+	return list;
+}
+
+static json_t *direction_json(const struct direction *d)
+{
+	json_t *o = json_pack("{s:s, s:s}", "from", d->from, "to", d->to);
+	json_object_set_new(o, "delivery", cells_json(d->delivery, d->why, true));
+	json_object_set_new(o, "initiation", cells_json(d->initiation, d->why, false));
+	json_t *why = why_json(d->why);
+	if (json_object_size(why))
+		json_object_set(o, "why", why);
+	json_decref(why);
+	json_object_set_new(o, "loss", json_pack("{s:i, s:i}", "sent", (int)d->loss_sent, "received", (int)d->loss_received));
+	json_object_set_new(o, "path", path_json(d));
+	json_object_set_new(o, "path_complete", json_boolean(d->path_complete));
+	json_object_set_new(o, "cuts", cuts_json(d));
+	return o;
+}
+
+static json_t *fixes_json(const struct cause *c)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < c->fix_count; i++) {
+		json_t *f =
+		    json_pack("{s:o, s:o}", "where", json_text(c->fixes[i].where), "command", json_text(c->fixes[i].command));
+		if (c->fixes[i].manual)
+			json_object_set_new(f, "manual", json_true());
+		json_array_append_new(list, f);
+	}
+	return list;
+}
+
+static json_t *cause_json(const struct cause *c)
+{
+	json_t *o = json_pack("{s:o, s:f}", "id", json_text(c->id), "confidence", round(c->confidence * 1000) / 1000);
+	json_object_set_new(o, "title", json_text(c->title));
+	json_object_set_new(o, "explanation", json_text(c->explanation));
+	json_object_set_new(o, "where", json_text(c->where));
+	if (c->component)
+		json_object_set_new(o, "component", json_text(c->component));
+	json_object_set_new(o, "direction", json_text(c->direction));
+	json_object_set_new(o, "for", texts(c->for_text, c->for_count));
+	json_object_set_new(o, "against", texts(c->against_text, c->against_count));
+	json_object_set_new(o, "fix", fixes_json(c));
+	json_object_set_new(o, "verify", json_text(c->verify));
+	return o;
+}
+
+static json_t *ruled_out_json(const struct verdict *v)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < v->ruled_out_count; i++)
+		json_array_append_new(list, json_pack("{s:o, s:o}", "id", json_text(v->ruled_out[i].id), "because",
+		                                      json_text(v->ruled_out[i].because)));
+	return list;
+}
+
+static json_t *changed_json(const struct verdict *v)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < v->changed_count; i++) {
+		char at[WALL_TEXT_MAX];
+		json_t *o = json_pack("{s:s, s:o, s:o, s:o}", "agent", v->changed[i].agent, "fact", json_text(v->changed[i].fact),
+		                      "was", json_text(v->changed[i].was), "now", json_text(v->changed[i].now));
+		json_object_set_new(o, "at", json_string(wall_format(v->changed[i].at, at)));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void add_head(json_t *o, const struct verdict *v, uint64_t round_id)
+{
+	char at[WALL_TEXT_MAX], id[20];
+	snprintf(id, sizeof id, "%016" PRIx64, round_id);
+	json_object_set_new(o, "schema", json_string("bothways.verdict/1"));
+	json_object_set_new(o, "a", json_string(v->a));
+	json_object_set_new(o, "b", json_string(v->b));
+	json_object_set_new(o, "tenant_a", json_string(v->tenant_a));
+	json_object_set_new(o, "tenant_b", json_string(v->tenant_b));
+	json_object_set_new(o, "state", json_string(state_name(v->state)));
+	json_object_set_new(o, "sentence", json_text(v->sentence));
+	json_object_set_new(o, "at", json_string(wall_format(v->at, at)));
+	json_object_set_new(o, "round", json_string(id));
+	if (v->service_port)
+		json_object_set_new(o, "service_port", json_integer(v->service_port));
+}
+
+json_t *verdict_json(const struct verdict *v, uint64_t round_id)
+{
+	json_t *o = json_object();
+	add_head(o, v, round_id);
+	json_object_set_new(o, "directions", json_pack("[o, o]", direction_json(&v->dir[0]), direction_json(&v->dir[1])));
+	json_t *causes = json_array();
+	for (size_t i = 0; i < v->cause_count; i++)
+		json_array_append_new(causes, cause_json(&v->causes[i]));
+	json_object_set_new(o, "causes", causes);
+	json_object_set_new(o, "ruled_out", ruled_out_json(v));
+	json_object_set_new(o, "changed", changed_json(v));
+	json_object_set_new(o, "notes", texts(v->notes, v->note_count));
+	json_object_set_new(o, "took_ms", json_integer(v->took_ms));
+	return o;
+}
+
+int verdict_exit_code(const struct verdict *v)
+{
+	if (v->cause_count)
+		return 2;
+	return v->state == STATE_OK ? 0 : v->state == STATE_UNDETERMINED ? 3 : 2;
+}
