@@ -205,6 +205,18 @@ bool exec_stage_over(struct exec *x, struct mono now, enum stage *stage)
 	return true;
 }
 
+kind_mask exec_unanswered(const struct exec *x, enum stage stage)
+{
+	kind_mask kinds = 0;
+	for (size_t i = 0; i < x->spec.flow_count; i++) {
+		const struct flow *f = &x->spec.flows[i];
+		const struct flow_sent *t = &x->sending[i].told;
+		if (f->stage == stage && is_ours(x, f) && t->status != FLOW_SKIPPED && t->answered != all_of(f))
+			kinds |= KIND_BIT(f->kind);
+	}
+	return kinds;
+}
+
 struct mono exec_next(const struct exec *x)
 {
 	struct mono next = NEVER;

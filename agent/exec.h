@@ -28,6 +28,8 @@ size_t exec_due(struct exec *x, struct mono now, struct exec_probe *out, size_t 
 struct mono exec_next(const struct exec *x); /* when to ask exec_due or exec_stage_over again */
 /* True once per stage: everything is answered, or its time is over. Only for stages in which we send. */
 bool exec_stage_over(struct exec *x, struct mono now, enum stage *stage);
+/* Kinds of a stage with probes that got no answer yet: what MSG_STAGE_DONE tells of it. */
+kind_mask exec_unanswered(const struct exec *x, enum stage stage);
 
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now);
 void exec_skipped(struct exec *x, uint8_t flow, const char *why); /* we cannot send this flow at all */
