@@ -482,7 +482,13 @@ static void fill_round_armed(struct msg *m)
 }
 
 static void fill_round_go(struct msg *m) { m->u.round_go = (struct msg_round_go){upto(UINT64_MAX), (uint8_t)below(STAGE_COUNT)}; }
-static void fill_stage_done(struct msg *m) { fill_round_go(m); }
+static void fill_stage_done(struct msg *m)
+{
+	m->u.stage_done.round = upto(UINT64_MAX);
+	m->u.stage_done.stage = (uint8_t)below(STAGE_COUNT);
+	m->u.stage_done.unanswered = (kind_mask)upto(KIND_BIT(KIND_COUNT) - 1);
+}
+
 static void fill_round_end(struct msg *m) { m->u.round_end.round = upto(UINT64_MAX); }
 
 static void fill_round_result(struct msg *m)
