@@ -16,6 +16,7 @@ struct packet {
 	uint8_t ttl;
 	uint16_t sport, dport;  /* TCP, UDP */
 	uint8_t tcp_flags;
+	uint32_t tcp_seq;
 	uint8_t icmp_type, icmp_code;
 	uint16_t icmp_id, icmp_seq;
 	uint32_t icmp_mtu;
@@ -32,7 +33,11 @@ struct packet {
 /* `vlan_aside`: tag the kernel took out of the frame, 0 = none. -1 = malformed or not a frame of ours to care for. */
 int packet_parse(const void *frame, size_t len, uint16_t vlan_aside, struct packet *out);
 
-/* Which probe of the round is it, and is it the probe, its answer, or a refusal? -1 = none of it. */
+/* The sequence of an answer that does not name the question it answers: ARP replies and neighbour advertisements. */
+#define PACKET_SEQ_UNKNOWN 255
+
+/* Which probe of the round is it, and is it the probe, its answer, or a refusal? -1 = none of it. A probe header of this
+ * round decides; else the tuples of the flows do. Of a TCP connection only SYN, SYN+ACK and a refusing RST count. */
 int packet_match(const struct packet *p, const struct flow *flows, size_t flow_count, uint64_t round,
                  uint8_t *flow, uint8_t *seq, int *part /* enum exec_part */);
 

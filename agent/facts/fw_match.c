@@ -412,6 +412,20 @@ static void add_plain(struct fw_rule *r, const struct field *f, const char *op, 
 	values_add(f, m, right);
 }
 
+/* Header fields that have one value on any Ethernet; arptables-nft asks for them in every rule. */
+static bool is_always(const char *protocol, json_t *left, const char *op, json_t *right)
+{
+	static const struct { const char *field; int value; } always[] = {{"htype", 1}, {"ptype", 0x0800}, {"hlen", 6}, {"plen", 4}};
+	const char *field = text_of(json_object_get(left, "payload"), "field");
+
+	if (!protocol || strcmp(protocol, "arp") != 0 || strcmp(op, "==") != 0)
+		return false;
+	for (size_t i = 0; field && i < COUNT(always); i++)
+		if (strcmp(field, always[i].field) == 0)
+			return json_integer_value(right) == always[i].value;
+	return false;
+}
+
 static bool is_random(json_t *left)
 {
 	const char *meta = text_of(json_object_get(left, "meta"), "key");
@@ -435,6 +449,8 @@ void fw_match_add(struct fw_rule *r, const char *family, const char *op, json_t 
 	}
 	if (protocol)
 		imply_protocol(r, family, protocol);
+	if (is_always(protocol, left, op, right))
+		return;
 	if (name && name[0] == '@')
 		right = sets(arg, name + 1);
 	if (f && right)

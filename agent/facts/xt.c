@@ -142,7 +142,7 @@ static void on_conntrack(const struct xt_expr *x, const char *family, struct fw_
 	bits = ct_bits(m.state_mask);
 	if (m.match_flags & XT_CONNTRACK_STATE)
 		rule_add_number(r, FW_CT_STATE, m.invert_flags & XT_CONNTRACK_STATE, bits, bits);
-	if (m.match_flags & ~XT_CONNTRACK_STATE || m.state_mask & (XT_CONNTRACK_STATE_SNAT | XT_CONNTRACK_STATE_DNAT))
+	if (m.match_flags & ~(XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS) || m.state_mask & (XT_CONNTRACK_STATE_SNAT | XT_CONNTRACK_STATE_DNAT))
 		rule_add_unknown(r);
 }
 
