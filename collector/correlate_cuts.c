@@ -1,30 +1,28 @@
-/* correlate_cuts: where the probes and their answers die. First the probes of both directions, then the answers, so that
- * an answer that dies where its kind's probes die is not told twice. */
+/* correlate_cuts: where the probes and their answers die. */
 #include "collector/correlate_parts.h"
 
-static struct cut *cut_find(struct direction *dir, const struct gap *g, bool answer)
+static struct cut *cut_find(struct direction *dir, const struct gap *g)
 {
 	for (size_t i = 0; i < dir->cut_count; i++) {
 		struct cut *c = &dir->cuts[i];
-		if (c->after == g->after && c->before == g->before && c->answer == answer)
+		if (c->after == g->after && c->before == g->before)
 			return c;
 	}
 	return NULL;
 }
 
+/* What dies at one place shares an entry; it is one of answers only when nothing but answers dies there. */
 static void cut_add(struct direction *dir, const struct gap *g, uint8_t kind, bool answer)
 {
-	const struct cut *probes = answer ? cut_find(dir, g, false) : NULL;
-	if (probes && probes->kinds & KIND_BIT(kind))
-		return;
-	struct cut *c = cut_find(dir, g, answer);
+	struct cut *c = cut_find(dir, g);
 	if (!c && dir->cut_count < CUTS_MAX) {
 		c = &dir->cuts[dir->cut_count++];
-		*c = (struct cut){.after = g->after, .before = g->before, .answer = answer, .partial = true};
+		*c = (struct cut){.after = g->after, .before = g->before, .answer = true, .partial = true};
 	}
 	if (!c)
 		return;
 	c->kinds |= KIND_BIT(kind);
+	c->answer = c->answer && answer;
 	c->partial = c->partial && g->partial;
 }
 
@@ -63,13 +61,29 @@ static bool is_lossy(uint8_t cell) { return cell == CELL_LOST || cell == CELL_PA
 
 /* ---- probes ---- */
 
-/* Never on the wire for want of a neighbour: it died where the ARP or ND request died. */
+/* Something of that family dies on the wire in `dir`: so may the answers to ARP and ND requests. */
+static bool wire_is_cut(const struct correlation *c, int dir, int family)
+{
+	struct gap g;
+	for (size_t i = 0; i < c->count; i++) {
+		const struct view *w = &c->views[i];
+		bool other = w->flow->dir != dir || kind_info(w->flow->kind)->family != family || w->never_left;
+		if (!other && is_lossy(w->delivery) && trace_gap(&w->probes, &g))
+			return true;
+	}
+	return false;
+}
+
+/* Never on the wire for want of a neighbour: it died where the ARP or ND request died. Where none were sent, the other
+ * direction's cut explains it, else the own kernel. */
 static bool gap_of_unresolved(const struct correlation *c, const struct view *w, struct gap *out)
 {
 	int family = kind_info(w->flow->kind)->family;
 	const struct view *n = view_of_neighbour(c, w->flow->dir, family);
 	*out = out_of_socket;
-	if (!n || !neighbour_fails(c, w->flow->dir, family))
+	if (!n)
+		return !wire_is_cut(c, 1 - w->flow->dir, family);
+	if (!neighbour_fails(c, w->flow->dir, family))
 		return true;
 	return is_lossy(n->delivery) && trace_gap(&n->probes, out);
 }
