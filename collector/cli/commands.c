@@ -1,0 +1,327 @@
+#include "collector/cli/commands.h"
+
+#include "collector/cli/client.h"
+#include "proto/base/mem.h"
+#include "proto/base/mono.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ANSWER_SECONDS       15
+#define DIAGNOSE_SECONDS     60
+#define WAIT_DEFAULT_SECONDS 60
+#define WAIT_POLL_MS         200
+#define WORDS_MAX            4
+#define PARTS_MAX            8
+
+struct command;
+
+/* A command line taken apart: words, and the options before, between and behind them. */
+struct call {
+	const struct command *command;
+	struct options parts[PARTS_MAX];
+	size_t part_count;
+	const char *words[WORDS_MAX];
+	size_t word_count;
+};
+
+struct command {
+	const char *name, *words, *help;
+	size_t words_min, words_max;
+	const struct option_info *options;
+	size_t option_count;
+	int (*run)(struct cli *c, const struct call *call, struct err *e);
+	void (*show)(struct out *o, const json_t *doc);
+	int seconds;
+};
+
+/* ---- asking ---- */
+
+static const char *call_option(const struct call *call, const char *name)
+{
+	for (size_t i = call->part_count; i-- > 0;)
+		if (options_has(&call->parts[i], name))
+			return options_get(&call->parts[i], name);
+	return NULL;
+}
+
+static bool call_has(const struct call *call, const char *name)
+{
+	for (size_t i = 0; i < call->part_count; i++)
+		if (options_has(&call->parts[i], name))
+			return true;
+	return false;
+}
+
+static int query_add(struct msg_query *q, const char *text, struct err *e)
+{
+	if (q->argc >= QUERY_ARGS_MAX || str_copy(q->args[q->argc++], sizeof q->args[0], text))
+		return err_set(e, "too long: %.60s...", text);
+	return 0;
+}
+
+static int query_of(const struct call *call, struct msg_query *q, struct err *e)
+{
+	*q = (struct msg_query){.id = (uint32_t)keys_random64()};
+	int rc = query_add(q, call->command->name, e);
+	for (size_t i = 0; !rc && i < call->word_count; i++)
+		rc = query_add(q, call->words[i], e);
+	for (size_t i = 0; !rc && i < call->command->option_count; i++) {
+		const struct option_info *o = &call->command->options[i];
+		const char *value = call_option(call, o->name);
+		if (!call_has(call, o->name) || strcmp(o->name, "json") == 0)
+			continue;
+		char *arg = o->value ? mem_printf("--%s=%s", o->name, value) : mem_printf("--%s", o->name);
+		rc = query_add(q, arg, e);
+		free(arg);
+	}
+	return rc;
+}
+
+static void show_progress(void *arg, const char *json)
+{
+	json_t *doc = json_loads(json, 0, NULL);
+	(void)arg;
+	fprintf(stderr, "\r\x1b[K%s ...", doc_text(doc, "progress"));
+	json_decref(doc);
+}
+
+static int ask(struct cli *c, const struct msg_query *q, int seconds, json_t **doc, struct err *e)
+{
+	bool progress = !c->json && isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
+	struct answer a = {0};
+	if (c->trouble.text[0])
+		return err_set(e, "%s", c->trouble.text);
+	int rc = client_ask(c->endpoint, &c->key, q, seconds, progress ? show_progress : NULL, NULL, &a, e);
+	if (progress)
+		fputs("\r\x1b[K", stderr);
+	if (rc)
+		return -1;
+	*doc = json_loads(a.json ? a.json : "", 0, NULL);
+	free(a.json);
+	if (!*doc)
+		return err_set(e, "the collector's answer is not JSON");
+	if (a.exit_code != 1)
+		return a.exit_code;
+	err_set(e, "%s", doc_text(*doc, "error"));
+	json_decref(*doc);
+	*doc = NULL;
+	return -1;
+}
+
+static void print(const struct cli *c, const struct command *cmd, const json_t *doc)
+{
+	if (c->json) {
+		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		putchar('\n');
+		return;
+	}
+	struct out o = out_for(stdout);
+	cmd->show(&o, doc);
+}
+
+/* Most commands: the question, the answer, shown. */
+static int run_query(struct cli *c, const struct call *call, struct err *e)
+{
+	struct msg_query q;
+	json_t *doc = NULL;
+	if (query_of(call, &q, e))
+		return 1;
+	c->connect(c, c->options);
+	int code = ask(c, &q, call->command->seconds, &doc, e);
+	if (code < 0)
+		return 1;
+	print(c, call->command, doc);
+	json_decref(doc);
+	return code;
+}
+
+/* ---- wait ---- */
+
+static int take_seconds(const struct call *call, const char *name, int64_t *out, struct err *e)
+{
+	const char *text = call_option(call, name);
+	if (text && (duration_parse(text, out) || *out < 0 || *out > 86400))
+		return err_set(e, "--%s: not a number of seconds: %s", name, text);
+	return 0;
+}
+
+static int wait_options(const struct call *call, long long *agents, int64_t *timeout, struct err *e)
+{
+	const char *text = call_option(call, "agents");
+	char *end;
+	*agents = text ? strtoll(text, &end, 10) : -1;
+	if (!text)
+		return err_set(e, "wait: --agents N is missing");
+	if (!*text || *end || *agents < 0 || *agents > 10000000)
+		return err_set(e, "--agents: not a number: %s", text);
+	return take_seconds(call, "timeout", timeout, e);
+}
+
+static bool is_reached(const json_t *status, long long agents)
+{
+	return doc_number(doc_get(status, "agents"), "online") >= agents && json_is_true(doc_get(status, "settled"));
+}
+
+static int wait_done(const struct cli *c, const json_t *status)
+{
+	if (c->json) {
+		json_dumpf(status, stdout, JSON_INDENT(2));
+		putchar('\n');
+		return 0;
+	}
+	printf("%lld agents are online, %lld pairs measured\n", doc_number(doc_get(status, "agents"), "online"),
+	       doc_number(doc_get(status, "pairs"), "measured"));
+	return 0;
+}
+
+static void wait_failed(const json_t *status, long long agents, int64_t timeout, const struct err *last, struct err *e)
+{
+	const json_t *a = doc_get(status, "agents"), *p = doc_get(status, "pairs");
+	if (status)
+		err_set(e, "not reached in %lld s: %lld of %lld agents are online, %lld of %lld pairs have been measured",
+		        (long long)timeout, doc_number(a, "online"), agents, doc_number(p, "measured"), doc_number(p, "planned"));
+	else
+		err_set(e, "not reached in %lld s: %s", (long long)timeout, last->text);
+}
+
+static int run_wait(struct cli *c, const struct call *call, struct err *e)
+{
+	struct msg_query q = {.id = 1, .argc = 1, .args = {"status"}};
+	int64_t timeout = WAIT_DEFAULT_SECONDS;
+	long long agents;
+	json_t *status = NULL;
+	struct err last = {0};
+	if (wait_options(call, &agents, &timeout, e))
+		return 1;
+	struct mono end = mono_add_ms(mono_now(), timeout * 1000);
+	for (;;) {
+		json_t *fresh = NULL;
+		c->connect(c, c->options);
+		if (ask(c, &q, 5, &fresh, &last) >= 0) {
+			json_decref(status);
+			status = fresh;
+		}
+		bool reached = fresh && is_reached(fresh, agents);
+		if (reached || mono_reached(end, mono_now())) {
+			int code = reached ? wait_done(c, status) : 1;
+			if (!reached)
+				wait_failed(status, agents, timeout, &last, e);
+			json_decref(status);
+			return code;
+		}
+		nanosleep(&(struct timespec){.tv_nsec = WAIT_POLL_MS * 1000000}, NULL);
+	}
+}
+
+/* ---- the table ---- */
+
+#define JSON_OPTION                                                                                                                \
+	{                                                                                                                          \
+		"json", NULL, "print the answer as one JSON document", false                                                       \
+	}
+
+static const struct option_info TOKEN_OPTIONS[] = {
+    {"tenant", "T", "whose it is; hosts belong to the tenant fleet; a new tenant is made", false},
+    {"kind", "KIND", "host or guest", false},
+    {"name", "N", "fixes the agent's name (else it may choose, by its host name)", false},
+    {"ttl", "TIME", "how long the token can be used: 90s, 10m, 1h, 2d (default 1h)", false},
+    {"uses", "N", "how many agents may join with it (default 1)", false},
+    JSON_OPTION,
+};
+static const struct option_info WAIT_OPTIONS[] = {
+    {"agents", "N", "how many agents are to be online", false},
+    {"timeout", "S", "give up after so many seconds (default 60)", false},
+    JSON_OPTION,
+};
+static const struct option_info TENANT_OPTIONS[] = {
+    {"tenant", "T", "only this tenant", false},
+    JSON_OPTION,
+};
+static const struct option_info DIAGNOSE_OPTIONS[] = {
+    {"service", "PORT", "also connect to this TCP port of B", false},
+    JSON_OPTION,
+};
+static const struct option_info FACTS_OPTIONS[] = {
+    {"changes", NULL, "what changed, and when, instead of what is", false},
+    JSON_OPTION,
+};
+static const struct option_info PLAIN_OPTIONS[] = {JSON_OPTION};
+
+#define OPTIONS(list) list, sizeof list / sizeof *list
+
+static const struct command COMMANDS[] = {
+    {"token", "", "make a token for an agent to join with", 0, 0, OPTIONS(TOKEN_OPTIONS), run_query, show_token, ANSWER_SECONDS},
+    {"wait", "", "until agents are online and every watched pair has been measured once", 0, 0, OPTIONS(WAIT_OPTIONS), run_wait,
+     show_status, ANSWER_SECONDS},
+    {"status", "", "the fleet at a glance", 0, 0, OPTIONS(TENANT_OPTIONS), run_query, show_status, ANSWER_SECONDS},
+    {"agents", "", "every agent: where it is, how it was last heard, what it may do", 0, 0, OPTIONS(TENANT_OPTIONS), run_query,
+     show_agents, ANSWER_SECONDS},
+    {"mesh", "", "the matrix, both directions in every cell", 0, 0, OPTIONS(TENANT_OPTIONS), run_query, show_mesh, ANSWER_SECONDS},
+    {"diagnose", "A B", "measure the pair now and say what is wrong, where, why, and what fixes it", 2, 2,
+     OPTIONS(DIAGNOSE_OPTIONS), run_query, show_verdict, DIAGNOSE_SECONDS},
+    {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
+    {"causes", "[ID]", "the catalogue of causes, or one of it", 0, 1, OPTIONS(PLAIN_OPTIONS), run_query, show_causes,
+     ANSWER_SECONDS},
+};
+#define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
+
+void commands_help(FILE *to)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		const struct command *cmd = &COMMANDS[i];
+		fprintf(to, "  %s%s%s\n      %s\n", cmd->name, *cmd->words ? " " : "", cmd->words, cmd->help);
+		for (size_t k = 0; k < cmd->option_count; k++)
+			if (strcmp(cmd->options[k].name, "json") != 0)
+				fprintf(to, "      --%s%s%s  %s\n", cmd->options[k].name, cmd->options[k].value ? " " : "",
+				        cmd->options[k].value ? cmd->options[k].value : "", cmd->options[k].help);
+	}
+}
+
+/* ---- the command line ---- */
+
+static int call_parse(struct call *call, int argc, char **argv, struct err *e)
+{
+	const struct command *cmd = call->command;
+	while (argc > 0) {
+		if (call->part_count == PARTS_MAX)
+			return err_set(e, "%s: too many arguments", cmd->name);
+		struct options *part = &call->parts[call->part_count++];
+		if (options_parse(part, cmd->options, cmd->option_count, argc, argv, e))
+			return err_prefix(e, "%s", cmd->name);
+		int first = part->first_arg;
+		if (first >= argc)
+			break;
+		if (call->word_count == cmd->words_max)
+			return err_set(e, "%s: what is \"%s\"? usage: bothways %s %s", cmd->name, argv[first], cmd->name,
+			               cmd->words);
+		call->words[call->word_count++] = argv[first];
+		argv += first; /* the word stands where a program's name would */
+		argc -= first;
+	}
+	if (call->word_count < cmd->words_min)
+		return err_set(e, "%s: a name is missing: usage: bothways %s %s", cmd->name, cmd->name, cmd->words);
+	return 0;
+}
+
+int command_run(struct cli *c, int argc, char **argv, struct err *e)
+{
+	struct call call = {0};
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(COMMANDS[i].name, argv[0]) == 0)
+			call.command = &COMMANDS[i];
+	if (!call.command) {
+		err_set(e, "no such command: %s (bothways --help lists them)", argv[0]);
+		return 1;
+	}
+	int code = 1;
+	if (!call_parse(&call, argc, argv, e)) {
+		c->json = c->json || call_has(&call, "json");
+		code = call.command->run(c, &call, e);
+	}
+	for (size_t i = 0; i < call.part_count; i++)
+		options_free(&call.parts[i]);
+	return code;
+}

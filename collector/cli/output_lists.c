@@ -1,0 +1,201 @@
+/* Status, agents, facts, causes, token: lists. */
+#include "collector/cli/output.h"
+
+#include "proto/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- status ---- */
+
+static void show_problem(struct out *o, const json_t *p)
+{
+	char ago[48];
+	const char *cause = doc_text(p, "cause");
+	out_ago(o, doc_text(p, "at"), ago, sizeof ago);
+	out_text(o, state_ink(doc_text(p, "state")), "  ● ");
+	out_printf(o, INK_BOLD, "%s ⇄ %s", doc_text(p, "a"), doc_text(p, "b"));
+	out_printf(o, state_ink(doc_text(p, "state")), "  %s", doc_text(p, "state"));
+	out_printf(o, INK_PLAIN, "  %s", *cause ? cause : "undetermined");
+	if (*cause)
+		out_printf(o, INK_DIM, " at %s (%.0f %%)", doc_text(p, "where"), 100 * json_number_value(doc_get(p, "confidence")));
+	out_printf(o, INK_DIM, "  %s\n", ago);
+	if (*doc_text(p, "sentence")) {
+		out_pad(o, 4);
+		out_wrapped(o, INK_PLAIN, doc_text(p, "sentence"), 4, 4);
+	}
+}
+
+void show_status(struct out *o, const json_t *doc)
+{
+	const json_t *agents = doc_get(doc, "agents"), *pairs = doc_get(doc, "pairs"), *problems = doc_get(doc, "problems"),
+	             *cover = doc_get(doc, "coverage");
+	struct table *t = table_new(2, NULL);
+	long long online = doc_number(agents, "online"), total = doc_number(agents, "total"), bad = doc_number(pairs, "bad");
+	table_add(t, INK_DIM, "agents");
+	table_addf(t, online == total ? INK_PLAIN : INK_WARN, "%lld of %lld online", online, total);
+	table_add(t, INK_DIM, "pairs");
+	table_addf(t, bad ? INK_BAD : INK_PLAIN, "%lld watched, %lld measured: %lld healthy, %lld with a problem, %lld unknown",
+	           doc_number(pairs, "planned"), doc_number(pairs, "measured"), doc_number(pairs, "healthy"), bad,
+	           doc_number(pairs, "unknown"));
+	table_add(t, INK_DIM, "coverage");
+	table_addf(t, INK_PLAIN, "%lld host - guest, %lld guest - guest, %lld host - host; %lld agents in no pair",
+	           doc_number(cover, "host_guest"), doc_number(cover, "guest_guest"), doc_number(cover, "host_host"),
+	           doc_number(cover, "agents_in_no_pair"));
+	table_add(t, INK_DIM, "collector");
+	table_addf(t, INK_PLAIN, "version %s, up %lld s%s", doc_text(doc, "version"), doc_number(doc, "up_seconds"),
+	           strcmp(doc_text(doc, "storage"), "ok") == 0 ? "" : "; it cannot write its state directory");
+	table_print(t, o, 0);
+	table_free(t);
+	if (!json_array_size(problems)) {
+		out_printf(o, INK_GOOD, "\nno open problems\n");
+		return;
+	}
+	out_printf(o, INK_BOLD, "\n%zu open problem%s\n", json_array_size(problems), json_array_size(problems) == 1 ? "" : "s");
+	for (size_t i = 0; i < json_array_size(problems); i++)
+		show_problem(o, json_array_get(problems, i));
+}
+
+/* ---- agents ---- */
+
+static void add_health(struct table *t, const json_t *h, bool online)
+{
+	struct buf b = {0};
+	long long lag = doc_number(h, "lag_us"), drops = doc_number(h, "socket_drops"), lost = doc_number(h, "spool_dropped"),
+	          step = doc_number(h, "clock_step_us");
+	if (lag > 50000)
+		buf_printf(&b, ", %lld ms late", lag / 1000);
+	if (drops)
+		buf_printf(&b, ", %lld packets dropped", drops);
+	if (lost)
+		buf_printf(&b, ", %lld reports lost", lost);
+	if (doc_number(h, "steal_permille") > 100)
+		buf_printf(&b, ", %lld %% steal", doc_number(h, "steal_permille") / 10);
+	if (step > 100000 || step < -100000)
+		buf_printf(&b, ", clock stepped %lld ms", step / 1000);
+	table_add(t, b.len ? INK_WARN : INK_PLAIN, !online ? "-" : b.len ? b.data + 2 : "fit");
+	buf_free(&b);
+}
+
+static void add_agent(struct table *t, const struct out *o, const json_t *a)
+{
+	char ago[48];
+	bool online = json_is_true(doc_get(a, "online"));
+	const char *limited = doc_text(doc_get(a, "rights"), "limited");
+	out_ago(o, doc_text(a, "last_heard"), ago, sizeof ago);
+	table_add(t, INK_BOLD, doc_text(a, "name"));
+	table_add(t, INK_PLAIN, doc_text(a, "tenant"));
+	table_add(t, INK_PLAIN, doc_text(a, "kind"));
+	table_add(t, INK_PLAIN, *doc_text(a, "host") ? doc_text(a, "host") : "-");
+	table_add(t, online ? INK_GOOD : INK_BAD, online ? "online" : "offline");
+	table_add(t, INK_PLAIN, ago);
+	table_add(t, INK_PLAIN, doc_text(a, "path"));
+	add_health(t, doc_get(a, "health"), online);
+	table_add(t, INK_DIM, *doc_text(a, "version") ? doc_text(a, "version") : "-");
+	table_add(t, *limited ? INK_WARN : INK_PLAIN, *limited ? limited : *doc_text(a, "version") ? "all" : "-");
+}
+
+void show_agents(struct out *o, const json_t *doc)
+{
+	static const char *const heads[] = {"NAME",  "TENANT", "KIND",   "HOST",    "STATE",
+	                                    "HEARD", "PATH",   "HEALTH", "VERSION", "RIGHTS"};
+	const json_t *agents = doc_get(doc, "agents");
+	struct table *t = table_new(sizeof heads / sizeof *heads, heads);
+	for (size_t i = 0; i < json_array_size(agents); i++)
+		add_agent(t, o, json_array_get(agents, i));
+	if (json_array_size(agents))
+		table_print(t, o, 0);
+	else
+		out_printf(o, INK_PLAIN, "no agents yet: `bothways token` makes a token for one to join with\n");
+	table_free(t);
+}
+
+/* ---- facts ---- */
+
+static void show_changes(struct out *o, const json_t *changes)
+{
+	struct table *t = table_new(3, NULL);
+	char ago[48];
+	for (size_t i = 0; i < json_array_size(changes); i++) {
+		const json_t *c = json_array_get(changes, i);
+		const char *was = doc_text(c, "was"), *now = doc_text(c, "now");
+		out_ago(o, doc_text(c, "at"), ago, sizeof ago);
+		table_add(t, INK_DIM, ago);
+		table_add(t, INK_PLAIN, doc_text(c, "fact"));
+		table_addf(t, INK_PLAIN, "%s → %s", json_is_null(doc_get(c, "was")) ? "absent" : was,
+		           json_is_null(doc_get(c, "now")) ? "absent" : now);
+	}
+	table_print(t, o, 0);
+	table_free(t);
+	if (!json_array_size(changes))
+		out_printf(o, INK_PLAIN, "nothing has changed since it was first heard\n");
+}
+
+void show_facts(struct out *o, const json_t *doc)
+{
+	char ago[48];
+	const char *key;
+	json_t *value;
+	out_ago(o, doc_text(doc, "taken"), ago, sizeof ago);
+	out_printf(o, INK_BOLD, "%s/%s", doc_text(doc, "tenant"), doc_text(doc, "name"));
+	out_printf(o, INK_DIM, "  read %s%s\n", ago, json_is_true(doc_get(doc, "online")) ? "" : "; offline now");
+	if (doc_get(doc, "changes")) {
+		show_changes(o, doc_get(doc, "changes"));
+		return;
+	}
+	struct table *t = table_new(2, NULL);
+	json_object_foreach((json_t *)(uintptr_t)doc_get(doc, "facts"), key, value)
+	{
+		table_add(t, INK_PLAIN, key);
+		table_add(t, INK_DIM, json_string_value(value));
+	}
+	table_print(t, o, 0);
+	table_free(t);
+}
+
+/* ---- causes ---- */
+
+static void show_strings(struct out *o, const char *name, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		out_printf(o, INK_DIM, "%-14s", i ? "" : name);
+		out_wrapped(o, INK_PLAIN, json_string_value(json_array_get(list, i)), 14, 16);
+	}
+}
+
+static void show_cause_entry(struct out *o, const json_t *c)
+{
+	out_printf(o, INK_BOLD, "%s", doc_text(c, "id"));
+	out_printf(o, INK_DIM, "   %s, %s\n", doc_text(c, "category"), doc_text(c, "severity"));
+	out_wrapped(o, INK_PLAIN, doc_text(c, "title"), 0, 0);
+	if (*doc_text(c, "explanation"))
+		out_wrapped(o, INK_PLAIN, doc_text(c, "explanation"), 0, 0);
+	out_printf(o, INK_PLAIN, "\n");
+	show_strings(o, "requires", doc_get(c, "requires"));
+	show_strings(o, "for it", doc_get(c, "supports"));
+	show_strings(o, "against it", doc_get(c, "contradicts"));
+	show_strings(o, "not to mix up", doc_get(c, "confused_with"));
+	show_strings(o, "fix", doc_get(c, "fixes"));
+}
+
+void show_causes(struct out *o, const json_t *doc)
+{
+	static const char *const heads[] = {"CAUSE", "CATEGORY", "SEVERITY", "WHAT IT IS"};
+	const json_t *causes = doc_get(doc, "causes");
+	if (json_array_size(causes) == 1) {
+		show_cause_entry(o, json_array_get(causes, 0));
+		return;
+	}
+	struct table *t = table_new(sizeof heads / sizeof *heads, heads);
+	for (size_t i = 0; i < json_array_size(causes); i++) {
+		const json_t *c = json_array_get(causes, i);
+		table_add(t, INK_BOLD, doc_text(c, "id"));
+		table_add(t, INK_PLAIN, doc_text(c, "category"));
+		table_add(t, INK_PLAIN, doc_text(c, "severity"));
+		table_add(t, INK_PLAIN, doc_text(c, "title"));
+	}
+	table_print(t, o, 0);
+	table_free(t);
+}
+
+void show_token(struct out *o, const json_t *doc) { out_printf(o, INK_PLAIN, "%s\n", doc_text(doc, "token")); }

@@ -1,0 +1,448 @@
+/* The verdict for people: the sentence, each direction hop by hop, what works and what does not, causes with their evidence,
+ * fix and verification, what was ruled out, what changed. */
+#include "collector/cli/output.h"
+
+#include "proto/base/mem.h"
+#include "proto/model/kind.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LABEL           10 /* column where text behind a label begins */
+#define RULED_OUT_SHOWN 6
+#define CHANGES_SHOWN   8
+#define SURE_ENOUGH     0.5 /* causes below it are only named */
+
+/* ---- words ---- */
+
+static bool is_bad(const char *cell)
+{
+	enum ink ink = state_ink(cell);
+	return ink == INK_BAD || ink == INK_WARN;
+}
+
+/* "icmp, udp" of the bad ones among the cells; "" = none. */
+static void bad_kinds(const json_t *cells, struct buf *out)
+{
+	const char *kind;
+	json_t *cell;
+	json_object_foreach((json_t *)(uintptr_t)cells, kind, cell) if (is_bad(json_string_value(cell)))
+	    buf_printf(out, "%s%s", out->len ? ", " : "", kind);
+}
+
+static void join_texts(const json_t *list, struct buf *out)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		buf_printf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(list, i)));
+}
+
+static void label(struct out *o, enum ink ink, const char *name)
+{
+	out_text(o, ink, name);
+	out_pad(o, LABEL - text_width(name));
+}
+
+/* ---- head ---- */
+
+static void show_head(struct out *o, const json_t *v)
+{
+	const char *state = doc_text(v, "state"), *sentence = doc_text(v, "sentence");
+	char upper[24] = "";
+	for (size_t i = 0; state[i] && i + 1 < sizeof upper; i++)
+		upper[i] = (char)toupper((unsigned char)state[i]);
+	out_text(o, state_ink(state), upper);
+	out_pad(o, 2);
+	out_wrapped(o, INK_BOLD, *sentence ? sentence : "no more is known", text_width(upper) + 2, text_width(upper) + 2);
+}
+
+/* ---- a direction ---- */
+
+static bool has_cut_after(const json_t *dir, const char *point)
+{
+	const json_t *cuts = doc_get(dir, "cuts");
+	for (size_t i = 0; i < json_array_size(cuts); i++)
+		if (strcmp(doc_text(json_array_get(cuts, i), "after"), point) == 0)
+			return true;
+	return false;
+}
+
+static void show_cut(struct out *o, const json_t *cut, const char *next)
+{
+	struct buf kinds = {0};
+	const char *before = doc_text(cut, "before"), *reason = doc_text(cut, "drop_reason");
+	bool partial = json_is_true(doc_get(cut, "partial"));
+	join_texts(doc_get(cut, "kinds"), &kinds);
+	out_pad(o, 2);
+	out_text(o, partial ? INK_WARN : INK_BAD, "✗ ");
+	out_printf(o, partial ? INK_WARN : INK_BAD, "%s%s %s", json_is_true(doc_get(cut, "answer")) ? "the answers to " : "",
+	           kinds.data ? kinds.data : "all", partial ? "partly lost here" : "lost here");
+	if (strcmp(before, next) != 0)
+		out_printf(o, INK_DIM, ", before %s", before);
+	if (*reason)
+		out_printf(o, INK_DIM, " (kernel: %s)", reason);
+	out_printf(o, INK_PLAIN, "\n");
+	buf_free(&kinds);
+}
+
+static void show_cuts_after(struct out *o, const json_t *dir, const char *point, const char *next)
+{
+	const json_t *cuts = doc_get(dir, "cuts");
+	for (size_t i = 0; i < json_array_size(cuts); i++)
+		if (strcmp(doc_text(json_array_get(cuts, i), "after"), point) == 0)
+			show_cut(o, json_array_get(cuts, i), next);
+}
+
+static bool looked(const json_t *point) { return !json_is_false(doc_get(point, "looked")); }
+
+static int widest_point(const json_t *path)
+{
+	int most = 0;
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		int w = text_width(doc_text(json_array_get(path, i), "point"));
+		most = w > most ? w : most;
+	}
+	return most;
+}
+
+static void show_hop(struct out *o, const json_t *hop, long long most, int width)
+{
+	const char *name = doc_text(hop, "point");
+	long long seen = doc_number(hop, "seen");
+	enum ink ink = !looked(hop) ? INK_DIM : seen == 0 ? INK_BAD : seen < most ? INK_WARN : INK_GOOD;
+	out_pad(o, 2);
+	out_text(o, ink, !looked(hop) ? "·" : seen ? "●" : "○");
+	out_printf(o, INK_PLAIN, " %s", name);
+	out_pad(o, width - text_width(name) + 2);
+	if (looked(hop))
+		out_printf(o, INK_DIM, "saw %lld\n", seen);
+	else
+		out_printf(o, INK_DIM, "nobody looks here\n");
+}
+
+static long long most_seen(const json_t *path)
+{
+	long long most = 0;
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		long long seen = doc_number(json_array_get(path, i), "seen");
+		most = seen > most ? seen : most;
+	}
+	return most;
+}
+
+/* Hop under hop, with the cuts between them. */
+static void draw_down(struct out *o, const json_t *dir)
+{
+	const json_t *path = doc_get(dir, "path");
+	int width = widest_point(path);
+	size_t count = json_array_size(path);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *hop = json_array_get(path, i);
+		const char *next = i + 1 < count ? doc_text(json_array_get(path, i + 1), "point") : "";
+		show_hop(o, hop, most_seen(path), width);
+		if (has_cut_after(dir, doc_text(hop, "point")))
+			show_cuts_after(o, dir, doc_text(hop, "point"), next);
+		else if (i + 1 < count)
+			out_printf(o, INK_DIM, "  │\n");
+	}
+}
+
+/* One line, for a direction in which nothing is cut. */
+static void draw_across(struct out *o, const json_t *dir)
+{
+	const json_t *path = doc_get(dir, "path");
+	int at = 0;
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		const char *name = doc_text(json_array_get(path, i), "point");
+		int need = text_width(name) + (i ? 3 : 2);
+		if (i && at + need > o->width) {
+			out_printf(o, INK_DIM, "\n    ");
+			at = 4;
+		}
+		out_text(o, INK_DIM, i ? " ─ " : "  ");
+		out_text(o, looked(json_array_get(path, i)) ? INK_PLAIN : INK_DIM, name);
+		at += need;
+	}
+	out_printf(o, INK_PLAIN, "\n");
+}
+
+static void say_direction(struct out *o, const json_t *dir)
+{
+	struct buf delivery = {0}, initiation = {0};
+	const json_t *loss = doc_get(dir, "loss");
+	bad_kinds(doc_get(dir, "delivery"), &delivery);
+	bad_kinds(doc_get(dir, "initiation"), &initiation);
+	out_printf(o, INK_BOLD, "\n%s → %s", doc_text(dir, "from"), doc_text(dir, "to"));
+	out_pad(o, 3);
+	if (delivery.len)
+		out_printf(o, INK_BAD, "does not deliver %s", delivery.data);
+	else if (initiation.len)
+		out_printf(o, INK_BAD, "delivers, but %s cannot start", initiation.data);
+	else
+		out_printf(o, INK_GOOD, "works");
+	out_printf(o, INK_DIM, "   %lld of %lld probes arrived\n", doc_number(loss, "received"), doc_number(loss, "sent"));
+	buf_free(&delivery);
+	buf_free(&initiation);
+}
+
+static void show_direction(struct out *o, const json_t *dir)
+{
+	say_direction(o, dir);
+	if (!json_array_size(doc_get(dir, "path")))
+		out_printf(o, INK_DIM, "  the path is not known\n");
+	else if (json_array_size(doc_get(dir, "cuts")))
+		draw_down(o, dir);
+	else
+		draw_across(o, dir);
+}
+
+/* ---- the matrix, kinds that fare alike on one line ---- */
+
+struct fate {
+	const char *cell[4];
+};
+
+static struct fate fate_of(const json_t *v, const char *kind)
+{
+	struct fate f;
+	for (int i = 0; i < 4; i++) {
+		const json_t *dir = json_array_get(doc_get(v, "directions"), (size_t)i / 2);
+		const char *cell = doc_text(doc_get(dir, i % 2 ? "initiation" : "delivery"), kind);
+		f.cell[i] = *cell ? cell : "-";
+	}
+	return f;
+}
+
+static bool same_fate(const struct fate *a, const struct fate *b)
+{
+	for (int i = 0; i < 4; i++)
+		if (strcmp(a->cell[i], b->cell[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool is_anything(const struct fate *f, bool bad_only)
+{
+	for (int i = 0; i < 4; i++)
+		if (bad_only ? is_bad(f->cell[i]) : strcmp(f->cell[i], "-") != 0)
+			return true;
+	return false;
+}
+
+static void add_fates(struct table *t, const json_t *v, bool bad)
+{
+	bool done[KIND_COUNT] = {false};
+	for (int k = 0; k < KIND_COUNT; k++) {
+		struct fate f = fate_of(v, kind_info((enum kind)k)->name);
+		struct buf names = {0};
+		if (done[k] || !is_anything(&f, false) || is_anything(&f, true) != bad)
+			continue;
+		for (int l = k; l < KIND_COUNT; l++) {
+			struct fate g = fate_of(v, kind_info((enum kind)l)->name);
+			if (!same_fate(&f, &g))
+				continue;
+			done[l] = true;
+			buf_printf(&names, "%s%s", names.len ? " " : "", kind_info((enum kind)l)->name);
+		}
+		for (int i = 0; i < 4; i++)
+			table_add(t, state_ink(f.cell[i]), f.cell[i]);
+		table_add(t, INK_PLAIN, names.data);
+		buf_free(&names);
+	}
+}
+
+static void show_matrix(struct out *o, const json_t *v)
+{
+	static const char *const heads[] = {"arrives", "can start", "arrives", "can start", ""};
+	const json_t *dir = json_array_get(doc_get(v, "directions"), 0);
+	struct table *t = table_new(5, NULL);
+	table_addf(t, INK_DIM, "%s → %s", doc_text(dir, "from"), doc_text(dir, "to"));
+	table_add(t, INK_DIM, "");
+	table_addf(t, INK_DIM, "%s → %s", doc_text(dir, "to"), doc_text(dir, "from"));
+	table_add(t, INK_DIM, "");
+	table_add(t, INK_DIM, "");
+	for (size_t i = 0; i < 5; i++)
+		table_add(t, INK_DIM, heads[i]);
+	add_fates(t, v, true);
+	add_fates(t, v, false);
+	out_printf(o, INK_PLAIN, "\n");
+	table_print(t, o, 2);
+	table_free(t);
+}
+
+/* Reasons, each once, with the kinds they hold for. */
+static void show_reasons(struct out *o, const json_t *v)
+{
+	json_t *by_reason = json_object();
+	for (size_t d = 0; d < 2; d++) {
+		const json_t *dir = json_array_get(doc_get(v, "directions"), d);
+		const char *kind;
+		json_t *why;
+		json_object_foreach((json_t *)(uintptr_t)doc_get(dir, "why"), kind, why)
+		{
+			json_t *list = json_object_get(by_reason, json_string_value(why));
+			if (!list) {
+				list = json_array();
+				json_object_set_new(by_reason, json_string_value(why), list);
+			}
+			size_t i = 0;
+			while (i < json_array_size(list) && strcmp(json_string_value(json_array_get(list, i)), kind) != 0)
+				i++;
+			if (i == json_array_size(list))
+				json_array_append_new(list, json_string(kind));
+		}
+	}
+	const char *reason;
+	json_t *kinds;
+	json_object_foreach(by_reason, reason, kinds)
+	{
+		struct buf b = {0};
+		join_texts(kinds, &b);
+		buf_printf(&b, ": %s", reason);
+		out_pad(o, 2);
+		out_wrapped(o, INK_DIM, b.data, 2, 4);
+		buf_free(&b);
+	}
+	json_decref(by_reason);
+}
+
+/* ---- causes ---- */
+
+static void show_list(struct out *o, const char *name, const char *sign, enum ink ink, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		label(o, INK_DIM, i ? "" : name);
+		out_text(o, ink, sign);
+		out_wrapped(o, INK_PLAIN, json_string_value(json_array_get(list, i)), LABEL + 2, LABEL + 2);
+	}
+}
+
+static void show_fixes(struct out *o, const json_t *fixes)
+{
+	for (size_t i = 0; i < json_array_size(fixes); i++) {
+		const json_t *fix = json_array_get(fixes, i);
+		bool manual = json_is_true(doc_get(fix, "manual"));
+		label(o, INK_DIM, i ? "" : "  fix");
+		out_printf(o, INK_PLAIN, "%s %s:\n", manual ? "at" : "on", doc_text(fix, "where"));
+		out_pad(o, LABEL + 2);
+		/* A command is never wrapped: it is to be copied. */
+		if (manual)
+			out_wrapped(o, INK_PLAIN, doc_text(fix, "command"), LABEL + 2, LABEL + 2);
+		else
+			out_printf(o, INK_BOLD, "%s\n", doc_text(fix, "command"));
+	}
+}
+
+static void show_cause(struct out *o, const json_t *cause)
+{
+	const char *title = doc_text(cause, "title"), *explanation = doc_text(cause, "explanation"),
+	           *component = doc_text(cause, "component");
+	out_printf(o, INK_PLAIN, "\n");
+	label(o, INK_DIM, "Cause");
+	out_text(o, INK_BAD, doc_text(cause, "id"));
+	out_printf(o, INK_DIM, "   %.0f %% sure   at %s%s%s   %s\n", 100 * json_number_value(doc_get(cause, "confidence")),
+	           doc_text(cause, "where"), *component ? " " : "", component, doc_text(cause, "direction"));
+	if (*title || *explanation) {
+		out_pad(o, LABEL);
+		char *text = mem_printf("%s%s%s", title, *title && *explanation ? ". " : "", explanation);
+		out_wrapped(o, INK_PLAIN, text, LABEL, LABEL);
+		free(text);
+	}
+	show_list(o, "  for", "+ ", INK_GOOD, doc_get(cause, "for"));
+	show_list(o, "  against", "- ", INK_WARN, doc_get(cause, "against"));
+	show_fixes(o, doc_get(cause, "fix"));
+	if (*doc_text(cause, "verify")) {
+		label(o, INK_DIM, "  verify");
+		out_printf(o, INK_PLAIN, "%s\n", doc_text(cause, "verify"));
+	}
+}
+
+static void show_causes_of(struct out *o, const json_t *v)
+{
+	const json_t *causes = doc_get(v, "causes");
+	bool unlikely = false;
+	for (size_t i = 0; i < json_array_size(causes); i++) {
+		const json_t *cause = json_array_get(causes, i);
+		double sure = json_number_value(doc_get(cause, "confidence"));
+		if (i == 0 || sure >= SURE_ENOUGH) {
+			show_cause(o, cause);
+			continue;
+		}
+		if (!unlikely)
+			out_printf(o, INK_PLAIN, "\n");
+		label(o, INK_DIM, unlikely ? "" : "Less so");
+		out_printf(o, INK_PLAIN, "%s, %.0f %%, at %s\n", doc_text(cause, "id"), 100 * sure, doc_text(cause, "where"));
+		unlikely = true;
+	}
+	if (!json_array_size(causes) && strcmp(doc_text(v, "state"), "ok") != 0) {
+		out_printf(o, INK_PLAIN, "\n");
+		label(o, INK_DIM, "Cause");
+		out_wrapped(o, INK_WARN, "undetermined: nothing in the catalogue fits. The place above is where to look.", LABEL,
+		            LABEL);
+	}
+}
+
+/* ---- the rest ---- */
+
+static void show_ruled_out(struct out *o, const json_t *list)
+{
+	size_t count = json_array_size(list);
+	if (count)
+		out_printf(o, INK_PLAIN, "\n");
+	for (size_t i = 0; i < count && i < RULED_OUT_SHOWN; i++) {
+		const json_t *r = json_array_get(list, i);
+		label(o, INK_DIM, i ? "" : "Not");
+		char *text = mem_printf("%s: %s", doc_text(r, "id"), doc_text(r, "because"));
+		out_wrapped(o, INK_DIM, text, LABEL, LABEL + 2);
+		free(text);
+	}
+	if (count > RULED_OUT_SHOWN) {
+		out_pad(o, LABEL);
+		out_printf(o, INK_DIM, "and %zu more (--json has all)\n", count - RULED_OUT_SHOWN);
+	}
+}
+
+static void show_change(struct out *o, const json_t *c, const char *name)
+{
+	char ago[48];
+	out_ago(o, doc_text(c, "at"), ago, sizeof ago);
+	label(o, INK_DIM, name);
+	char *text = mem_printf("%s  %s: %s → %s (%s)", doc_text(c, "agent"), doc_text(c, "fact"),
+	                        *doc_text(c, "was") ? doc_text(c, "was") : "absent",
+	                        *doc_text(c, "now") ? doc_text(c, "now") : "absent", ago);
+	out_wrapped(o, INK_PLAIN, text, LABEL, LABEL + 2);
+	free(text);
+}
+
+static void show_changed(struct out *o, const json_t *list)
+{
+	size_t count = json_array_size(list), first = count > CHANGES_SHOWN ? count - CHANGES_SHOWN : 0;
+	if (count)
+		out_printf(o, INK_PLAIN, "\n");
+	for (size_t i = first; i < count; i++)
+		show_change(o, json_array_get(list, i), i == first ? "Changed" : "");
+}
+
+static void show_notes(struct out *o, const json_t *list)
+{
+	if (json_array_size(list))
+		out_printf(o, INK_PLAIN, "\n");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		label(o, INK_DIM, i ? "" : "Note");
+		out_wrapped(o, INK_DIM, json_string_value(json_array_get(list, i)), LABEL, LABEL);
+	}
+}
+
+void show_verdict(struct out *o, const json_t *v)
+{
+	show_head(o, v);
+	for (size_t i = 0; i < json_array_size(doc_get(v, "directions")); i++)
+		show_direction(o, json_array_get(doc_get(v, "directions"), i));
+	show_matrix(o, v);
+	show_reasons(o, v);
+	show_causes_of(o, v);
+	show_ruled_out(o, doc_get(v, "ruled_out"));
+	show_changed(o, doc_get(v, "changed"));
+	show_notes(o, doc_get(v, "notes"));
+	out_printf(o, INK_DIM, "\nround %s took %lld ms\n", doc_text(v, "round"), doc_number(v, "took_ms"));
+}
