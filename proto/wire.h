@@ -90,7 +90,7 @@ void msg_free(struct msg *m); /* with all it owns; NULL is fine */
 
 /* Appends to `out`. -1 only if the message exceeds MSG_BYTES_MAX (a snapshot is truncated first, and says so). */
 int wire_encode(const struct msg *m, struct buf *out, struct err *e);
-/* The same with a lower limit: what travels through a relay must fit into RELAY_BYTES_MAX - SEAL_OVERHEAD. */
+/* The same with a lower limit than MSG_BYTES_MAX. */
 int wire_encode_within(const struct msg *m, size_t max, struct buf *out, struct err *e);
 /* A fresh message, or NULL with the reason. Never trusts a length; memory is bounded by the limits. */
 struct msg *wire_decode(const void *data, size_t len, struct err *e);

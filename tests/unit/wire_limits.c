@@ -549,13 +549,9 @@ static void what_this_machine_says_leaves_clean(void **state)
 
 static void garbage_is_refused(void **state)
 {
-	static const char *const rows[] = {"\x0a\xff",
-	                                   "\x0a\x05"
-	                                   "ab",
-	                                   "\x0a\x01\x00",
-	                                   "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-	                                   "\x0b",
-	                                   "\x12\x02\x08\x80"};
+	static const char *const rows[] = {"\x0a\xff",     "\x0a\x05\x61\x62",
+	                                   "\x0a\x01\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+	                                   "\x0b",         "\x12\x02\x08\x80"};
 	static uint8_t big[MSG_BYTES_MAX + 1];
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
