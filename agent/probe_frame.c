@@ -80,6 +80,16 @@ static void device_stop(struct device *d)
 	d->send_fd = -1;
 }
 
+/* As it was when last looked at: frames_mac is asked before a frame is written. */
+static struct device *device_known(struct prober *p, const char *ifname)
+{
+	struct probe_frames *f = frames_get(p);
+	for (size_t i = 0; i < f->device_count; i++)
+		if (strcmp(f->devices[i]->ifname, ifname) == 0)
+			return f->devices[i];
+	return NULL;
+}
+
 /* The device of that name; one that was made anew under its old name starts afresh. NULL and errno if there is none. */
 static struct device *device_get(struct prober *p, const char *ifname)
 {
@@ -89,10 +99,7 @@ static struct device *device_get(struct prober *p, const char *ifname)
 	errno = device_look(ifname, &mac, &ifindex);
 	if (errno)
 		return NULL;
-	struct device *d = NULL;
-	for (size_t i = 0; i < f->device_count; i++)
-		if (strcmp(f->devices[i]->ifname, ifname) == 0)
-			d = f->devices[i];
+	struct device *d = device_known(p, ifname);
 	if (!d && f->device_count == DEVICES_MAX) {
 		errno = ENOSPC;
 		return NULL;
@@ -259,9 +266,9 @@ int frames_mac(struct prober *p, const char *ifname, struct mac *out, uint32_t *
 
 int frames_send(struct prober *p, const char *ifname, const uint8_t *frame, size_t len)
 {
-	struct device *d = device_get(p, ifname);
+	struct device *d = device_known(p, ifname);
 	if (!d)
-		return errno;
+		return ENODEV;
 	if (d->send_fd < 0)
 		d->send_fd = packet_open(d, 0);
 	if (d->send_fd < 0)

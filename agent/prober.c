@@ -213,6 +213,8 @@ void prober_told_error(struct prober *p, const struct probe_id *id, const struct
 	exec_icmp_error(id->x, id->flow, id->seq, rx->type, rx->code, rx->info, rx->offender, mono_now());
 }
 
+static uint16_t smaller(uint16_t size, uint32_t mtu) { return mtu && mtu < size ? (uint16_t)mtu : size; }
+
 /* ---- the watch ---- */
 
 static struct shot watch_shot(const struct watch_probe *w)
@@ -229,7 +231,7 @@ static struct shot watch_shot(const struct watch_probe *w)
 	str_copy(s.ifname, sizeof(s.ifname), e->self.ifname);
 	if (k->large) {
 		uint32_t mtu = device_mtu(e->self.ifname); /* as it is now: the plan may be older */
-		s.size = (uint16_t)(mtu ? (mtu < 65535 ? mtu : 65535) : e->self.mtu);
+		s.size = smaller(UINT16_MAX, mtu ? mtu : e->self.mtu);
 	}
 	probe_write(h, e->key, s.header);
 	return s;
@@ -263,7 +265,7 @@ static bool neighbour_is_down(const struct flow *f)
 	return state & (NEIGH_INCOMPLETE | NEIGH_FAILED);
 }
 
-static void round_send(struct prober *p, struct round_slot *r, const struct exec_probe *e, struct mono now)
+static struct shot round_shot(const struct round_slot *r, const struct exec_probe *e)
 {
 	const struct flow *f = e->flow;
 	struct shot s = {.id = {.x = r->x, .pair = e->header.pair, .kind = f->kind, .flow = f->id, .seq = e->seq},
@@ -276,7 +278,16 @@ static void round_send(struct prober *p, struct round_slot *r, const struct exec
 	                 .size = e->size,
 	                 .id_base = f->id_base};
 	str_copy(s.ifname, sizeof(s.ifname), f->ifname);
+	if (kind_info(f->kind)->large && !f->ladder) /* "large" is what our interface can carry now */
+		s.size = smaller(e->size, device_mtu(f->ifname));
 	probe_write(&e->header, exec_spec(r->x)->key, s.header);
+	return s;
+}
+
+static void round_send(struct prober *p, struct round_slot *r, const struct exec_probe *e, struct mono now)
+{
+	const struct flow *f = e->flow;
+	struct shot s = round_shot(r, e);
 	int error = s.dst.family ? ops_of(f->kind)->send(p, &s) : EDESTADDRREQ;
 	exec_sent(r->x, f->id, e->seq, e->directed, error, now);
 	bool by_kernel = !e->directed && kind_info(f->kind)->proto != PROTO_NEIGH;
