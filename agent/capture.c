@@ -12,15 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SNAP_LEN      320           /* headers, options, VXLAN around it, and the probe header */
-#define RING_ALL      (1024 * 1024) /* bytes, shared by the points */
-#define RING_POINT    (256 * 1024)
-#define RING_MIN      (64 * 1024)
-#define BATCH         64            /* frames before the loop gets its turn again */
-#define THREAD_STACK  (256 * 1024)
-#define SEQ_NONE      255
-#define VXLAN_PORT    4789
-#define VXLAN_OLD     8472
+#define SNAP_LEN     320           /* headers, options, VXLAN around it, and the probe header */
+#define RING_ALL     (1024 * 1024) /* bytes, shared by the points */
+#define RING_POINT   (256 * 1024)
+#define RING_MIN     (64 * 1024)
+#define BATCH        64 /* frames before the loop gets its turn again */
+#define THREAD_STACK (256 * 1024)
+#define SEQ_NONE     255
+#define VXLAN_PORT   4789
+#define VXLAN_OLD    8472
 
 struct point {
 	struct capture *capture;
@@ -45,7 +45,7 @@ struct capture {
 /* ---- filter: coarse, since the exact decision is packet_match's; what it keeps away is the machine's other traffic ---- */
 
 struct ports {
-	unsigned lo, hi;             /* source ports of the probes */
+	unsigned lo, hi;              /* source ports of the probes */
 	uint16_t to[ROUND_FLOWS_MAX]; /* distinct destination ports */
 	size_t to_count;
 };

@@ -3,10 +3,27 @@
 
 #include <string.h>
 
-enum { ETH_HEADER = 14, VLAN_TAG = 4, VLAN_TAGS_MAX = 2, ARP_BYTES = 28, IP4_HEADER = 20, IP6_HEADER = 40, EXTENSIONS_MAX = 8, VXLAN_HEADER = 8 };
+enum {
+	ETH_HEADER = 14,
+	VLAN_TAG = 4,
+	VLAN_TAGS_MAX = 2,
+	ARP_BYTES = 28,
+	IP4_HEADER = 20,
+	IP6_HEADER = 40,
+	EXTENSIONS_MAX = 8,
+	VXLAN_HEADER = 8
+};
 enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd, TYPE_8021Q = 0x8100, TYPE_8021AD = 0x88a8 };
 enum { ICMP4_REPLY = 0, ICMP4_UNREACHABLE = 3, ICMP4_ECHO = 8, ICMP4_EXCEEDED = 11, ICMP4_PARAMETER = 12 };
-enum { ICMP6_UNREACHABLE = 1, ICMP6_TOO_BIG = 2, ICMP6_PARAMETER = 4, ICMP6_ECHO = 128, ICMP6_REPLY = 129, ICMP6_NS = 135, ICMP6_NA = 136 };
+enum {
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
+	ICMP6_PARAMETER = 4,
+	ICMP6_ECHO = 128,
+	ICMP6_REPLY = 129,
+	ICMP6_NS = 135,
+	ICMP6_NA = 136
+};
 enum { ND_SLLA = 1, ND_TLLA = 2, ND_NONCE = 14 };
 enum { TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
@@ -65,7 +82,8 @@ static void quote_transport(struct view v, struct packet *p)
 	if (p->quoted.l4 == IPPROTO_TCP || p->quoted.l4 == IPPROTO_UDP) {
 		p->quoted.sport = get16(v.at);
 		p->quoted.dport = get16(v.at + 2);
-	} else if ((p->quoted.l4 == IPPROTO_ICMP && v.at[0] == ICMP4_ECHO) || (p->quoted.l4 == IPPROTO_ICMPV6 && v.at[0] == ICMP6_ECHO)) {
+	} else if ((p->quoted.l4 == IPPROTO_ICMP && v.at[0] == ICMP4_ECHO) ||
+	           (p->quoted.l4 == IPPROTO_ICMPV6 && v.at[0] == ICMP6_ECHO)) {
 		p->quoted.icmp_id = get16(v.at + 4);
 		p->quoted.icmp_seq = get16(v.at + 6);
 	} else {
@@ -242,8 +260,14 @@ static int parse_tcp(struct view v, struct packet *p)
 
 static int parse_transport(struct view v, struct packet *p)
 {
-	static const struct { uint8_t l4; int (*parse)(struct view, struct packet *); } table[] = {
-		{IPPROTO_ICMP, parse_icmp4}, {IPPROTO_ICMPV6, parse_icmp6}, {IPPROTO_UDP, parse_udp}, {IPPROTO_TCP, parse_tcp},
+	static const struct {
+		uint8_t l4;
+		int (*parse)(struct view, struct packet *);
+	} table[] = {
+	    {IPPROTO_ICMP, parse_icmp4},
+	    {IPPROTO_ICMPV6, parse_icmp6},
+	    {IPPROTO_UDP, parse_udp},
+	    {IPPROTO_TCP, parse_tcp},
 	};
 
 	if (p->fragment)
@@ -444,13 +468,14 @@ static bool match_tcp(const struct packet *p, const struct flow *f, struct match
 }
 
 static bool (*const matchers[])(const struct packet *, const struct flow *, struct match *) = {
-	[PROTO_NEIGH] = match_neigh, [PROTO_ICMP] = match_icmp, [PROTO_UDP] = match_udp, [PROTO_TCP] = match_tcp};
+    [PROTO_NEIGH] = match_neigh, [PROTO_ICMP] = match_icmp, [PROTO_UDP] = match_udp, [PROTO_TCP] = match_tcp};
 
 /* ---- errors about a probe ---- */
 
 static bool match_quoted(const struct packet *p, const struct flow *f, struct match *m)
 {
-	static const uint8_t l4s[] = {[PROTO_NEIGH] = 255, [PROTO_ICMP] = IPPROTO_ICMP, [PROTO_UDP] = IPPROTO_UDP, [PROTO_TCP] = IPPROTO_TCP};
+	static const uint8_t l4s[] = {
+	    [PROTO_NEIGH] = 255, [PROTO_ICMP] = IPPROTO_ICMP, [PROTO_UDP] = IPPROTO_UDP, [PROTO_TCP] = IPPROTO_TCP};
 	const struct kind_info *k = kind_info(f->kind);
 	uint8_t l4 = k->proto == PROTO_ICMP && k->family == 6 ? IPPROTO_ICMPV6 : l4s[k->proto];
 

@@ -10,12 +10,10 @@ static const struct source {
 	uint32_t part; /* FACTS_* */
 	fact_source_fn *read;
 } sources[] = {
-	{FACTS_FAST, fact_read_machine},
-	{FACTS_FAST, fact_read_sysctls}, /* before the network, whose interfaces add more of them, as many as there is room for */
-	{FACTS_FAST, fact_read_network},
-	{FACTS_FAST, fact_read_counters},
-	{FACTS_SOCKETS, fact_read_sockets},
-	{FACTS_FIREWALL, fact_read_firewall},
+    {FACTS_FAST, fact_read_machine},      {FACTS_FAST, fact_read_sysctls}, /* before the network, whose interfaces add more of them,
+                                                                              as many as there is room for */
+    {FACTS_FAST, fact_read_network},      {FACTS_FAST, fact_read_counters}, {FACTS_SOCKETS, fact_read_sockets},
+    {FACTS_FIREWALL, fact_read_firewall},
 };
 
 struct snapshot *facts_read(uint32_t what, char *why, size_t size)

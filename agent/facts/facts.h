@@ -7,9 +7,9 @@
 #include "proto/loop.h"
 #include "proto/model/snapshot.h"
 
-#define FACTS_ALL 0xffffffffu
-#define FACTS_FAST 0x1u /* leave the firewall and sockets out: what changes by netlink events */
-#define FACTS_SOCKETS 0x2u
+#define FACTS_ALL      0xffffffffu
+#define FACTS_FAST     0x1u /* leave the firewall and sockets out: what changes by netlink events */
+#define FACTS_SOCKETS  0x2u
 #define FACTS_FIREWALL 0x4u
 
 /* A fresh snapshot. Sources that fail leave their part empty and say so in *why (may be NULL). */
@@ -17,8 +17,8 @@ struct snapshot *facts_read(uint32_t what, char *why, size_t size);
 /* Rights: RIGHT_FIREWALL when the ruleset can be read. */
 bool facts_firewall_possible(char *why, size_t size);
 
-/* Watches rtnetlink and nfnetlink for changes of links, addresses, routes, rules, bridge ports, FDB and the ruleset; calls `fn` at most once
- * per `quiet_ms` after something changed (debounced: neighbour noise alone does not count, FDB moves do). */
+/* Watches rtnetlink and nfnetlink for changes of links, addresses, routes, rules, bridge ports, FDB and the ruleset; calls `fn` at
+ * most once per `quiet_ms` after something changed (debounced: neighbour noise alone does not count, FDB moves do). */
 struct facts_watch;
 typedef void facts_changed_fn(void *arg);
 struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_changed_fn *fn, void *arg, struct err *e);

@@ -68,7 +68,8 @@ void rule_imply(struct fw_rule *r, enum fw_field field, uint64_t number)
 	for (size_t i = 0; i < r->match_count; i++) {
 		const struct fw_match *m = &r->matches[i];
 
-		if (m->field == field && !m->negate && m->value_count == 1 && m->values[0].lo == number && m->values[0].hi == number)
+		if (m->field == field && !m->negate && m->value_count == 1 && m->values[0].lo == number &&
+		    m->values[0].hi == number)
 			return;
 	}
 	rule_add_number(r, field, false, number, number);
@@ -81,27 +82,33 @@ struct symbol {
 	uint64_t number;
 };
 
-static const struct symbol ethertypes[] = {{"ip", ETHERTYPE_IP}, {"arp", ETHERTYPE_ARP}, {"ip6", ETHERTYPE_IPV6}, {"vlan", 0x8100},
-                                           {"8021q", 0x8100}, {"8021ad", 0x88a8}};
+static const struct symbol ethertypes[] = {{"ip", ETHERTYPE_IP}, {"arp", ETHERTYPE_ARP}, {"ip6", ETHERTYPE_IPV6},
+                                           {"vlan", 0x8100},     {"8021q", 0x8100},      {"8021ad", 0x88a8}};
 static const struct symbol nfprotos[] = {{"ipv4", 2}, {"ipv6", 10}};
-static const struct symbol l4protos[] = {{"icmp", 1}, {"igmp", 2}, {"tcp", 6}, {"udp", 17}, {"gre", 47}, {"esp", 50}, {"ah", 51},
-                                         {"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132}, {"udplite", 136}, {"dccp", 33}, {"comp", 108}};
-static const struct symbol icmp_types[] = {{"echo-reply", 0}, {"destination-unreachable", 3}, {"source-quench", 4}, {"redirect", 5},
-                                           {"echo-request", 8}, {"router-advertisement", 9}, {"router-solicitation", 10},
-                                           {"time-exceeded", 11}, {"parameter-problem", 12}, {"timestamp-request", 13},
-                                           {"timestamp-reply", 14}, {"info-request", 15}, {"info-reply", 16},
-                                           {"address-mask-request", 17}, {"address-mask-reply", 18}};
-static const struct symbol icmp6_types[] = {{"destination-unreachable", 1}, {"packet-too-big", 2}, {"time-exceeded", 3},
-                                            {"parameter-problem", 4}, {"echo-request", 128}, {"echo-reply", 129},
-                                            {"mld-listener-query", 130}, {"mld-listener-report", 131}, {"mld-listener-done", 132},
-                                            {"mld-listener-reduction", 132}, {"nd-router-solicit", 133}, {"nd-router-advert", 134},
-                                            {"nd-neighbor-solicit", 135}, {"nd-neighbor-advert", 136}, {"nd-redirect", 137},
-                                            {"router-renumbering", 138}, {"ind-neighbor-solicit", 141}, {"ind-neighbor-advert", 142},
-                                            {"mld2-listener-report", 143}};
+static const struct symbol l4protos[] = {{"icmp", 1},      {"igmp", 2},  {"tcp", 6},     {"udp", 17},       {"gre", 47},
+                                         {"esp", 50},      {"ah", 51},   {"icmpv6", 58}, {"ipv6-icmp", 58}, {"sctp", 132},
+                                         {"udplite", 136}, {"dccp", 33}, {"comp", 108}};
+static const struct symbol icmp_types[] = {
+    {"echo-reply", 0},         {"destination-unreachable", 3}, {"source-quench", 4},        {"redirect", 5},
+    {"echo-request", 8},       {"router-advertisement", 9},    {"router-solicitation", 10}, {"time-exceeded", 11},
+    {"parameter-problem", 12}, {"timestamp-request", 13},      {"timestamp-reply", 14},     {"info-request", 15},
+    {"info-reply", 16},        {"address-mask-request", 17},   {"address-mask-reply", 18}};
+static const struct symbol icmp6_types[] = {
+    {"destination-unreachable", 1},  {"packet-too-big", 2},         {"time-exceeded", 3},
+    {"parameter-problem", 4},        {"echo-request", 128},         {"echo-reply", 129},
+    {"mld-listener-query", 130},     {"mld-listener-report", 131},  {"mld-listener-done", 132},
+    {"mld-listener-reduction", 132}, {"nd-router-solicit", 133},    {"nd-router-advert", 134},
+    {"nd-neighbor-solicit", 135},    {"nd-neighbor-advert", 136},   {"nd-redirect", 137},
+    {"router-renumbering", 138},     {"ind-neighbor-solicit", 141}, {"ind-neighbor-advert", 142},
+    {"mld2-listener-report", 143}};
 static const struct symbol arp_ops[] = {{"request", 1}, {"reply", 2}, {"rrequest", 3}, {"rreply", 4}};
-static const struct symbol ct_states[] = {{"invalid", FW_CT_INVALID}, {"new", FW_CT_NEW}, {"established", FW_CT_ESTABLISHED},
-                                          {"related", FW_CT_RELATED}, {"untracked", FW_CT_UNTRACKED}};
-static const struct symbol tcp_flags[] = {{"fin", 1}, {"syn", 2}, {"rst", 4}, {"psh", 8}, {"ack", 16}, {"urg", 32}, {"ecn", 64}, {"cwr", 128}};
+static const struct symbol ct_states[] = {{"invalid", FW_CT_INVALID},
+                                          {"new", FW_CT_NEW},
+                                          {"established", FW_CT_ESTABLISHED},
+                                          {"related", FW_CT_RELATED},
+                                          {"untracked", FW_CT_UNTRACKED}};
+static const struct symbol tcp_flags[] = {{"fin", 1},  {"syn", 2},  {"rst", 4},  {"psh", 8},
+                                          {"ack", 16}, {"urg", 32}, {"ecn", 64}, {"cwr", 128}};
 static const struct symbol pkttypes[] = {{"host", 0}, {"unicast", 0}, {"broadcast", 1}, {"multicast", 2}, {"other", 3}};
 
 /* ---- fields ---- */
@@ -117,45 +124,45 @@ static const struct field {
 	size_t symbol_count;
 	uint64_t add; /* to numbers: what the field's length leaves out */
 } fields[] = {
-	{"meta", "iifname", FW_IIF, FORM_TEXT, NULL, 0, 0},
-	{"meta", "iif", FW_IIF, FORM_TEXT, NULL, 0, 0},
-	{"meta", "oifname", FW_OIF, FORM_TEXT, NULL, 0, 0},
-	{"meta", "oif", FW_OIF, FORM_TEXT, NULL, 0, 0},
-	{"meta", "ibrname", FW_IN_BRIDGE, FORM_TEXT, NULL, 0, 0},
-	{"meta", "obrname", FW_OUT_BRIDGE, FORM_TEXT, NULL, 0, 0},
-	{"meta", "ibridgename", FW_IN_BRIDGE, FORM_TEXT, NULL, 0, 0},
-	{"meta", "obridgename", FW_OUT_BRIDGE, FORM_TEXT, NULL, 0, 0},
-	{"meta", "protocol", FW_ETHERTYPE, FORM_NUMBER, ethertypes, COUNT(ethertypes), 0},
-	{"meta", "nfproto", FW_NFPROTO, FORM_NUMBER, nfprotos, COUNT(nfprotos), 0},
-	{"meta", "l4proto", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
-	{"meta", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 0},
-	{"meta", "pkttype", FW_PKTTYPE, FORM_NUMBER, pkttypes, COUNT(pkttypes), 0},
-	{"ct", "state", FW_CT_STATE, FORM_CT, ct_states, COUNT(ct_states), 0},
-	{"ether", "type", FW_ETHERTYPE, FORM_NUMBER, ethertypes, COUNT(ethertypes), 0},
-	{"ether", "saddr", FW_ETH_SADDR, FORM_MAC, NULL, 0, 0},
-	{"ether", "daddr", FW_ETH_DADDR, FORM_MAC, NULL, 0, 0},
-	{"ip", "saddr", FW_SADDR, FORM_IP, NULL, 0, 0},
-	{"ip", "daddr", FW_DADDR, FORM_IP, NULL, 0, 0},
-	{"ip", "protocol", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
-	{"ip", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 0},
-	{"ip", "frag-off", FW_FRAG_OFF, FORM_NUMBER, NULL, 0, 0},
-	{"ip6", "saddr", FW_SADDR, FORM_IP, NULL, 0, 0},
-	{"ip6", "daddr", FW_DADDR, FORM_IP, NULL, 0, 0},
-	{"ip6", "nexthdr", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
-	{"ip6", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 40},
-	{"tcp", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
-	{"tcp", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
-	{"tcp", "flags", FW_TCP_FLAGS, FORM_FLAGS, tcp_flags, COUNT(tcp_flags), 0},
-	{"udp", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
-	{"udp", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
-	{"th", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
-	{"th", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
-	{"icmp", "type", FW_ICMP_TYPE, FORM_NUMBER, icmp_types, COUNT(icmp_types), 0},
-	{"icmpv6", "type", FW_ICMP6_TYPE, FORM_NUMBER, icmp6_types, COUNT(icmp6_types), 0},
-	{"arp", "operation", FW_ARP_OP, FORM_NUMBER, arp_ops, COUNT(arp_ops), 0},
-	{"arp", "saddr ip", FW_ARP_SPA, FORM_IP, NULL, 0, 0},
-	{"arp", "daddr ip", FW_ARP_TPA, FORM_IP, NULL, 0, 0},
-	{"arp", "saddr ether", FW_ARP_SHA, FORM_MAC, NULL, 0, 0},
+    {"meta", "iifname", FW_IIF, FORM_TEXT, NULL, 0, 0},
+    {"meta", "iif", FW_IIF, FORM_TEXT, NULL, 0, 0},
+    {"meta", "oifname", FW_OIF, FORM_TEXT, NULL, 0, 0},
+    {"meta", "oif", FW_OIF, FORM_TEXT, NULL, 0, 0},
+    {"meta", "ibrname", FW_IN_BRIDGE, FORM_TEXT, NULL, 0, 0},
+    {"meta", "obrname", FW_OUT_BRIDGE, FORM_TEXT, NULL, 0, 0},
+    {"meta", "ibridgename", FW_IN_BRIDGE, FORM_TEXT, NULL, 0, 0},
+    {"meta", "obridgename", FW_OUT_BRIDGE, FORM_TEXT, NULL, 0, 0},
+    {"meta", "protocol", FW_ETHERTYPE, FORM_NUMBER, ethertypes, COUNT(ethertypes), 0},
+    {"meta", "nfproto", FW_NFPROTO, FORM_NUMBER, nfprotos, COUNT(nfprotos), 0},
+    {"meta", "l4proto", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
+    {"meta", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 0},
+    {"meta", "pkttype", FW_PKTTYPE, FORM_NUMBER, pkttypes, COUNT(pkttypes), 0},
+    {"ct", "state", FW_CT_STATE, FORM_CT, ct_states, COUNT(ct_states), 0},
+    {"ether", "type", FW_ETHERTYPE, FORM_NUMBER, ethertypes, COUNT(ethertypes), 0},
+    {"ether", "saddr", FW_ETH_SADDR, FORM_MAC, NULL, 0, 0},
+    {"ether", "daddr", FW_ETH_DADDR, FORM_MAC, NULL, 0, 0},
+    {"ip", "saddr", FW_SADDR, FORM_IP, NULL, 0, 0},
+    {"ip", "daddr", FW_DADDR, FORM_IP, NULL, 0, 0},
+    {"ip", "protocol", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
+    {"ip", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 0},
+    {"ip", "frag-off", FW_FRAG_OFF, FORM_NUMBER, NULL, 0, 0},
+    {"ip6", "saddr", FW_SADDR, FORM_IP, NULL, 0, 0},
+    {"ip6", "daddr", FW_DADDR, FORM_IP, NULL, 0, 0},
+    {"ip6", "nexthdr", FW_L4PROTO, FORM_NUMBER, l4protos, COUNT(l4protos), 0},
+    {"ip6", "length", FW_PKT_LENGTH, FORM_NUMBER, NULL, 0, 40},
+    {"tcp", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
+    {"tcp", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
+    {"tcp", "flags", FW_TCP_FLAGS, FORM_FLAGS, tcp_flags, COUNT(tcp_flags), 0},
+    {"udp", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
+    {"udp", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
+    {"th", "sport", FW_SPORT, FORM_NUMBER, NULL, 0, 0},
+    {"th", "dport", FW_DPORT, FORM_NUMBER, NULL, 0, 0},
+    {"icmp", "type", FW_ICMP_TYPE, FORM_NUMBER, icmp_types, COUNT(icmp_types), 0},
+    {"icmpv6", "type", FW_ICMP6_TYPE, FORM_NUMBER, icmp6_types, COUNT(icmp6_types), 0},
+    {"arp", "operation", FW_ARP_OP, FORM_NUMBER, arp_ops, COUNT(arp_ops), 0},
+    {"arp", "saddr ip", FW_ARP_SPA, FORM_IP, NULL, 0, 0},
+    {"arp", "daddr ip", FW_ARP_TPA, FORM_IP, NULL, 0, 0},
+    {"arp", "saddr ether", FW_ARP_SHA, FORM_MAC, NULL, 0, 0},
 };
 
 /* What stands behind the implied header: {"payload": {"protocol": P, ...}} is looked at only where P is. */
@@ -164,8 +171,14 @@ static const struct implied {
 	uint16_t ethertype; /* 0 = any */
 	uint8_t l4proto;    /* 0 = any */
 } implied[] = {
-	{"ip", ETHERTYPE_IP, 0}, {"ip6", ETHERTYPE_IPV6, 0}, {"arp", ETHERTYPE_ARP, 0}, {"icmp", ETHERTYPE_IP, IPPROTO_ICMP},
-	{"icmpv6", ETHERTYPE_IPV6, IPPROTO_ICMPV6}, {"tcp", 0, IPPROTO_TCP}, {"udp", 0, IPPROTO_UDP}, {"sctp", 0, 132},
+    {"ip", ETHERTYPE_IP, 0},
+    {"ip6", ETHERTYPE_IPV6, 0},
+    {"arp", ETHERTYPE_ARP, 0},
+    {"icmp", ETHERTYPE_IP, IPPROTO_ICMP},
+    {"icmpv6", ETHERTYPE_IPV6, IPPROTO_ICMPV6},
+    {"tcp", 0, IPPROTO_TCP},
+    {"udp", 0, IPPROTO_UDP},
+    {"sctp", 0, 132},
 };
 
 static bool is_one_of(const char *s, const char *a, const char *b) { return strcmp(s, a) == 0 || strcmp(s, b) == 0; }
@@ -253,7 +266,8 @@ static bool bits_of(const struct field *f, json_t *j, uint64_t *out)
 	*out = 0;
 	if (!json_is_array(list))
 		return number_of(f, list, out);
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (!bits_of(f, item, &bit))
 			return false;
 		*out |= bit;
@@ -277,7 +291,8 @@ static bool value_number(const struct field *f, struct fw_value *v, json_t *j)
 {
 	json_t *range = json_object_get(j, "range");
 
-	if (!number_of(f, range ? json_array_get(range, 0) : j, &v->lo) || (range && !number_of(f, json_array_get(range, 1), &v->hi)))
+	if (!number_of(f, range ? json_array_get(range, 0) : j, &v->lo) ||
+	    (range && !number_of(f, json_array_get(range, 1), &v->hi)))
 		return false;
 	if (!range)
 		v->hi = v->lo;
@@ -298,9 +313,7 @@ static bool value_fill(const struct field *f, struct fw_value *v, json_t *j)
 			return false;
 		v->hi = v->lo;
 		return true;
-	case FORM_FLAGS: /* (flags & hi) == lo */
-		v->hi = 0xff;
-		return bits_of(f, j, &v->lo);
+	case FORM_FLAGS: /* (flags & hi) == lo */ v->hi = 0xff; return bits_of(f, j, &v->lo);
 	}
 	return false;
 }
@@ -313,8 +326,7 @@ static void values_add(const struct field *f, struct fw_match *m, json_t *right)
 	size_t i;
 
 	if (items) {
-		json_array_foreach(items, i, item)
-			values_add(f, m, fw_elem_value(item));
+		json_array_foreach(items, i, item) values_add(f, m, fw_elem_value(item));
 		return;
 	}
 	v = match_add_value(m);
@@ -415,7 +427,10 @@ static void add_plain(struct fw_rule *r, const struct field *f, const char *op, 
 /* Header fields that have one value on any Ethernet; arptables-nft asks for them in every rule. */
 static bool is_always(const char *protocol, json_t *left, const char *op, json_t *right)
 {
-	static const struct { const char *field; int value; } always[] = {{"htype", 1}, {"ptype", 0x0800}, {"hlen", 6}, {"plen", 4}};
+	static const struct {
+		const char *field;
+		int value;
+	} always[] = {{"htype", 1}, {"ptype", 0x0800}, {"hlen", 6}, {"plen", 4}};
 	const char *field = text_of(json_object_get(left, "payload"), "field");
 
 	if (!protocol || strcmp(protocol, "arp") != 0 || strcmp(op, "==") != 0)
@@ -439,7 +454,7 @@ void fw_match_add(struct fw_rule *r, const char *family, const char *op, json_t 
 	json_t *and = json_object_get(left, "&");
 	const struct field *f = field_of(left, &protocol);
 
-	if (is_random(left) || (and && is_random(json_array_get(and, 0)))) {
+	if (is_random(left) || (and&&is_random(json_array_get(and, 0)))) {
 		rule_add_match(r, FW_RANDOM, false);
 		return;
 	}

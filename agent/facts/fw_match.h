@@ -9,7 +9,8 @@
 /* The elements of a named set or map of this table, NULL if there is none or they change by themselves. */
 typedef json_t *fw_set_fn(void *arg, const char *name);
 
-/* `right` compared with `left` by `op` ("==", "!=", "in", "<", ...); adds one match and what it implies. `family` is the table's. */
+/* `right` compared with `left` by `op` ("==", "!=", "in", "<", ...); adds one match and what it implies. `family` is the table's.
+ */
 void fw_match_add(struct fw_rule *r, const char *family, const char *op, json_t *left, json_t *right, fw_set_fn *sets, void *arg);
 /* {"elem": {"val": X, ...}} -> X */
 json_t *fw_elem_value(json_t *elem);

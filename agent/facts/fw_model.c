@@ -45,7 +45,8 @@ static struct fw_rule rule_clone(const struct fw_rule *r)
 
 		*m = r->matches[i];
 		if (m->value_count)
-			m->values = memcpy(mem_array(m->value_count, sizeof *m->values), r->matches[i].values, m->value_count * sizeof *m->values);
+			m->values = memcpy(mem_array(m->value_count, sizeof *m->values), r->matches[i].values,
+			                   m->value_count * sizeof *m->values);
 		else
 			m->values = NULL;
 	}
@@ -64,9 +65,8 @@ static json_t *elements_of(json_t *set)
 	json_t *flags = json_object_get(set, "flags"), *flag;
 	size_t i;
 
-	json_array_foreach(flags, i, flag)
-		if (json_string_value(flag) && strcmp(json_string_value(flag), "dynamic") == 0)
-			return NULL;
+	json_array_foreach(flags, i,
+	                   flag) if (json_string_value(flag) && strcmp(json_string_value(flag), "dynamic") == 0) return NULL;
 	return json_object_get(set, "elem");
 }
 
@@ -80,7 +80,8 @@ static json_t *set_find(void *arg, const char *name)
 
 	if (!empty)
 		empty = json_array();
-	json_array_foreach(r->items, i, item) {
+	json_array_foreach(r->items, i, item)
+	{
 		set = json_object_get(item, "set") ? json_object_get(item, "set") : json_object_get(item, "map");
 		if (!set || strcmp(text_of(set, "name"), name) != 0 || strcmp(text_of(set, "table"), r->table) != 0 ||
 		    strcmp(text_of(set, "family"), r->family) != 0)
@@ -99,10 +100,13 @@ static void all_unknown(struct reader *r)
 
 /* ---- verdicts ---- */
 
-static const struct { const char *name; enum fw_verdict verdict; } verdicts[] = {
-	{"accept", FW_ACCEPT}, {"drop", FW_DROP}, {"return", FW_RETURN}, {"jump", FW_JUMP}, {"goto", FW_GOTO}, {"reject", FW_REJECT},
-	{"queue", FW_QUEUE}, {"snat", FW_NAT}, {"dnat", FW_NAT}, {"masquerade", FW_NAT}, {"redirect", FW_NAT}, {"continue", FW_NONE},
-	{"fwd", FW_MAYBE}, {"tproxy", FW_MAYBE}, {"synproxy", FW_MAYBE},
+static const struct {
+	const char *name;
+	enum fw_verdict verdict;
+} verdicts[] = {
+    {"accept", FW_ACCEPT}, {"drop", FW_DROP},     {"return", FW_RETURN}, {"jump", FW_JUMP},    {"goto", FW_GOTO},
+    {"reject", FW_REJECT}, {"queue", FW_QUEUE},   {"snat", FW_NAT},      {"dnat", FW_NAT},     {"masquerade", FW_NAT},
+    {"redirect", FW_NAT},  {"continue", FW_NONE}, {"fwd", FW_MAYBE},     {"tproxy", FW_MAYBE}, {"synproxy", FW_MAYBE},
 };
 
 static void reject_target(struct fw_rule *r, json_t *how)
@@ -145,8 +149,7 @@ static void key_add(struct reader *r, struct fw_rule *rule, json_t *key, json_t 
 		fw_match_add(rule, r->family, "==", key, value, set_find, r);
 		return;
 	}
-	json_array_foreach(keys, i, k)
-		fw_match_add(rule, r->family, "==", k, json_array_get(values, i), set_find, r);
+	json_array_foreach(keys, i, k) fw_match_add(rule, r->family, "==", k, json_array_get(values, i), set_find, r);
 }
 
 static bool is_catchall(json_t *value) { return json_is_string(value) && strcmp(json_string_value(value), "*") == 0; }
@@ -269,12 +272,15 @@ static void on_xt(struct reader *r, json_t *body)
 	}
 }
 
-static const struct { const char *name; void (*fn)(struct reader *r, json_t *body); } statements[] = {
-	{"match", on_match}, {"vmap", on_vmap}, {"counter", on_counter}, {"xt", on_xt}, {"set", on_set},
-	{"limit", on_random}, {"quota", on_random}, {"ct count", on_random}, {"meter", on_random},
-	{"log", on_nothing}, {"mangle", on_nothing}, {"notrack", on_nothing}, {"ct helper", on_nothing}, {"ct timeout", on_nothing},
-	{"ct expectation", on_nothing}, {"flow", on_nothing}, {"dup", on_nothing}, {"secmark", on_nothing}, {"last", on_nothing},
-	{"map", on_nothing},
+static const struct {
+	const char *name;
+	void (*fn)(struct reader *r, json_t *body);
+} statements[] = {
+    {"match", on_match},       {"vmap", on_vmap},          {"counter", on_counter},        {"xt", on_xt},
+    {"set", on_set},           {"limit", on_random},       {"quota", on_random},           {"ct count", on_random},
+    {"meter", on_random},      {"log", on_nothing},        {"mangle", on_nothing},         {"notrack", on_nothing},
+    {"ct helper", on_nothing}, {"ct timeout", on_nothing}, {"ct expectation", on_nothing}, {"flow", on_nothing},
+    {"dup", on_nothing},       {"secmark", on_nothing},    {"last", on_nothing},           {"map", on_nothing},
 };
 
 static void on_statement(struct reader *r, json_t *statement)
@@ -414,8 +420,7 @@ static void read_rule(struct reader *r, json_t *o)
 	rule_text(r, &r->v.rules[0]);
 	r->xt_rule = r->xt ? xt_rules_find(r->xt, r->family, r->table, r->v.rules[0].handle) : NULL;
 	r->xt_next = 0;
-	json_array_foreach(json_object_get(o, "expr"), i, statement)
-		on_statement(r, statement);
+	json_array_foreach(json_object_get(o, "expr"), i, statement) on_statement(r, statement);
 	for (i = 0; i < r->v.count; i++)
 		chain_rule_add(r->out, c, &r->v.rules[i]);
 }
@@ -444,9 +449,7 @@ static void read_kind(struct reader *r, const char *kind, void (*fn)(struct read
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(r->items, i, item)
-		if (json_object_get(item, kind))
-			fn(r, json_object_get(item, kind));
+	json_array_foreach(r->items, i, item) if (json_object_get(item, kind)) fn(r, json_object_get(item, kind));
 }
 
 int fw_model_read(struct fw_model *out, const char *json, const char *text, const struct xt_rules *xt, struct err *e)
@@ -486,7 +489,8 @@ void fw_model_free(struct fw_model *m)
 const struct xt_rule *xt_rules_find(const struct xt_rules *x, const char *family, const char *table, uint64_t handle)
 {
 	for (size_t i = 0; i < x->count; i++)
-		if (x->items[i].handle == handle && strcmp(x->items[i].table, table) == 0 && strcmp(x->items[i].family, family) == 0)
+		if (x->items[i].handle == handle && strcmp(x->items[i].table, table) == 0 &&
+		    strcmp(x->items[i].family, family) == 0)
 			return &x->items[i];
 	return NULL;
 }

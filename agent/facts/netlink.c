@@ -29,19 +29,16 @@ struct conf_name {
 };
 
 static const struct conf_name conf4_names[] = {
-	{IPV4_DEVCONF_RP_FILTER - 1, "rp_filter"},
-	{IPV4_DEVCONF_ARP_IGNORE - 1, "arp_ignore"},
-	{IPV4_DEVCONF_ARP_ANNOUNCE - 1, "arp_announce"},
-	{IPV4_DEVCONF_ARPFILTER - 1, "arp_filter"},
-	{IPV4_DEVCONF_FORWARDING - 1, "forwarding"},
-	{IPV4_DEVCONF_ACCEPT_LOCAL - 1, "accept_local"},
-	{IPV4_DEVCONF_PROXY_ARP - 1, "proxy_arp"},
+    {IPV4_DEVCONF_RP_FILTER - 1, "rp_filter"},       {IPV4_DEVCONF_ARP_IGNORE - 1, "arp_ignore"},
+    {IPV4_DEVCONF_ARP_ANNOUNCE - 1, "arp_announce"}, {IPV4_DEVCONF_ARPFILTER - 1, "arp_filter"},
+    {IPV4_DEVCONF_FORWARDING - 1, "forwarding"},     {IPV4_DEVCONF_ACCEPT_LOCAL - 1, "accept_local"},
+    {IPV4_DEVCONF_PROXY_ARP - 1, "proxy_arp"},
 };
 static const struct conf_name conf6_names[] = {
-	{DEVCONF_DISABLE_IPV6, "disable_ipv6"},
-	{DEVCONF_FORWARDING, "forwarding"},
-	{DEVCONF_ACCEPT_RA, "accept_ra"},
-	{DEVCONF_ACCEPT_DAD, "accept_dad"},
+    {DEVCONF_DISABLE_IPV6, "disable_ipv6"},
+    {DEVCONF_FORWARDING, "forwarding"},
+    {DEVCONF_ACCEPT_RA, "accept_ra"},
+    {DEVCONF_ACCEPT_DAD, "accept_dad"},
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -82,7 +79,8 @@ static void conf_read(struct pull *p, uint32_t link, const struct nlattr *spec)
 	c->has6 = conf_take(in6[IFLA_INET6_CONF], conf6_names, COUNT(conf6_names), c->v6);
 }
 
-static void conf_emit(struct snapshot *s, int family, const char *link, const struct conf_name *names, size_t count, const int32_t *v)
+static void conf_emit(struct snapshot *s, int family, const char *link, const struct conf_name *names, size_t count,
+                      const int32_t *v)
 {
 	for (size_t i = 0; i < count; i++) {
 		char name[96];
@@ -325,7 +323,9 @@ static struct prefix rule_prefix(const struct nlattr *a, int family, uint8_t len
 /* Those every machine has: 0 local, 32766 main, 32767 default. */
 static bool rule_is_standard(const struct policy_rule *r)
 {
-	static const struct { uint32_t priority, table; } standard[] = {{0, RT_TABLE_LOCAL}, {32766, RT_TABLE_MAIN}, {32767, RT_TABLE_DEFAULT}};
+	static const struct {
+		uint32_t priority, table;
+	} standard[] = {{0, RT_TABLE_LOCAL}, {32766, RT_TABLE_MAIN}, {32767, RT_TABLE_DEFAULT}};
 
 	if (r->action != FR_ACT_TO_TBL || r->src.ip.family || r->dst.ip.family || r->iif[0] || r->oif[0] || r->fwmark)
 		return false;
@@ -417,14 +417,14 @@ static const struct dump {
 	uint8_t header;
 	mnl_cb_t fn;
 } dumps[] = {
-	{"links", RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), on_link},
-	{"addresses", RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), on_addr},
-	{"routes", RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), on_route},
-	{"routes", RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg), on_route},
-	{"rules", RTM_GETRULE, AF_INET, sizeof(struct fib_rule_hdr), on_rule},
-	{"rules", RTM_GETRULE, AF_INET6, sizeof(struct fib_rule_hdr), on_rule},
-	{"neighbours", RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), on_neigh},
-	{"forwarding entries", RTM_GETNEIGH, AF_BRIDGE, sizeof(struct ndmsg), on_fdb},
+    {"links", RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), on_link},
+    {"addresses", RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), on_addr},
+    {"routes", RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), on_route},
+    {"routes", RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg), on_route},
+    {"rules", RTM_GETRULE, AF_INET, sizeof(struct fib_rule_hdr), on_rule},
+    {"rules", RTM_GETRULE, AF_INET6, sizeof(struct fib_rule_hdr), on_rule},
+    {"neighbours", RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), on_neigh},
+    {"forwarding entries", RTM_GETNEIGH, AF_BRIDGE, sizeof(struct ndmsg), on_fdb},
 };
 
 static int dump_run(struct nl *n, const struct dump *d, struct pull *p)

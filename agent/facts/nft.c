@@ -36,14 +36,17 @@ struct library {
 
 static int library_open(struct library *l, struct err *e)
 {
-	const struct { const char *name; void *slot; } symbols[] = {
-		{"nft_ctx_new", &l->ctx_new},
-		{"nft_ctx_output_set_flags", &l->output_set_flags},
-		{"nft_ctx_buffer_output", &l->buffer_output},
-		{"nft_ctx_buffer_error", &l->buffer_error},
-		{"nft_ctx_get_output_buffer", &l->get_output},
-		{"nft_ctx_get_error_buffer", &l->get_error},
-		{"nft_run_cmd_from_buffer", &l->run},
+	const struct {
+		const char *name;
+		void *slot;
+	} symbols[] = {
+	    {"nft_ctx_new", &l->ctx_new},
+	    {"nft_ctx_output_set_flags", &l->output_set_flags},
+	    {"nft_ctx_buffer_output", &l->buffer_output},
+	    {"nft_ctx_buffer_error", &l->buffer_error},
+	    {"nft_ctx_get_output_buffer", &l->get_output},
+	    {"nft_ctx_get_error_buffer", &l->get_error},
+	    {"nft_run_cmd_from_buffer", &l->run},
 	};
 	void *so = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
@@ -85,7 +88,8 @@ static int model_read(struct fw_model *m, struct err *e)
 	if (strstr(copy, "{\"xt\":"))
 		nft_read_xt(&xt);
 	/* for people: without counters, which would make every text differ from the last one */
-	return fw_model_read(m, copy, library_list(&l, ctx, NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE), &xt, e);
+	return fw_model_read(
+	    m, copy, library_list(&l, ctx, NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE), &xt, e);
 }
 
 static void write_all(int fd, const void *data, size_t len)

@@ -54,9 +54,12 @@ int nft_generation(uint32_t *out)
 
 static const char *family_name(uint8_t family)
 {
-	static const struct { uint8_t number; const char *name; } names[] = {
-		{NFPROTO_INET, "inet"}, {NFPROTO_IPV4, "ip"}, {NFPROTO_ARP, "arp"},
-		{NFPROTO_NETDEV, "netdev"}, {NFPROTO_BRIDGE, "bridge"}, {NFPROTO_IPV6, "ip6"},
+	static const struct {
+		uint8_t number;
+		const char *name;
+	} names[] = {
+	    {NFPROTO_INET, "inet"},     {NFPROTO_IPV4, "ip"},       {NFPROTO_ARP, "arp"},
+	    {NFPROTO_NETDEV, "netdev"}, {NFPROTO_BRIDGE, "bridge"}, {NFPROTO_IPV6, "ip6"},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -121,7 +124,8 @@ int nft_rules(nft_rule_fn *fn, void *arg)
 
 /* ---- matches and targets of iptables ---- */
 
-_Static_assert(NFTA_MATCH_NAME == (int)NFTA_TARGET_NAME && NFTA_MATCH_REV == (int)NFTA_TARGET_REV && NFTA_MATCH_INFO == (int)NFTA_TARGET_INFO,
+_Static_assert(NFTA_MATCH_NAME == (int)NFTA_TARGET_NAME && NFTA_MATCH_REV == (int)NFTA_TARGET_REV &&
+                   NFTA_MATCH_INFO == (int)NFTA_TARGET_INFO,
                "matches and targets are laid out alike");
 
 static void xt_add(struct xt_rule *r, bool target, const struct nlattr *data)

@@ -33,38 +33,38 @@ static ssize_t file_read(const char *path, char *out, size_t size)
 
 /* Dots become slashes to find the file. The interfaces' own come with the links, see netlink.c. */
 static const char *const sysctls[] = {
-	"net.ipv4.ip_forward",
-	"net.ipv4.icmp_echo_ignore_all",
-	"net.ipv4.icmp_echo_ignore_broadcasts",
-	"net.ipv4.conf.all.rp_filter",
-	"net.ipv4.conf.all.arp_ignore",
-	"net.ipv4.conf.all.arp_announce",
-	"net.ipv4.conf.all.arp_filter",
-	"net.ipv4.conf.all.forwarding",
-	"net.ipv4.conf.all.accept_local",
-	"net.ipv4.conf.all.proxy_arp",
-	"net.ipv4.conf.default.rp_filter",
-	"net.ipv4.conf.default.arp_ignore",
-	"net.ipv4.conf.default.arp_announce",
-	"net.ipv4.conf.default.arp_filter",
-	"net.ipv4.conf.default.forwarding",
-	"net.ipv4.conf.default.accept_local",
-	"net.ipv4.conf.default.proxy_arp",
-	"net.ipv4.neigh.default.gc_thresh3",
-	"net.ipv6.neigh.default.gc_thresh3",
-	"net.ipv6.conf.all.disable_ipv6",
-	"net.ipv6.conf.all.forwarding",
-	"net.ipv6.conf.all.accept_ra",
-	"net.ipv6.conf.all.accept_dad",
-	"net.ipv6.conf.default.disable_ipv6",
-	"net.ipv6.conf.default.forwarding",
-	"net.ipv6.conf.default.accept_ra",
-	"net.ipv6.conf.default.accept_dad",
-	"net.ipv6.icmp.echo_ignore_all",
-	"net.bridge.bridge-nf-call-iptables",
-	"net.bridge.bridge-nf-call-ip6tables",
-	"net.bridge.bridge-nf-call-arptables",
-	"net.netfilter.nf_conntrack_max",
+    "net.ipv4.ip_forward",
+    "net.ipv4.icmp_echo_ignore_all",
+    "net.ipv4.icmp_echo_ignore_broadcasts",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.conf.all.arp_announce",
+    "net.ipv4.conf.all.arp_filter",
+    "net.ipv4.conf.all.forwarding",
+    "net.ipv4.conf.all.accept_local",
+    "net.ipv4.conf.all.proxy_arp",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv4.conf.default.arp_ignore",
+    "net.ipv4.conf.default.arp_announce",
+    "net.ipv4.conf.default.arp_filter",
+    "net.ipv4.conf.default.forwarding",
+    "net.ipv4.conf.default.accept_local",
+    "net.ipv4.conf.default.proxy_arp",
+    "net.ipv4.neigh.default.gc_thresh3",
+    "net.ipv6.neigh.default.gc_thresh3",
+    "net.ipv6.conf.all.disable_ipv6",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv6.conf.all.accept_ra",
+    "net.ipv6.conf.all.accept_dad",
+    "net.ipv6.conf.default.disable_ipv6",
+    "net.ipv6.conf.default.forwarding",
+    "net.ipv6.conf.default.accept_ra",
+    "net.ipv6.conf.default.accept_dad",
+    "net.ipv6.icmp.echo_ignore_all",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+    "net.netfilter.nf_conntrack_max",
 };
 
 /* Kept by the kernel as a sysctl, but it moves by itself: a counter to us. */
@@ -118,16 +118,49 @@ int fact_read_sysctls(struct snapshot *s, struct err *e)
 /* Taken as a whole, or only what tells something about a packet that did not arrive. */
 static const char *const groups_whole[] = {"Ip", "Icmp", "Udp", "Ip6", "Icmp6", "Udp6"};
 static const char *const counters_single[] = {
-	"Tcp.ActiveOpens", "Tcp.PassiveOpens", "Tcp.AttemptFails", "Tcp.EstabResets", "Tcp.CurrEstab", "Tcp.InSegs", "Tcp.OutSegs",
-	"Tcp.RetransSegs", "Tcp.InErrs", "Tcp.OutRsts", "Tcp.InCsumErrors",
-	"TcpExt.SyncookiesSent", "TcpExt.SyncookiesFailed", "TcpExt.OutOfWindowIcmps", "TcpExt.LockDroppedIcmps",
-	"TcpExt.ArpFilter", "TcpExt.PAWSEstab", "TcpExt.ListenOverflows", "TcpExt.ListenDrops", "TcpExt.TCPTimeouts",
-	"TcpExt.TCPSynRetrans", "TcpExt.TCPAbortOnMemory", "TcpExt.TCPMD5NotFound", "TcpExt.TCPMD5Unexpected",
-	"TcpExt.TCPBacklogDrop", "TcpExt.PFMemallocDrop", "TcpExt.TCPMinTTLDrop", "TcpExt.IPReversePathFilter",
-	"TcpExt.TCPReqQFullDoCookies", "TcpExt.TCPReqQFullDrop", "TcpExt.TCPRcvQDrop", "TcpExt.TCPSACKReneging",
-	"TcpExt.TCPLostRetransmit", "TcpExt.TCPMTUPFail", "TcpExt.TCPMTUPSuccess",
-	"IpExt.InNoRoutes", "IpExt.InTruncatedPkts", "IpExt.InMcastPkts", "IpExt.InBcastPkts", "IpExt.OutBcastPkts",
-	"IpExt.InCsumErrors", "IpExt.InNoECTPkts", "IpExt.ReasmOverlaps",
+    "Tcp.ActiveOpens",
+    "Tcp.PassiveOpens",
+    "Tcp.AttemptFails",
+    "Tcp.EstabResets",
+    "Tcp.CurrEstab",
+    "Tcp.InSegs",
+    "Tcp.OutSegs",
+    "Tcp.RetransSegs",
+    "Tcp.InErrs",
+    "Tcp.OutRsts",
+    "Tcp.InCsumErrors",
+    "TcpExt.SyncookiesSent",
+    "TcpExt.SyncookiesFailed",
+    "TcpExt.OutOfWindowIcmps",
+    "TcpExt.LockDroppedIcmps",
+    "TcpExt.ArpFilter",
+    "TcpExt.PAWSEstab",
+    "TcpExt.ListenOverflows",
+    "TcpExt.ListenDrops",
+    "TcpExt.TCPTimeouts",
+    "TcpExt.TCPSynRetrans",
+    "TcpExt.TCPAbortOnMemory",
+    "TcpExt.TCPMD5NotFound",
+    "TcpExt.TCPMD5Unexpected",
+    "TcpExt.TCPBacklogDrop",
+    "TcpExt.PFMemallocDrop",
+    "TcpExt.TCPMinTTLDrop",
+    "TcpExt.IPReversePathFilter",
+    "TcpExt.TCPReqQFullDoCookies",
+    "TcpExt.TCPReqQFullDrop",
+    "TcpExt.TCPRcvQDrop",
+    "TcpExt.TCPSACKReneging",
+    "TcpExt.TCPLostRetransmit",
+    "TcpExt.TCPMTUPFail",
+    "TcpExt.TCPMTUPSuccess",
+    "IpExt.InNoRoutes",
+    "IpExt.InTruncatedPkts",
+    "IpExt.InMcastPkts",
+    "IpExt.InBcastPkts",
+    "IpExt.OutBcastPkts",
+    "IpExt.InCsumErrors",
+    "IpExt.InNoECTPkts",
+    "IpExt.ReasmOverlaps",
 };
 
 static bool listed(const char *const *list, size_t count, const char *name)
@@ -145,7 +178,8 @@ static void counter_found(struct snapshot *s, const char *group, const char *nam
 	int64_t v = strtoll(number, &end, 10);
 
 	snprintf(full, sizeof full, "%s.%s", group, name);
-	if (end == number || (!listed(groups_whole, COUNT(groups_whole), group) && !listed(counters_single, COUNT(counters_single), full)))
+	if (end == number ||
+	    (!listed(groups_whole, COUNT(groups_whole), group) && !listed(counters_single, COUNT(counters_single), full)))
 		return;
 	snapshot_add_counter(s, full, v);
 }
@@ -168,7 +202,8 @@ void proc_parse_pairs(struct snapshot *s, const char *text)
 {
 	char *copy = mem_strdup(text), *save, *names, *numbers;
 
-	for (names = strtok_r(copy, "\n", &save); names && (numbers = strtok_r(NULL, "\n", &save)); names = strtok_r(NULL, "\n", &save))
+	for (names = strtok_r(copy, "\n", &save); names && (numbers = strtok_r(NULL, "\n", &save));
+	     names = strtok_r(NULL, "\n", &save))
 		pairs_add(s, names, numbers);
 	free(copy);
 }
@@ -202,10 +237,13 @@ void proc_parse_snmp6(struct snapshot *s, const char *text)
 
 int fact_read_counters(struct snapshot *s, struct err *e)
 {
-	static const struct { const char *path; void (*parse)(struct snapshot *, const char *); } files[] = {
-		{"/proc/net/snmp", proc_parse_pairs},
-		{"/proc/net/netstat", proc_parse_pairs},
-		{"/proc/net/snmp6", proc_parse_snmp6},
+	static const struct {
+		const char *path;
+		void (*parse)(struct snapshot *, const char *);
+	} files[] = {
+	    {"/proc/net/snmp", proc_parse_pairs},
+	    {"/proc/net/netstat", proc_parse_pairs},
+	    {"/proc/net/snmp6", proc_parse_snmp6},
 	};
 	char *text = mem_alloc(PROC_TEXT_MAX);
 	int64_t v;

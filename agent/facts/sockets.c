@@ -102,7 +102,8 @@ static void proc_line(struct pull *p, const char *line, int family)
 	unsigned lport, rport, state, tx, rx;
 	struct listener l = {.proto = p->proto};
 
-	if (sscanf(line, " %*u: %39[0-9A-Fa-f]:%x %39[0-9A-Fa-f]:%x %x %x:%x", local, &lport, remote, &rport, &state, &tx, &rx) != 7)
+	if (sscanf(line, " %*u: %39[0-9A-Fa-f]:%x %39[0-9A-Fa-f]:%x %x %x:%x", local, &lport, remote, &rport, &state, &tx, &rx) !=
+	    7)
 		return;
 	if (rport != 0 || state != (p->proto == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE) || !hex_ip(local, family, &l.ip))
 		return;
@@ -143,7 +144,10 @@ static void proc_read(struct snapshot *s, uint8_t proto, int family)
 
 int fact_read_sockets(struct snapshot *s, struct err *e)
 {
-	static const struct { uint8_t proto; int family; } sets[] = {{IPPROTO_TCP, 4}, {IPPROTO_TCP, 6}, {IPPROTO_UDP, 4}, {IPPROTO_UDP, 6}};
+	static const struct {
+		uint8_t proto;
+		int family;
+	} sets[] = {{IPPROTO_TCP, 4}, {IPPROTO_TCP, 6}, {IPPROTO_UDP, 4}, {IPPROTO_UDP, 6}};
 	struct pull p = {.s = s, .ephemeral = ephemeral_ports()};
 	struct nl n = {0};
 	bool diag = nl_open(&n, NETLINK_SOCK_DIAG, e) == 0;

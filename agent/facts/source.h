@@ -13,7 +13,7 @@ typedef int fact_source_fn(struct snapshot *s, struct err *e);
 fact_source_fn fact_read_machine, fact_read_network, fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall;
 
 /* Pure parsers of /proc texts (tested on samples). */
-void proc_parse_pairs(struct snapshot *s, const char *text);  /* snmp, netstat: a line of names, a line of numbers */
+void proc_parse_pairs(struct snapshot *s, const char *text); /* snmp, netstat: a line of names, a line of numbers */
 void proc_parse_snmp6(struct snapshot *s, const char *text);
 void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int family);
 

@@ -26,8 +26,11 @@ struct facts_watch {
 };
 
 static const int route_groups[] = {
-	RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
-	RTNLGRP_IPV6_RULE, RTNLGRP_NEIGH /* for the bridges' entries */, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF /* some sysctls */,
+    RTNLGRP_LINK,         RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV6_IFADDR,  RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_RULE,    RTNLGRP_NEIGH /* for the bridges' entries */,
+    RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF /* some sysctls */,
 };
 static const int nft_groups[] = {NFNLGRP_NFTABLES};
 

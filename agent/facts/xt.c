@@ -4,8 +4,8 @@
 #include "proto/base/mem.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <net/ethernet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,12 +113,15 @@ static void on_random(const struct xt_expr *x, const char *family, struct fw_rul
 
 static uint64_t ct_bits(uint16_t mask)
 {
-	static const struct { uint16_t xt; uint8_t fw; } map[] = {
-		{XT_CONNTRACK_STATE_INVALID, FW_CT_INVALID},
-		{XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED), FW_CT_ESTABLISHED},
-		{XT_CONNTRACK_STATE_BIT(IP_CT_RELATED), FW_CT_RELATED},
-		{XT_CONNTRACK_STATE_BIT(IP_CT_NEW), FW_CT_NEW},
-		{XT_CONNTRACK_STATE_UNTRACKED, FW_CT_UNTRACKED},
+	static const struct {
+		uint16_t xt;
+		uint8_t fw;
+	} map[] = {
+	    {XT_CONNTRACK_STATE_INVALID, FW_CT_INVALID},
+	    {XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED), FW_CT_ESTABLISHED},
+	    {XT_CONNTRACK_STATE_BIT(IP_CT_RELATED), FW_CT_RELATED},
+	    {XT_CONNTRACK_STATE_BIT(IP_CT_NEW), FW_CT_NEW},
+	    {XT_CONNTRACK_STATE_UNTRACKED, FW_CT_UNTRACKED},
 	};
 	uint64_t bits = 0;
 
@@ -142,7 +145,8 @@ static void on_conntrack(const struct xt_expr *x, const char *family, struct fw_
 	bits = ct_bits(m.state_mask);
 	if (m.match_flags & XT_CONNTRACK_STATE)
 		rule_add_number(r, FW_CT_STATE, m.invert_flags & XT_CONNTRACK_STATE, bits, bits);
-	if (m.match_flags & ~(XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS) || m.state_mask & (XT_CONNTRACK_STATE_SNAT | XT_CONNTRACK_STATE_DNAT))
+	if (m.match_flags & ~(XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS) ||
+	    m.state_mask & (XT_CONNTRACK_STATE_SNAT | XT_CONNTRACK_STATE_DNAT))
 		rule_add_unknown(r);
 }
 
@@ -367,11 +371,18 @@ static void on_queue(const struct xt_expr *x, const char *family, struct fw_rule
 }
 
 /* By the kernels' enums ipt_reject_with and ip6t_reject_with. */
-static const char *const rejects4[] = {"icmp net-unreachable", "icmp host-unreachable", "icmp prot-unreachable", "icmp port-unreachable",
-                                       "icmp echo-reply", "icmp net-prohibited", "icmp host-prohibited", "tcp reset",
-                                       "icmp admin-prohibited"};
-static const char *const rejects6[] = {"icmpv6 no-route", "icmpv6 admin-prohibited", "icmpv6 not-neighbour", "icmpv6 addr-unreachable",
-                                       "icmpv6 port-unreachable", "icmpv6 echo-reply", "tcp reset", "icmpv6 policy-fail",
+static const char *const rejects4[] = {
+    "icmp net-unreachable", "icmp host-unreachable", "icmp prot-unreachable", "icmp port-unreachable",
+    "icmp echo-reply",      "icmp net-prohibited",   "icmp host-prohibited",  "tcp reset",
+    "icmp admin-prohibited"};
+static const char *const rejects6[] = {"icmpv6 no-route",
+                                       "icmpv6 admin-prohibited",
+                                       "icmpv6 not-neighbour",
+                                       "icmpv6 addr-unreachable",
+                                       "icmpv6 port-unreachable",
+                                       "icmpv6 echo-reply",
+                                       "tcp reset",
+                                       "icmpv6 policy-fail",
                                        "icmpv6 reject-route"};
 
 static void on_reject(const struct xt_expr *x, const char *family, struct fw_rule *r)
@@ -389,21 +400,50 @@ static const struct {
 	const char *name;
 	xt_fn *fn;
 } decoders[] = {
-	{false, "comment", on_comment},   {false, "conntrack", on_conntrack}, {false, "tcp", on_tcp},
-	{false, "udp", on_udp},           {false, "multiport", on_multiport}, {false, "icmp", on_icmp},
-	{false, "icmp6", on_icmp6},       {false, "iprange", on_iprange},     {false, "mac", on_mac},
-	{false, "length", on_length},     {false, "pkttype", on_pkttype},     {false, "physdev", on_physdev},
-	{false, "limit", on_random},      {false, "hashlimit", on_random},    {false, "statistic", on_random},
-	{false, "connlimit", on_random},  {false, "quota", on_random},        {false, "arp", on_ebt_arp},
-	{false, "ip", on_ebt_ip},         {false, "ip6", on_ebt_ip6},
-	{true, "REJECT", on_reject},      {true, "MASQUERADE", on_nat},       {true, "SNAT", on_nat},
-	{true, "DNAT", on_nat},           {true, "REDIRECT", on_nat},         {true, "NETMAP", on_nat},
-	{true, "NFQUEUE", on_queue},      {true, "LOG", on_nothing},          {true, "NFLOG", on_nothing},
-	{true, "MARK", on_nothing},       {true, "CONNMARK", on_nothing},     {true, "CHECKSUM", on_nothing},
-	{true, "TCPMSS", on_nothing},     {true, "CT", on_nothing},           {true, "DSCP", on_nothing},
-	{true, "TOS", on_nothing},        {true, "CLASSIFY", on_nothing},     {true, "TRACE", on_nothing},
-	{true, "SET", on_nothing},        {true, "TTL", on_nothing},          {true, "HL", on_nothing},
-	{true, "mark", on_nothing},       {true, "log", on_nothing},          {true, "nflog", on_nothing},
+    {false, "comment", on_comment},
+    {false, "conntrack", on_conntrack},
+    {false, "tcp", on_tcp},
+    {false, "udp", on_udp},
+    {false, "multiport", on_multiport},
+    {false, "icmp", on_icmp},
+    {false, "icmp6", on_icmp6},
+    {false, "iprange", on_iprange},
+    {false, "mac", on_mac},
+    {false, "length", on_length},
+    {false, "pkttype", on_pkttype},
+    {false, "physdev", on_physdev},
+    {false, "limit", on_random},
+    {false, "hashlimit", on_random},
+    {false, "statistic", on_random},
+    {false, "connlimit", on_random},
+    {false, "quota", on_random},
+    {false, "arp", on_ebt_arp},
+    {false, "ip", on_ebt_ip},
+    {false, "ip6", on_ebt_ip6},
+    {true, "REJECT", on_reject},
+    {true, "MASQUERADE", on_nat},
+    {true, "SNAT", on_nat},
+    {true, "DNAT", on_nat},
+    {true, "REDIRECT", on_nat},
+    {true, "NETMAP", on_nat},
+    {true, "NFQUEUE", on_queue},
+    {true, "LOG", on_nothing},
+    {true, "NFLOG", on_nothing},
+    {true, "MARK", on_nothing},
+    {true, "CONNMARK", on_nothing},
+    {true, "CHECKSUM", on_nothing},
+    {true, "TCPMSS", on_nothing},
+    {true, "CT", on_nothing},
+    {true, "DSCP", on_nothing},
+    {true, "TOS", on_nothing},
+    {true, "CLASSIFY", on_nothing},
+    {true, "TRACE", on_nothing},
+    {true, "SET", on_nothing},
+    {true, "TTL", on_nothing},
+    {true, "HL", on_nothing},
+    {true, "mark", on_nothing},
+    {true, "log", on_nothing},
+    {true, "nflog", on_nothing},
 };
 
 void xt_decode(const struct xt_expr *x, const char *family, struct fw_rule *r)

@@ -104,7 +104,8 @@ static void assert_prefix(const struct fw_value *v, const char *text)
 static void chains_carry_hook_policy_and_device(void **state)
 {
 	struct fw_model m = golden("native");
-	const struct fw_chain *in = chain(&m, "inet", "t", "in"), *sub = chain(&m, "inet", "t", "sub"), *dev = chain(&m, "netdev", "nd", "ing");
+	const struct fw_chain *in = chain(&m, "inet", "t", "in"), *sub = chain(&m, "inet", "t", "sub"),
+	                      *dev = chain(&m, "netdev", "nd", "ing");
 
 	(void)state;
 	assert_string_equal(in->hook, "input");
@@ -162,7 +163,7 @@ static void sets_ranges_and_prefixes_are_resolved(void **state)
 	assert_int_equal(named->value_count, 3);
 	assert_prefix(&named->values[0], "10.0.0.0/8");
 	assert_string_equal(ip_format(named->values[1].range_end, end), "172.16.0.9");
-	assert_true(not->negate);
+	assert_true(not ->negate);
 	assert_int_equal(match(rule(in, 12, 0), FW_DPORT)->values[1].hi, 90);
 	assert_number(rule(in, 12, 0), FW_NFPROTO, 2, 2);
 	assert_string_equal(match(rule(in, 9, 0), FW_IIF)->values[0].text, "eth*");
@@ -184,7 +185,7 @@ static void protocols_are_implied(void **state)
 	assert_number(rule(f, 2, 0), FW_ARP_OP, 2, 2);
 	assert_number(rule(f, 9, 0), FW_ETHERTYPE, 0x86dd, 0x86dd);
 	assert_number(rule(f, 7, 0), FW_PKTTYPE, 1, 2);
-	assert_true(has(rule(f, 8, 0), FW_UNKNOWN)); /* vlan id */
+	assert_true(has(rule(f, 8, 0), FW_UNKNOWN));                              /* vlan id */
 	assert_int_equal(rule(chain(&m, "arp", "a", "i"), 3, 0)->match_count, 1); /* htype 1 goes without saying */
 	fw_model_free(&m);
 }
@@ -214,7 +215,8 @@ static void texts_are_those_of_nft(void **state)
 	struct fw_model m = golden("native");
 
 	(void)state;
-	assert_string_equal(rule(chain(&m, "inet", "t", "in"), 9, 0)->text, "iifname \"eth*\" ip saddr @bad counter drop comment \"hello\"");
+	assert_string_equal(rule(chain(&m, "inet", "t", "in"), 9, 0)->text,
+	                    "iifname \"eth*\" ip saddr @bad counter drop comment \"hello\"");
 	assert_string_equal(rule(chain(&m, "arp", "a", "i"), 2, 0)->text, "arp operation request drop");
 	assert_string_equal(rule(chain(&m, "ip", "nat", "post"), 2, 0)->text, "oifname \"eth0\" masquerade");
 	fw_model_free(&m);
@@ -277,8 +279,8 @@ static void iptables_structs_are_understood(void **state)
 /* Structs of every decoder, cut short at every length, must not be read beyond their end. */
 static void short_structs_are_unknown(void **state)
 {
-	static const char *const names[] = {"conntrack", "tcp", "udp", "multiport", "icmp", "icmp6", "iprange", "mac", "length", "pkttype",
-	                                    "arp", "ip", "ip6", "REJECT"};
+	static const char *const names[] = {"conntrack", "tcp",    "udp",     "multiport", "icmp", "icmp6", "iprange",
+	                                    "mac",       "length", "pkttype", "arp",       "ip",   "ip6",   "REJECT"};
 
 	(void)state;
 	for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
@@ -321,11 +323,16 @@ static void a_model_survives_the_pipe(void **state)
 
 static void garbage_is_an_error_or_nothing(void **state)
 {
-	static const char *const texts[] = {"", "{", "[]", "{\"nftables\": 5}", "{\"nftables\": [{\"rule\": 7}, {\"chain\": []}, 3]}",
-	                                    "{\"nftables\": [{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}},"
-	                                    "{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"expr\": [1, {}, {\"match\": 1},"
-	                                    "{\"vmap\": {}}, {\"match\": {\"op\": \"<\", \"left\": {\"meta\": {\"key\": \"length\"}}, \"right\": 0}},"
-	                                    "{\"match\": {\"op\": \"==\", \"left\": {\"concat\": [1, 2]}, \"right\": {\"set\": [{\"concat\": [1]}]}}}]}}]}"};
+	static const char *const texts[] = {
+	    "",
+	    "{",
+	    "[]",
+	    "{\"nftables\": 5}",
+	    "{\"nftables\": [{\"rule\": 7}, {\"chain\": []}, 3]}",
+	    "{\"nftables\": [{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}},"
+	    "{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"expr\": [1, {}, {\"match\": 1},"
+	    "{\"vmap\": {}}, {\"match\": {\"op\": \"<\", \"left\": {\"meta\": {\"key\": \"length\"}}, \"right\": 0}},"
+	    "{\"match\": {\"op\": \"==\", \"left\": {\"concat\": [1, 2]}, \"right\": {\"set\": [{\"concat\": [1]}]}}}]}}]}"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -346,7 +353,8 @@ static void limits_are_counted(void **state)
 	(void)state;
 	buf_puts(&b, "{\"nftables\": [{\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}");
 	for (int i = 0; i < FW_RULES_MAX + 3; i++)
-		buf_puts(&b, ", {\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"handle\": 1, \"expr\": [{\"drop\": null}]}}");
+		buf_puts(&b, ", {\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"handle\": 1, \"expr\": "
+		             "[{\"drop\": null}]}}");
 	buf_puts(&b, "]}");
 	assert_int_equal(fw_model_read(&m, b.data, NULL, NULL, &e), 0);
 	assert_int_equal(m.chains[0].rule_count, FW_RULES_MAX);
@@ -358,19 +366,19 @@ static void limits_are_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chains_carry_hook_policy_and_device),
-		cmocka_unit_test(connection_states_are_bits),
-		cmocka_unit_test(a_verdict_map_becomes_a_rule_per_element),
-		cmocka_unit_test(sets_ranges_and_prefixes_are_resolved),
-		cmocka_unit_test(protocols_are_implied),
-		cmocka_unit_test(comparisons_masks_and_rejects),
-		cmocka_unit_test(texts_are_those_of_nft),
-		cmocka_unit_test(iptables_without_its_structs_stays_unknown),
-		cmocka_unit_test(iptables_structs_are_understood),
-		cmocka_unit_test(short_structs_are_unknown),
-		cmocka_unit_test(a_model_survives_the_pipe),
-		cmocka_unit_test(garbage_is_an_error_or_nothing),
-		cmocka_unit_test(limits_are_counted),
+	    cmocka_unit_test(chains_carry_hook_policy_and_device),
+	    cmocka_unit_test(connection_states_are_bits),
+	    cmocka_unit_test(a_verdict_map_becomes_a_rule_per_element),
+	    cmocka_unit_test(sets_ranges_and_prefixes_are_resolved),
+	    cmocka_unit_test(protocols_are_implied),
+	    cmocka_unit_test(comparisons_masks_and_rejects),
+	    cmocka_unit_test(texts_are_those_of_nft),
+	    cmocka_unit_test(iptables_without_its_structs_stays_unknown),
+	    cmocka_unit_test(iptables_structs_are_understood),
+	    cmocka_unit_test(short_structs_are_unknown),
+	    cmocka_unit_test(a_model_survives_the_pipe),
+	    cmocka_unit_test(garbage_is_an_error_or_nothing),
+	    cmocka_unit_test(limits_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ static void snmp6_lines(void **state)
 	struct snapshot *s = snapshot_new();
 
 	(void)state;
-	proc_parse_snmp6(s, "Ip6InReceives                   \t32\nIp6OutNoRoutes \t2\nIcmp6InEchos  \t6\nIcmp6InType135  \t8\nUdp6NoPorts\t1\nUdpLite6InDatagrams\t5\n");
+	proc_parse_snmp6(s, "Ip6InReceives                   \t32\nIp6OutNoRoutes \t2\nIcmp6InEchos  \t6\nIcmp6InType135  "
+	                    "\t8\nUdp6NoPorts\t1\nUdpLite6InDatagrams\t5\n");
 	assert_int_equal(counter(s, "Ip6.OutNoRoutes"), 2);
 	assert_int_equal(counter(s, "Icmp6.InEchos"), 6);
 	assert_int_equal(counter(s, "Udp6.NoPorts"), 1);
@@ -52,7 +53,9 @@ static void snmp6_lines(void **state)
 
 static void broken_lines_are_left_out(void **state)
 {
-	static const char *const texts[] = {"", "\n", "Ip:", "Ip:\nIp:\n", "Ip: A B\nIp: 1\n", "Ip: A\nTcp: 1\n", "Ip: A\nIp: x\n", "Ip6InReceives\n", ":::\n:::\n"};
+	static const char *const texts[] = {
+	    "",          "\n", "Ip:", "Ip:\nIp:\n", "Ip: A B\nIp: 1\n", "Ip: A\nTcp: 1\n", "Ip: A\nIp: x\n", "Ip6InReceives\n",
+	    ":::\n:::\n"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -68,11 +71,13 @@ static void broken_lines_are_left_out(void **state)
 
 static void listening_sockets(void **state)
 {
-	static const char tcp[] = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	                          "   0: 0100007F:1538 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 1 1\n"
-	                          "   1: 0100007F:1539 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n";
-	static const char udp6[] = "  sl  local_address                         remote_address\n"
-	                           "  9: 00000000000000000000000001000000:1CE9 00000000000000000000000000000000:0000 07 00000000:00000000 00:0 0 0 0\n";
+	static const char tcp[] =
+	    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	    "   0: 0100007F:1538 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 1 1\n"
+	    "   1: 0100007F:1539 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n";
+	static const char udp6[] =
+	    "  sl  local_address                         remote_address\n"
+	    "  9: 00000000000000000000000001000000:1CE9 00000000000000000000000000000000:0000 07 00000000:00000000 00:0 0 0 0\n";
 	struct snapshot *s = snapshot_new();
 	char text[IP_TEXT_MAX];
 
@@ -105,8 +110,11 @@ static void a_full_snapshot_counts_what_it_leaves_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pairs_of_lines),    cmocka_unit_test(snmp6_lines), cmocka_unit_test(broken_lines_are_left_out),
-		cmocka_unit_test(listening_sockets), cmocka_unit_test(a_full_snapshot_counts_what_it_leaves_out),
+	    cmocka_unit_test(pairs_of_lines),
+	    cmocka_unit_test(snmp6_lines),
+	    cmocka_unit_test(broken_lines_are_left_out),
+	    cmocka_unit_test(listening_sockets),
+	    cmocka_unit_test(a_full_snapshot_counts_what_it_leaves_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
