@@ -217,9 +217,15 @@ static int receive(int fd, bool errors, struct rx *out)
 int sock_read(int fd, bool errors, struct rx *out)
 {
 	memset(out, 0, offsetof(struct rx, data));
-	if (errors && receive(fd, true, out))
+	if (receive(fd, false, out))
 		return 1;
-	return receive(fd, false, out);
+	return errors && receive(fd, true, out);
+}
+
+int sock_read_error(int fd, struct rx *out)
+{
+	memset(out, 0, offsetof(struct rx, data));
+	return receive(fd, true, out);
 }
 
 /* ---- devices ---- */

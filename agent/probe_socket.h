@@ -50,8 +50,9 @@ struct tx {
 	size_t head_len, pad; /* zeros behind the head */
 };
 int sock_send(int fd, const struct tx *t); /* 0 or errno */
-/* 1 = got one, 0 = nothing more. Error queue first when `errors`. */
+/* 1 = got one, 0 = nothing more. When `errors`: the error queue, too, once there is no data. */
 int sock_read(int fd, bool errors, struct rx *out);
+int sock_read_error(int fd, struct rx *out);
 uint32_t device_index(const char *ifname); /* 0 = none */
 uint32_t device_mtu(const char *ifname);   /* 0 = not known */
 

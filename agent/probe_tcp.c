@@ -96,7 +96,7 @@ static void attempt_end(struct attempt *a)
 static void attempt_failed(struct attempt *a, int error)
 {
 	struct rx rx;
-	if (sock_read(a->fd, true, &rx) && rx.is_error && rx.is_icmp)
+	if (sock_read_error(a->fd, &rx) && rx.is_error && rx.is_icmp)
 		prober_told_error(a->prober, &a->id, &rx);
 	else if (error == ECONNREFUSED || error == ECONNRESET)
 		prober_told(a->prober, &a->id, TOLD_REFUSED, (struct mac){0});

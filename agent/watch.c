@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS         5 /* probes leave on this grid, so that they share wake-ups */
+#define TICK_MS         10 /* probes leave on this grid, so that they share wake-ups */
 #define TIMEOUT_MIN_US  150000
 #define TIMEOUT_MAX_US  1000000
 #define REORDER_MS      50 /* a receiver's epoch waits that long for stragglers when the next one has begun */
