@@ -26,8 +26,8 @@ size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, 
 bool detect_cells(const struct detect *d, uint32_t pair, struct cells *out);
 /* Every declared kind of every pair of two online members has been measured once. */
 bool detect_all_measured(const struct detect *d);
-/* Hot bytes for one direction of a pair. On top comes what waits to be joined: DETECT_WAIT_BYTES for each row of the last
- * second or so, at most DETECT_WAIT_MAX rows. */
+/* Hot bytes for one direction of a pair. On top comes what waits to be joined: 44 bytes for each row of the
+ * last moments, at most DETECT_WAIT_MAX rows of each side. */
 size_t detect_bytes_per_direction(void);
 /* `member` started anew: what it counted before is gone, its silence about that time is no loss. Call on a hello with another boot. */
 void detect_restarted(struct detect *d, uint32_t member, struct mono now);

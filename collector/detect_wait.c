@@ -24,7 +24,10 @@ static uint32_t *bucket_of(const struct wait *w, uint32_t pair, uint8_t dir, uin
 	return &w->buckets[(h >> 32) & (w->cap - 1)];
 }
 
-static uint32_t *bucket_of_entry(const struct wait *w, const struct waiting *e) { return bucket_of(w, e->pair, e->dir, e->kind, e->epoch); }
+static uint32_t *bucket_of_entry(const struct wait *w, const struct waiting *e)
+{
+	return bucket_of(w, e->pair, e->dir, e->kind, e->epoch);
+}
 
 static void chain(struct wait *w, struct waiting *e)
 {
@@ -91,7 +94,8 @@ void wait_remove(struct wait *w, struct waiting *e)
 	skip_holes(w);
 }
 
-struct waiting *wait_add(struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch, struct mono at, struct waiting *pushed)
+struct waiting *wait_add(struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch, struct mono at,
+                         struct waiting *pushed)
 {
 	pushed->used = false;
 	if (wait_count(w) == w->cap && w->cap < w->max)

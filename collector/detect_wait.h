@@ -6,26 +6,29 @@
 #include "proto/model/observation.h"
 
 struct waiting {
-	struct mono at;       /* when it came */
-	uint64_t seen;        /* receiver's rows: the bitmap; sender's: the sequences to look for */
+	struct mono at; /* when it came */
+	uint64_t seen;  /* receiver's rows: the bitmap; sender's: the sequences to look for */
 	uint32_t pair, epoch;
-	uint32_t next;        /* in its chain */
+	uint32_t next; /* in its chain */
 	uint8_t dir, kind;
 	bool used;
-	bool judged;          /* sender's rows: taken for lost; kept to take that back */
+	bool judged; /* sender's rows: taken for lost; kept to take that back */
+	bool unfit;  /* receiver's rows: what is missing in them proves nothing; sender's: nor did its judgement */
 };
 
 struct wait {
-	struct waiting *ring; /* capacity a power of two */
+	struct waiting *ring;   /* capacity a power of two */
 	size_t cap, head, tail; /* [tail, head) modulo cap is occupied, holes included */
-	uint32_t *buckets;    /* cap of them */
-	size_t max;           /* of cap */
+	uint32_t *buckets;      /* cap of them */
+	size_t max;             /* of cap */
 };
 
 void wait_init(struct wait *w, size_t max);
 void wait_clear(struct wait *w);
-/* A fresh entry; valid until the next call. When the ring is full the oldest goes: it is copied to *pushed, else pushed->used is false. */
-struct waiting *wait_add(struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch, struct mono at, struct waiting *pushed);
+/* A fresh entry; valid until the next call. When the ring is full the oldest goes: it is copied to *pushed, else pushed->used is
+ * false. */
+struct waiting *wait_add(struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch, struct mono at,
+                         struct waiting *pushed);
 struct waiting *wait_find(struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch); /* NULL if none */
 void wait_remove(struct wait *w, struct waiting *e);
 /* Removes what came before `limit`. */

@@ -78,7 +78,8 @@ static uint32_t id_next(const struct fleet *f)
 	return 1;
 }
 
-struct member *fleet_add(struct fleet *f, uint32_t id, const char *name, const char *tenant, uint8_t kind, const uint8_t key[static KEY_LEN])
+struct member *fleet_add(struct fleet *f, uint32_t id, const char *name, const char *tenant, uint8_t kind,
+                         const uint8_t key[static KEY_LEN])
 {
 	struct node *n = mem_alloc(sizeof(*n));
 	struct member *m = &n->member;

@@ -112,7 +112,8 @@ static bool cand_is_stale(const struct node *n, const struct cand *c)
 		return true;
 	for (size_t i = 0; i < n->cand_count; i++) {
 		const struct cand *o = &n->cands[i];
-		if (o->index && (mac_equal(o->last.mac, c->last.mac) || (c->last.ip4.ip.family && same_prefix(o->now.ip4, c->last.ip4))))
+		if (o->index &&
+		    (mac_equal(o->last.mac, c->last.mac) || (c->last.ip4.ip.family && same_prefix(o->now.ip4, c->last.ip4))))
 			return true;
 	}
 	return false;
@@ -207,7 +208,8 @@ static bool same_subnet(struct prefix a, struct prefix b)
 static bool cands_share_subnet(const struct cand *a, const struct cand *b)
 {
 	bool v6 = !ip_is_link_local(a->last.ip6.ip) && same_subnet(a->last.ip6, b->last.ip6);
-	return v6 || same_subnet(a->last.ip4, b->last.ip4) || same_subnet(a->home4, b->last.ip4) || same_subnet(a->last.ip4, b->home4);
+	return v6 || same_subnet(a->last.ip4, b->last.ip4) || same_subnet(a->home4, b->last.ip4) ||
+	       same_subnet(a->last.ip4, b->home4);
 }
 
 /* On which bridge of which host a candidate stands. */
@@ -250,10 +252,11 @@ static bool hosts_meet(const struct node *a, const struct cand *ca, const struct
 	       (!ca->bridge || port_leads_out(a, ca->last.ifname)) && (!cb->bridge || port_leads_out(b, cb->last.ifname));
 }
 
-bool cands_share_segment(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b, const struct cand *cb)
+bool cands_share_segment(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                         const struct cand *cb)
 {
 	struct stand sa, sb;
-	bool both = stand_of(a, ca, &sa) & stand_of(b, cb, &sb);
+	bool both = stand_of(a, ca, &sa) && stand_of(b, cb, &sb);
 	if (!both)
 		return hosts_meet(a, ca, b, cb);
 	if (sa.host == sb.host)
@@ -267,7 +270,8 @@ bool cands_share_segment(const struct fleet *f, const struct node *a, const stru
 
 /* ---- pairs ---- */
 
-static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h, const struct cand *ch)
+static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h,
+                                const struct cand *ch)
 {
 	struct stand s;
 	bool placed = stand_of(g, cg, &s);
@@ -281,7 +285,8 @@ static int score_guest_and_host(const struct fleet *f, const struct node *g, con
 	return subnet ? 50 : 0;
 }
 
-static int score_guests(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b, const struct cand *cb)
+static int score_guests(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                        const struct cand *cb)
 {
 	int subnet = subnets_tell(a, b) && cands_share_subnet(ca, cb) ? 10 : 0;
 	if (cands_share_segment(f, a, ca, b, cb))
@@ -290,7 +295,8 @@ static int score_guests(const struct fleet *f, const struct node *a, const struc
 }
 
 /* The way to the collector only when nothing else joins the two. */
-static int score_hosts(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b, const struct cand *cb)
+static int score_hosts(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                       const struct cand *cb)
 {
 	int score = 0;
 	if (cands_share_segment(f, a, ca, b, cb) && (same_subnet(ca->last.ip4, cb->last.ip4) || !ip_is_link_local(ca->last.ip6.ip)))
@@ -306,7 +312,8 @@ static int score_hosts(const struct fleet *f, const struct node *a, const struct
 	return ca->management || cb->management ? score - 90 : ca->allowed && cb->allowed ? score : 0;
 }
 
-static int cands_score(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b, const struct cand *cb)
+static int cands_score(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                       const struct cand *cb)
 {
 	if (node_is_host(a) && node_is_host(b))
 		return score_hosts(f, a, ca, b, cb);
@@ -366,7 +373,8 @@ static struct prefix addr_link_local(const struct node *n, const struct cand *c)
 }
 
 /* Both global, or both link-local. */
-static void match_scopes(const struct node *a, const struct cand *ca, struct endpoint *ea, const struct node *b, const struct cand *cb, struct endpoint *eb)
+static void match_scopes(const struct node *a, const struct cand *ca, struct endpoint *ea, const struct node *b,
+                         const struct cand *cb, struct endpoint *eb)
 {
 	if (!ea->ip6.ip.family || !eb->ip6.ip.family || ip_is_link_local(ea->ip6.ip) == ip_is_link_local(eb->ip6.ip))
 		return;
@@ -377,11 +385,13 @@ static void match_scopes(const struct node *a, const struct cand *ca, struct end
 }
 
 /* A guest's own device on its host, when it is in no bridge: that is where the host stands towards it. */
-static bool choose_routed_port(const struct node *host, const struct node *guest, struct endpoint *ep_host, struct endpoint *ep_guest)
+static bool choose_routed_port(const struct node *host, const struct node *guest, struct endpoint *ep_host,
+                               struct endpoint *ep_guest)
 {
 	for (size_t i = 0; i < guest->cand_count; i++) {
 		const struct plug *g = guest->cands[i].allowed ? plug_find(guest, guest->cands[i].last.mac) : NULL;
-		const struct link *l = g && g->host == host && !g->bridge[0] ? snapshot_link_named(host->member.snapshot, g->port) : NULL;
+		const struct link *l =
+		    g && g->host == host && !g->bridge[0] ? snapshot_link_named(host->member.snapshot, g->port) : NULL;
 		if (!l)
 			continue;
 		struct prefix none = {0};
@@ -395,7 +405,8 @@ static bool choose_routed_port(const struct node *host, const struct node *guest
 	return false;
 }
 
-static void choice_fill(const struct node *a, const struct node *b, const struct choice *c, struct endpoint *ep_a, struct endpoint *ep_b)
+static void choice_fill(const struct node *a, const struct node *b, const struct choice *c, struct endpoint *ep_a,
+                        struct endpoint *ep_b)
 {
 	*ep_a = c->a->last;
 	*ep_b = c->b->last;
@@ -425,8 +436,8 @@ static bool choose_apart(const struct node *a, const struct node *b, struct choi
 	return !overlap;
 }
 
-bool fleet_endpoints(const struct fleet *f, const struct member *ma, const struct member *mb, struct endpoint *ep_a, struct endpoint *ep_b, bool *onlink,
-                     struct err *e)
+bool fleet_endpoints(const struct fleet *f, const struct member *ma, const struct member *mb, struct endpoint *ep_a,
+                     struct endpoint *ep_b, bool *onlink, struct err *e)
 {
 	const struct node *a = node_of(ma), *b = node_of(mb);
 	*onlink = true;

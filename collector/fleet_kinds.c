@@ -55,7 +55,8 @@ static bool no_common_scope(const struct leg *l, const struct kind_info *k, char
 	if (from_local == to_local && (!from_local || l->onlink))
 		return false;
 	const struct member *m = from_local ? l->from : l->to;
-	snprintf(why, WHY_MAX, "%s has only a link-local IPv6 address on %s", m->name, from_local ? l->ep_from->ifname : l->ep_to->ifname);
+	snprintf(why, WHY_MAX, "%s has only a link-local IPv6 address on %s", m->name,
+	         from_local ? l->ep_from->ifname : l->ep_to->ifname);
 	return true;
 }
 
@@ -85,8 +86,8 @@ static bool kind_possible(const struct leg *l, enum kind kind, char why[static W
 	return true;
 }
 
-kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from, const struct member *to, const struct endpoint *ep_to, bool onlink,
-                      const char *why[KIND_COUNT])
+kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from, const struct member *to,
+                      const struct endpoint *ep_to, bool onlink, const char *why[KIND_COUNT])
 {
 	static _Thread_local char texts[KIND_COUNT][WHY_MAX];
 	const struct leg leg = {from, to, ep_from, ep_to, onlink};
@@ -159,7 +160,8 @@ static bool link_is_near(const struct fleet *f, const struct node *near, const s
 }
 
 /* Members of other tenants are listed only where they are on the segment. */
-static void listing_member(struct listing *l, const struct fleet *f, const struct node *near, const struct node *n, bool same_segment)
+static void listing_member(struct listing *l, const struct fleet *f, const struct node *near, const struct node *n,
+                           bool same_segment)
 {
 	const struct snapshot *s = n->member.snapshot;
 	bool own = node_is_host(n) || node_is_host(near) || !strcmp(n->member.tenant, near->member.tenant);

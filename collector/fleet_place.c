@@ -97,13 +97,14 @@ static const struct mac_owner *owners_first(const struct fleet *f, struct mac ma
 	}
 	return f->macs + lo;
 }
-#define FOR_OWNERS(o, f, m) \
+#define FOR_OWNERS(o, f, m)                                                                                                        \
 	for (const struct mac_owner *o = owners_first(f, m); o < (f)->macs + (f)->mac_count && mac_equal(o->mac, m); o++)
 
 bool mac_is_unique(const struct fleet *f, struct mac mac)
 {
 	const struct node *only = NULL;
-	FOR_OWNERS (o, f, mac) {
+	FOR_OWNERS(o, f, mac)
+	{
 		if (only && only != o->node)
 			return false;
 		only = o->node;
@@ -210,9 +211,9 @@ static void sight_add(struct port *p, struct mac mac, uint16_t vlan, enum sight_
 
 static bool owned_by_another(const struct fleet *f, struct mac mac, const struct node *host)
 {
-	FOR_OWNERS (o, f, mac)
-		if (o->node != host)
-			return true;
+	FOR_OWNERS(o, f, mac)
+	if (o->node != host)
+		return true;
 	return false;
 }
 
@@ -246,7 +247,8 @@ static void sights_of_neighbours(const struct fleet *f, struct node *h)
 		const struct neigh *e = &s->neighs[i];
 		const struct link *l = snapshot_link(s, e->link);
 		struct port *p = l && !l->master && mac_is_set(e->mac) ? port_find(h, l->name, "") : NULL;
-		if (!p || !p->present || (e->state & (NEIGH_INCOMPLETE | NEIGH_FAILED | NEIGH_NOARP)) || !owned_by_another(f, e->mac, h))
+		if (!p || !p->present || (e->state & (NEIGH_INCOMPLETE | NEIGH_FAILED | NEIGH_NOARP)) ||
+		    !owned_by_another(f, e->mac, h))
 			continue;
 		sight_add(p, e->mac, 0, e->state & NEIGH_PERMANENT ? SIGHT_STATIC : SIGHT_LEARNED);
 	}
@@ -262,7 +264,8 @@ static void sights_of_twins(const struct fleet *f, struct node *h)
 			continue;
 		struct mac_owner key = {.mac = l->mac};
 		key.mac.b[0] = 0;
-		for (const struct mac_owner *o = owners_first(f, key.mac); o < f->macs + f->mac_count && !twin_cmp(o->mac, l->mac); o++)
+		for (const struct mac_owner *o = owners_first(f, key.mac); o < f->macs + f->mac_count && !twin_cmp(o->mac, l->mac);
+		     o++)
 			if (!node_is_host(o->node) && mac_is_unique(f, o->mac))
 				sight_add(p, o->mac, 0, SIGHT_TWIN);
 	}
@@ -294,7 +297,8 @@ static const struct plug *plug_at(const struct fleet *f, const struct node *host
 static bool sight_is_elsewhere(const struct fleet *f, const struct node *host, struct mac mac, bool *another_host)
 {
 	*another_host = false;
-	FOR_OWNERS (o, f, mac) {
+	FOR_OWNERS(o, f, mac)
+	{
 		if (o->node == host)
 			return false;
 		const struct node *at = node_is_host(o->node) ? o->node : relay_host(f, o->node);
@@ -372,7 +376,8 @@ static bool port_is_shared(const struct fleet *f, const struct node *host, const
 	for (size_t i = 0; i < p->seen_count; i++) {
 		if (p->seen[i].how != SIGHT_LEARNED)
 			continue;
-		FOR_OWNERS (o, f, p->seen[i].mac) {
+		FOR_OWNERS(o, f, p->seen[i].mac)
+		{
 			const struct node *at = relay_host(f, o->node);
 			if (o->node != guest && o->node != host && !node_is_host(o->node) && (!at || at == host))
 				return true;
@@ -421,6 +426,12 @@ struct search {
 	size_t refuted;            /* ports that see it and cannot be its own */
 };
 
+/* Which of two hosts that qualify equally: where it firmly is, else the one that relayed for it last. */
+static const struct node *search_favourite(const struct search *q)
+{
+	return q->old && q->old->firm ? q->old->host : node_of(fleet_by_id(q->f, q->guest->member.relay));
+}
+
 static void search_take(struct search *q, const struct spot *s)
 {
 	struct spot *best = &q->best;
@@ -436,10 +447,10 @@ static void search_take(struct search *q, const struct spot *s)
 		if (better)
 			*best = *s;
 	} else if (s->strength == best->strength) {
-		const struct node *hint = node_of(fleet_by_id(q->f, q->guest->member.relay));
-		if (hint == s->host)
+		const struct node *favoured = search_favourite(q);
+		if (favoured == s->host)
 			*best = *s;
-		else if (hint != best->host)
+		else if (favoured != best->host)
 			q->tie = true;
 	}
 }
@@ -501,7 +512,8 @@ static void plug_set(struct node *guest, struct plug *g, const struct search *q)
 /* Its port is where it was. In another bridge or VLAN it is not where it belongs, until it has stayed there. */
 static void plug_confirm(struct node *guest, struct plug *g, const struct search *q, struct wall now)
 {
-	bool home = !strcmp(g->bridge, q->best.port->bridge) && (g->vlan == q->best.sight->vlan || q->best.sight->how == SIGHT_TWIN);
+	bool home =
+	    !strcmp(g->bridge, q->best.port->bridge) && (g->vlan == q->best.sight->vlan || q->best.sight->how == SIGHT_TWIN);
 	g->mac = q->mac;
 	g->firm |= q->best.strength == SEEN_CERTAIN || (q->best.strength == SEEN_CLEAN && q->refuted > 0);
 	g->live = home && q->best.sight->how != SIGHT_TWIN;
@@ -712,7 +724,8 @@ static const struct towards *towards_find(const struct node *host, const char *b
 	return NULL;
 }
 
-bool fleet_uplink(const struct fleet *f, const struct member *host, const char *bridge, struct mac towards, char out[static IFNAME_LEN])
+bool fleet_uplink(const struct fleet *f, const struct member *host, const char *bridge, struct mac towards,
+                  char out[static IFNAME_LEN])
 {
 	(void)f;
 	const struct node *h = node_of(host);

@@ -17,13 +17,13 @@ struct sight { /* the MAC of some agent, as a port shows it now */
 struct port { /* of a bridge of a host, or (bridge "") a device that is in none; remembered when it leaves */
 	char name[IFNAME_LEN], bridge[IFNAME_LEN];
 	uint32_t index;
-	bool present;     /* there now */
-	bool gone;        /* the device itself does not exist any more */
-	bool fresh;       /* came after the host's first snapshot */
-	bool guest_type;  /* a kind of device that guests are plugged into */
-	bool direct;      /* nothing can stand between it and the guest: tap, macvtap */
-	bool uplink;      /* sticky: leads to other machines than guests */
-	size_t foreign;   /* learned MACs that belong to no agent */
+	bool present;    /* there now */
+	bool gone;       /* the device itself does not exist any more */
+	bool fresh;      /* came after the host's first snapshot */
+	bool guest_type; /* a kind of device that guests are plugged into */
+	bool direct;     /* nothing can stand between it and the guest: tap, macvtap */
+	bool uplink;     /* sticky: leads to other machines than guests */
+	size_t foreign;  /* learned MACs that belong to no agent */
 	size_t seen_count, seen_cap;
 	struct sight *seen;
 };
@@ -36,7 +36,7 @@ struct towards { /* the uplink port behind which an agent's MAC was last seen */
 
 struct node;
 
-struct plug { /* where one NIC of a guest is plugged in */
+struct plug {                    /* where one NIC of a guest is plugged in */
 	char ifname[IFNAME_LEN]; /* in the guest */
 	struct mac mac;
 	struct node *host;
@@ -50,12 +50,12 @@ struct plug { /* where one NIC of a guest is plugged in */
 
 struct cand { /* an interface that might be probed */
 	struct endpoint now, last;
-	struct prefix home4;  /* the network it was in before its address changed */
-	uint32_t index;       /* 0 = the interface has vanished */
-	bool bridge;          /* it is one */
+	struct prefix home4; /* the network it was in before its address changed */
+	uint32_t index;      /* 0 = the interface has vanished */
+	bool bridge;         /* it is one */
 	bool management;
-	bool carries;         /* a bridge with guests */
-	bool allowed;         /* may be probed */
+	bool carries; /* a bridge with guests */
+	bool allowed; /* may be probed */
 	bool was_up;
 };
 
@@ -103,6 +103,7 @@ bool bridge_carries(const struct fleet *f, const struct node *host, const char *
 /* fleet_endpoint.c */
 void cands_update(const struct fleet *f, struct node *n);
 /* Are these two on one L2 segment? Certain evidence only. */
-bool cands_share_segment(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b, const struct cand *cb);
+bool cands_share_segment(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                         const struct cand *cb);
 
 #endif

@@ -6,16 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTERVAL_MS       100
-#define BUDGET_PPS        1000
-#define REPORT_MS         200
-#define REPORT_SMALL_MS   100
-#define SMALL_FLEET       32
-#define NUMBERS_RESTING   16 /* freed numbers are used again only when that many wait: late rows must not count for a new pair */
-#define WEIGHT_SMALL      4  /* quarters of a packet per interval */
-#define WEIGHT_RARE       1  /* large and TCP probes leave at a quarter of the pace */
+#define INTERVAL_MS     100
+#define BUDGET_PPS      1000
+#define REPORT_MS       200
+#define REPORT_SMALL_MS 100
+#define SMALL_FLEET     32
+#define NUMBERS_RESTING 16 /* freed numbers are used again only when that many wait: late rows must not count for a new pair */
+#define WEIGHT_SMALL    4  /* quarters of a packet per interval */
+#define WEIGHT_RARE     1  /* large and TCP probes leave at a quarter of the pace */
 
-struct seat { /* one agent */
+struct seat {                        /* one agent */
 	const struct member *member; /* of this update */
 	uint64_t version, digest;
 	uint32_t interval_ms;
@@ -126,7 +126,8 @@ static uint32_t pair_add(struct planner *p, uint32_t a, uint32_t b)
 static kind_mask pair_kinds(struct pair *q, int dir, const struct member *a, const struct member *b)
 {
 	const char *why[KIND_COUNT];
-	kind_mask kinds = dir == 0 ? fleet_kinds(a, &q->ep_a, b, &q->ep_b, q->onlink, why) : fleet_kinds(b, &q->ep_b, a, &q->ep_a, q->onlink, why);
+	kind_mask kinds = dir == 0 ? fleet_kinds(a, &q->ep_a, b, &q->ep_b, q->onlink, why)
+	                           : fleet_kinds(b, &q->ep_b, a, &q->ep_a, q->onlink, why);
 	for (size_t k = 0; k < KIND_COUNT; k++)
 		q->why[dir][k] = mem_strdup(why[k]);
 	return kinds;
@@ -312,8 +313,8 @@ static uint64_t digest_bytes(uint64_t h, const void *data, size_t len)
 		h = (h ^ *b++) * 0x100000001b3u;
 	return h;
 }
-#define DIGEST_START      0xcbf29ce484222325u
-#define DIGEST(h, field)  ((h) = digest_bytes((h), &(field), sizeof(field)))
+#define DIGEST_START     0xcbf29ce484222325u
+#define DIGEST(h, field) ((h) = digest_bytes((h), &(field), sizeof(field)))
 
 static uint64_t digest_endpoint(uint64_t h, const struct endpoint *e)
 {
@@ -387,7 +388,10 @@ bool planner_update(struct planner *p, const struct fleet *f)
 
 size_t planner_count(const struct planner *p) { return p->count; }
 
-const struct pair *planner_pair(const struct planner *p, uint32_t number) { return number < p->count && p->pairs[number].used ? &p->pairs[number] : NULL; }
+const struct pair *planner_pair(const struct planner *p, uint32_t number)
+{
+	return number < p->count && p->pairs[number].used ? &p->pairs[number] : NULL;
+}
 
 int64_t planner_find(const struct planner *p, uint32_t a, uint32_t b, bool *swapped)
 {
@@ -411,7 +415,10 @@ void planner_plan_of(const struct planner *p, const struct fleet *f, uint32_t me
 		peer_fill(p, s, s->pairs[i], &out->peers[out->peer_count++]);
 }
 
-uint64_t planner_version_of(const struct planner *p, uint32_t member) { return member < p->seat_count ? p->seats[member].version : 0; }
+uint64_t planner_version_of(const struct planner *p, uint32_t member)
+{
+	return member < p->seat_count ? p->seats[member].version : 0;
+}
 
 void planner_rates(struct planner *p, struct planner_rates r) { p->asked = r; }
 
