@@ -31,7 +31,7 @@ void conf_free(struct conf_node *n);
 struct option_info {
 	const char *name;      /* "state": --state DIR, and `state:` in YAML */
 	const char *value;     /* "DIR"; NULL = a flag */
-	const char *help;
+	const char *help;      /* NULL = not shown by --help */
 	bool many;             /* may be given several times; a list in YAML */
 };
 struct options { struct { const char *name; char *value; } *items; size_t count, cap; int first_arg; /* index into argv of the first non-option */ };

@@ -1,0 +1,227 @@
+/* bothways-agent: the story of its start, in order; its end is the same in reverse. */
+#include "agent/agent.h"
+#include "agent/oob.h"
+#include "agent/priv.h"
+#include "agent/relay.h"
+#include "agent/report.h"
+#include "agent/restart.h"
+#include "agent/rounds.h"
+#include "agent/uplink.h"
+#include "proto/base/log.h"
+#include "proto/conf.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PORT_TRIES    10
+#define PORT_PAUSE_US 300000 /* whoever we replace may still hold the port */
+
+static const struct option_info options[] = {
+    {"state", "DIR", "where the agent keeps its key (made when absent)", false},
+    {"join", "TOKEN", "join a fleet; needed once", false},
+    {"name", "NAME", "name to ask for when joining (default: the host name)", false},
+    {"collector", "tcp://ADDR:PORT", "connect there, whatever the token says", false},
+    {"oob", "PATH", "guest: stream to the host's agent: a virtio-serial device, or a unix socket to make", false},
+    {"relay-dir", "DIR", "host: directory with the guests' sockets", false},
+    {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
+    {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
+    {"service", "PORT", "a TCP service this machine offers, to be probed too", true},
+    {"config", "FILE", "YAML file with the same options", false},
+    {"check-config", NULL, "print what was understood, and exit", false},
+    {"help", NULL, "print this, and exit", false},
+    {"version", NULL, "print the version, and exit", false},
+    {"protocol-version", "N", NULL, false}, /* for tests: pretend to be older or newer */
+};
+#define OPTION_COUNT (sizeof options / sizeof *options)
+
+/* ---- what we were told ---- */
+
+static int number_parse(const char *option, const char *text, long max, long *out, struct err *e)
+{
+	char *end;
+
+	*out = strtol(text, &end, 10);
+	if (*text == '\0' || *end || *out < 1 || *out > max)
+		return err_set(e, "--%s %s: a number from 1 to %ld is expected", option, text, max);
+	return 0;
+}
+
+static int services_parse(struct agent_setup *s, const struct options *o, struct err *e)
+{
+	const char *texts[17];
+	size_t count = options_all(o, "service", texts, 17);
+	long port;
+
+	if (count > 16)
+		return err_set(e, "--service: at most 16");
+	for (size_t i = 0; i < count; i++) {
+		if (number_parse("service", texts[i], 65535, &port, e) < 0)
+			return -1;
+		s->services[s->service_count++] = (uint16_t)port;
+	}
+	return 0;
+}
+
+static int versions_parse(struct agent_setup *s, const struct options *o, struct err *e)
+{
+	const char *text = options_get(o, "protocol-version");
+	long version;
+
+	s->version_min = PROTOCOL_VERSION_MIN;
+	s->version_max = PROTOCOL_VERSION;
+	if (!text)
+		return 0;
+	if (number_parse("protocol-version", text, 1000, &version, e) < 0)
+		return -1;
+	s->version_max = (uint32_t)version;
+	/* a newer build accepts its predecessor, as this one does */
+	s->version_min = version > 1 ? (uint32_t)version - 1 : 1;
+	return 0;
+}
+
+static const char *text_or_empty(const struct options *o, const char *name)
+{
+	const char *text = options_get(o, name);
+
+	return text ? text : "";
+}
+
+static int setup_read(struct agent_setup *s, const struct options *o, struct err *e)
+{
+	const char *port = options_get(o, "probe-port"), *endpoint = options_get(o, "collector");
+	long number = PROBE_PORT_DEFAULT;
+
+	*s = (struct agent_setup){0};
+	s->name = text_or_empty(o, "name");
+	s->probe_ifs = text_or_empty(o, "probe-interfaces");
+	s->oob = options_get(o, "oob");
+	s->relay_dir = options_get(o, "relay-dir");
+	if (!options_has(o, "state"))
+		return err_set(e, "--state DIR is needed (see --help)");
+	if (strlen(s->name) >= NAME_MAX_LEN)
+		return err_set(e, "--name: at most %d characters", NAME_MAX_LEN - 1);
+	if (strlen(s->probe_ifs) >= sizeof((struct msg_hello *)0)->probe_ifs)
+		return err_set(e, "--probe-interfaces: too many");
+	if (port && number_parse("probe-port", port, 65535, &number, e) < 0)
+		return -1;
+	s->probe_port = (uint16_t)number;
+	if (endpoint && endpoint_check(endpoint, e) < 0)
+		return err_prefix(e, "--collector");
+	return services_parse(s, o, e) < 0 ? -1 : versions_parse(s, o, e);
+}
+
+/* ---- start and end ---- */
+
+static void stopped(void *arg)
+{
+	struct agent *a = arg;
+
+	loop_stop(a->loop, 0);
+}
+
+static int prober_start(struct agent *a, struct err *e)
+{
+	for (int i = 0; i < PORT_TRIES; i++) {
+		a->prober = prober_new(a->loop, a->watch, a->setup.probe_port, e);
+		if (a->prober)
+			return 0;
+		usleep(PORT_PAUSE_US);
+	}
+	return -1;
+}
+
+static int agent_start(struct agent *a, const struct options *o, struct err *e)
+{
+	if (identity_open(&a->id, options_get(o, "state"), options_get(o, "join"), options_get(o, "collector"), e) < 0)
+		return -1;
+	a->loop = loop_new();
+	loop_signal(a->loop, SIGTERM, stopped, a);
+	loop_signal(a->loop, SIGINT, stopped, a);
+	if (a->setup.oob && !(a->oob = oob_new(a->loop, a->setup.oob, e)))
+		return -1;
+	/* before the first ZeroMQ context: capabilities belong to threads */
+	if (priv_drop(&a->setup, e) < 0)
+		return -1;
+	a->boot = keys_random64();
+	a->watch = watch_new(keys_random64());
+	if (prober_start(a, e) < 0)
+		return -1;
+	a->spool = spool_new(SPOOL_BYTES_MAX);
+	a->rounds = rounds_new(a);
+	a->report = report_new(a, e);
+	if (a->setup.relay_dir)
+		a->relay = relay_new(a, a->setup.relay_dir);
+	a->uplink = uplink_new(a, e);
+	return a->uplink ? 0 : -1;
+}
+
+static void agent_finish(struct agent *a)
+{
+	relay_free(a->relay);
+	uplink_free(a->uplink);
+	a->uplink = NULL;
+	report_free(a->report);
+	rounds_free(a->rounds);
+	spool_free(a->spool);
+	prober_free(a->prober);
+	watch_free(a->watch);
+	oob_free(a->oob);
+	loop_free(a->loop);
+	identity_close(&a->id);
+}
+
+static int agent_run(struct agent *a, const struct options *o)
+{
+	struct err e = {""};
+	int result = 1;
+
+	if (agent_start(a, o, &e) == 0) {
+		log_info("version %s, probes on port %u, collector %s", BOTHWAYS_VERSION, prober_port(a->prober), a->id.endpoint);
+		result = loop_run(a->loop);
+	} else {
+		log_error("%s", e.text);
+	}
+	agent_finish(a);
+	return result;
+}
+
+static void help_print(void)
+{
+	printf("usage: bothways-agent --state DIR --join TOKEN [OPTION...]     the first time\n"
+	       "       bothways-agent --state DIR [OPTION...]                  from then on\n\n");
+	options_help(options, OPTION_COUNT, stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static struct agent agent; /* zeroed */
+	struct options o;
+	struct err e = {""};
+	int result = 0;
+
+	log_open("bothways-agent", LOG_LEVEL_INFO);
+	mallopt(M_ARENA_MAX, 1); /* two small threads need no heap of their own */
+	if (keys_init() < 0 || options_parse(&o, options, OPTION_COUNT, argc, argv, &e) < 0) {
+		log_error("%s", e.text[0] ? e.text : "no source of randomness");
+		return 1;
+	}
+	if (options_has(&o, "help")) {
+		help_print();
+	} else if (options_has(&o, "version")) {
+		printf("bothways-agent %s (protocol %d)\n", BOTHWAYS_VERSION, PROTOCOL_VERSION);
+	} else if (o.first_arg < argc || setup_read(&agent.setup, &o, &e) < 0) {
+		log_error(o.first_arg < argc ? "unexpected argument \"%s\" (see --help)" : "%s",
+		          o.first_arg < argc ? argv[o.first_arg] : e.text);
+		result = 1;
+	} else if (options_has(&o, "check-config")) {
+		options_print(&o, stdout);
+	} else {
+		restart_command(agent.setup.restart, sizeof agent.setup.restart, argc, argv);
+		result = agent_run(&agent, &o);
+	}
+	options_free(&o);
+	return result;
+}

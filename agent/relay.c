@@ -1,0 +1,433 @@
+#include "agent/relay.h"
+
+#include "agent/uplink.h"
+#include "proto/base/log.h"
+#include "proto/frame.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SCAN_MS       2000 /* and at once when inotify says so */
+#define SCAN_SOON_US  20000
+#define REFILL_MS     100
+#define PARTIAL_SCANS 2 /* a frame that stands incomplete this long is given up */
+#define READ_BYTES    16384
+
+struct stream {
+	struct relay *relay;
+	uint32_t id; /* never used again within a run */
+	char label[NAME_MAX_LEN];
+	ino_t inode; /* of the socket we are connected to */
+	int fd;
+	struct loop_source *source;
+	struct frame_reader in;
+	struct buf out;
+	int64_t credit; /* bytes it might still send at `credited` */
+	struct mono credited;
+	bool throttled;
+	uint64_t received, partial_seen;
+	unsigned partial_scans;
+	LIST_ENTRY(stream) all;
+};
+
+struct relay {
+	struct agent *a;
+	char *dir;
+	LIST_HEAD(, stream) streams;
+	uint32_t next_id;
+	int inotify;
+	int watched; /* inotify's number of the directory, -1 = not there */
+	struct loop_source *inotify_source, *scan, *scan_soon, *refill;
+	bool ready; /* the collector can be reached */
+	bool dir_trouble;
+	struct relay_stats stats;
+};
+
+/* ---- one stream ---- */
+
+static void state_send(struct stream *s, bool open)
+{
+	struct msg *m = msg_new(MSG_RELAY_STATE);
+
+	m->u.relay_state.stream = s->id;
+	m->u.relay_state.open = open;
+	str_copy(m->u.relay_state.label, sizeof m->u.relay_state.label, s->label);
+	uplink_send(s->relay->a->uplink, m); /* all states are told again when the session begins anew */
+	msg_free(m);
+}
+
+static void stream_close(struct stream *s)
+{
+	struct relay *r = s->relay;
+
+	state_send(s, false);
+	log_info("guest stream %s closed", s->label);
+	LIST_REMOVE(s, all);
+	r->stats.streams--;
+	r->stats.garbage += s->in.skipped_bytes;
+	loop_remove(s->source);
+	close(s->fd);
+	frame_reader_free(&s->in);
+	buf_free(&s->out);
+	free(s);
+}
+
+static void wants_update(struct stream *s)
+{
+	loop_fd_want(s->source, (s->throttled ? 0 : LOOP_READ) | (s->out.len ? LOOP_WRITE : 0));
+}
+
+/* -1 when the stream is broken. */
+static int stream_flush(struct stream *s)
+{
+	while (s->out.len) {
+		ssize_t n = write(s->fd, s->out.data, s->out.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return -1;
+		if (n <= 0)
+			break;
+		buf_consume(&s->out, (size_t)n);
+	}
+	if (s->out.len == 0 && s->out.cap > RELAY_BYTES_MAX)
+		buf_free(&s->out);
+	wants_update(s);
+	return 0;
+}
+
+/* Queued, to be written from the loop. */
+static void frame_put(struct stream *s, enum frame_type type, const void *data, size_t len)
+{
+	if (s->out.len + len + FRAME_HEADER_LEN > RELAY_QUEUE_MAX) {
+		s->relay->stats.dropped++;
+		return;
+	}
+	frame_write(&s->out, (uint8_t)type, data, len);
+	wants_update(s);
+}
+
+static void pong_put(struct stream *s)
+{
+	uint8_t connected = s->relay->ready;
+
+	frame_put(s, FRAME_PONG, &connected, 1);
+}
+
+/* ---- rate ---- */
+
+static int64_t credit_take(struct stream *s)
+{
+	struct mono now = mono_now();
+	int64_t earned = mono_us_since(s->credited, now) * RELAY_RATE / 1000000;
+
+	s->credit = s->credit + earned > RELAY_BURST ? RELAY_BURST : s->credit + earned;
+	s->credited = now;
+	return s->credit;
+}
+
+/* Runs only while somebody is throttled. */
+static void refilled(void *arg)
+{
+	struct relay *r = arg;
+	struct stream *s;
+	bool any = false;
+
+	LIST_FOREACH(s, &r->streams, all)
+	{
+		if (s->throttled && credit_take(s) > READ_BYTES) {
+			s->throttled = false;
+			wants_update(s);
+		}
+		any = any || s->throttled;
+	}
+	if (!any) {
+		loop_remove(r->refill);
+		r->refill = NULL;
+	}
+}
+
+static void throttle(struct stream *s)
+{
+	struct relay *r = s->relay;
+
+	s->throttled = true;
+	r->stats.limited++;
+	wants_update(s);
+	if (!r->refill)
+		r->refill = loop_every_ms(r->a->loop, REFILL_MS, refilled, r);
+}
+
+/* ---- up ---- */
+
+static void payload_up(struct stream *s, const void *data, size_t len)
+{
+	struct relay *r = s->relay;
+	struct msg *m = msg_new(MSG_RELAY_UP);
+
+	m->u.relay.stream = s->id;
+	m->u.relay.len = len;
+	m->u.relay.data = mem_array(len, 1);
+	memcpy(m->u.relay.data, data, len);
+	if (uplink_send(r->a->uplink, m) == 0)
+		r->stats.up++;
+	else
+		r->stats.unsent++;
+	msg_free(m);
+}
+
+static void frames_take(struct stream *s)
+{
+	const void *data;
+	uint8_t type;
+	size_t len;
+
+	while (frame_next(&s->in, &type, &data, &len)) {
+		if (type == FRAME_DATA && len)
+			payload_up(s, data, len);
+		else if (type == FRAME_PING)
+			pong_put(s);
+	}
+	if (!frame_partial(&s->in) && s->in.in.cap > READ_BYTES) { /* idle guests cost nothing */
+		buf_free(&s->in.in);
+		s->in.at = 0;
+	}
+}
+
+/* -1 when the stream is over. One read per event: every stream has its turn. */
+static int stream_read(struct stream *s)
+{
+	char chunk[READ_BYTES];
+	ssize_t n;
+
+	if (credit_take(s) < (int64_t)sizeof chunk) {
+		throttle(s);
+		return 0;
+	}
+	n = read(s->fd, chunk, sizeof chunk);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return -1;
+	s->received += (uint64_t)n;
+	s->credit -= n;
+	frame_feed(&s->in, chunk, (size_t)n);
+	frames_take(s);
+	return 0;
+}
+
+static void stream_ready(void *arg, int fd, int what)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if ((what & LOOP_READ && !s->throttled && stream_read(s) < 0) || stream_flush(s) < 0)
+		stream_close(s);
+}
+
+/* ---- the directory ---- */
+
+static int socket_connect(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (str_copy(sun.sun_path, sizeof sun.sun_path, path) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void stream_open(struct relay *r, const char *name, const char *path, ino_t inode)
+{
+	struct stream *s;
+	int fd = r->stats.streams < RELAY_STREAMS_MAX ? socket_connect(path) : -1;
+
+	if (fd < 0)
+		return; /* nobody listens yet: the next scan comes by */
+	s = mem_alloc(sizeof *s);
+	*s = (struct stream){
+	    .relay = r, .id = r->next_id++, .fd = fd, .inode = inode, .credit = RELAY_BURST, .credited = mono_now()};
+	str_copy(s->label, sizeof s->label, name);
+	s->source = loop_fd(r->a->loop, fd, LOOP_READ, stream_ready, s);
+	LIST_INSERT_HEAD(&r->streams, s, all);
+	r->stats.streams++;
+	log_info("guest stream %s opened", s->label);
+	state_send(s, true);
+	frame_put(s, FRAME_RESET, NULL, 0);
+	pong_put(s);
+}
+
+static struct stream *stream_named(struct relay *r, const char *name)
+{
+	char label[NAME_MAX_LEN];
+	struct stream *s;
+
+	str_copy(label, sizeof label, name);
+	LIST_FOREACH(s, &r->streams, all)
+	if (strcmp(s->label, label) == 0)
+		return s;
+	return NULL;
+}
+
+static void entry_look(struct relay *r, const char *name)
+{
+	char *path = mem_printf("%s/%s", r->dir, name);
+	struct stream *s = stream_named(r, name);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+		if (s && s->inode != st.st_ino) { /* another socket took its place: whoever held the old one is gone */
+			stream_close(s);
+			s = NULL;
+		}
+		if (!s)
+			stream_open(r, name, path, st.st_ino);
+	}
+	free(path);
+}
+
+static void partial_check(struct stream *s)
+{
+	if (!frame_partial(&s->in) || s->received != s->partial_seen)
+		s->partial_scans = 0;
+	else if (++s->partial_scans >= PARTIAL_SCANS) {
+		frame_resync(&s->in);
+		frames_take(s);
+	}
+	s->partial_seen = s->received;
+}
+
+static void dir_watch(struct relay *r)
+{
+	if (r->inotify >= 0 && r->watched < 0)
+		r->watched = inotify_add_watch(r->inotify, r->dir, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+}
+
+static void scan(void *arg)
+{
+	struct relay *r = arg;
+	struct dirent *entry;
+	struct stream *s;
+	DIR *dir;
+
+	dir_watch(r);
+	dir = opendir(r->dir);
+	if (!dir && !r->dir_trouble)
+		log_warn("relay directory %s: %s; looking again from time to time", r->dir, strerror(errno));
+	r->dir_trouble = !dir;
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			entry_look(r, entry->d_name);
+	closedir(dir);
+	LIST_FOREACH(s, &r->streams, all)
+	partial_check(s);
+}
+
+static void inotify_ready(void *arg, int fd, int what)
+{
+	struct relay *r = arg;
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t n;
+
+	(void)what;
+	while ((n = read(fd, events, sizeof events)) > 0) {
+		for (char *p = events; p < events + n;) {
+			const struct inotify_event *ev = (const struct inotify_event *)p;
+
+			if (ev->mask & IN_IGNORED)
+				r->watched = -1; /* the directory went away */
+			p += sizeof *ev + ev->len;
+		}
+	}
+	loop_timer_arm(r->scan_soon, SCAN_SOON_US);
+}
+
+/* ---- the door ---- */
+
+void relay_uplink(struct relay *r, bool ready)
+{
+	struct stream *s;
+
+	if (!r)
+		return;
+	r->ready = ready;
+	LIST_FOREACH(s, &r->streams, all)
+	{
+		if (ready)
+			state_send(s, true);
+		frame_put(s, FRAME_RESET, NULL, 0);
+		pong_put(s);
+	}
+}
+
+void relay_down(struct relay *r, const struct msg_relay *m)
+{
+	struct stream *s = NULL;
+
+	if (!r)
+		return;
+	LIST_FOREACH(s, &r->streams, all)
+	if (s->id == m->stream)
+		break;
+	if (!s || m->len > RELAY_BYTES_MAX) {
+		r->stats.dropped++;
+		return;
+	}
+	r->stats.down++;
+	frame_put(s, FRAME_DATA, m->data, m->len);
+}
+
+struct relay_stats relay_stats(const struct relay *r) { return r->stats; }
+
+struct relay *relay_new(struct agent *a, const char *dir)
+{
+	struct relay *r = mem_alloc(sizeof *r);
+
+	r->a = a;
+	r->dir = mem_strdup(dir);
+	r->next_id = 1;
+	r->watched = -1;
+	r->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (r->inotify >= 0)
+		r->inotify_source = loop_fd(a->loop, r->inotify, LOOP_READ, inotify_ready, r);
+	r->scan = loop_every_ms(a->loop, SCAN_MS, scan, r);
+	r->scan_soon = loop_timer(a->loop, scan, r);
+	loop_timer_arm(r->scan_soon, 0);
+	return r;
+}
+
+void relay_free(struct relay *r)
+{
+	struct stream *s;
+
+	if (!r)
+		return;
+	while ((s = LIST_FIRST(&r->streams)))
+		stream_close(s);
+	loop_remove(r->inotify_source);
+	loop_remove(r->scan);
+	loop_remove(r->scan_soon);
+	loop_remove(r->refill);
+	if (r->inotify >= 0)
+		close(r->inotify);
+	free(r->dir);
+	free(r);
+}

@@ -1,0 +1,30 @@
+/* relay: the host's end of the guests' out-of-band streams. Connects to every unix socket in a directory and carries sealed
+ * payloads between them and the collector, unread. What one guest can cost is bounded. */
+#ifndef BW_AGENT_RELAY_H
+#define BW_AGENT_RELAY_H
+
+#include "agent/agent.h"
+
+#define RELAY_STREAMS_MAX 1024
+#define RELAY_RATE        (256 * 1024)  /* bytes per second a guest may send */
+#define RELAY_BURST       (1024 * 1024) /* and at once */
+#define RELAY_QUEUE_MAX   (1024 * 1024) /* bytes waiting for a guest that does not read */
+
+struct relay *relay_new(struct agent *a, const char *dir);
+void relay_free(struct relay *r);
+/* The session with the collector began (again) or ended: guests are told. `r` may be NULL here and below: no guests. */
+void relay_uplink(struct relay *r, bool ready);
+/* From the collector for a guest. */
+void relay_down(struct relay *r, const struct msg_relay *m);
+
+struct relay_stats {
+	uint32_t streams;
+	uint64_t up, down; /* payloads carried */
+	uint64_t unsent;   /* the collector could not be reached, or its queue was full */
+	uint64_t dropped;  /* the guest's queue was full, or the stream unknown */
+	uint64_t limited;  /* times a guest had to wait for its rate */
+	uint64_t garbage;  /* bytes that were no frames */
+};
+struct relay_stats relay_stats(const struct relay *r);
+
+#endif

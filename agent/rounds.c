@@ -1,0 +1,192 @@
+#include "agent/rounds.h"
+
+#include "agent/capture.h"
+#include "agent/facts/facts.h"
+#include "agent/report.h"
+#include "agent/uplink.h"
+#include "proto/base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUND_LIFE_MS 30000 /* a round whose end never comes is forgotten */
+#define TICK_MS       5000
+
+struct round {
+	struct exec *exec; /* NULL = free place */
+	struct capture *capture;
+	struct mono began;
+};
+
+struct rounds {
+	struct agent *a;
+	struct round items[ROUNDS_MAX];
+	struct loop_source *tick; /* while there are any */
+};
+
+static struct round *round_find(struct rounds *r, uint64_t id)
+{
+	for (size_t i = 0; i < ROUNDS_MAX; i++)
+		if (r->items[i].exec && exec_spec(r->items[i].exec)->id == id)
+			return &r->items[i];
+	return NULL;
+}
+
+static struct round *round_place(struct rounds *r)
+{
+	for (size_t i = 0; i < ROUNDS_MAX; i++)
+		if (!r->items[i].exec)
+			return &r->items[i];
+	return NULL;
+}
+
+static void round_drop(struct rounds *r, struct round *round)
+{
+	prober_round_remove(r->a->prober, round->exec);
+	capture_free(round->capture);
+	exec_free(round->exec);
+	*round = (struct round){0};
+}
+
+static void ticked(void *arg)
+{
+	struct rounds *r = arg;
+	struct mono now = mono_now();
+	bool any = false;
+
+	for (size_t i = 0; i < ROUNDS_MAX; i++) {
+		if (r->items[i].exec && mono_ms_since(r->items[i].began, now) >= ROUND_LIFE_MS)
+			round_drop(r, &r->items[i]);
+		any = any || r->items[i].exec;
+	}
+	if (!any) {
+		loop_remove(r->tick);
+		r->tick = NULL;
+	}
+}
+
+/* ---- arm ---- */
+
+static void armed_send(struct rounds *r, struct msg *m)
+{
+	if (uplink_send(r->a->uplink, m) < 0)
+		log_warn("round %016llx: the collector cannot be told that we are ready",
+		         (unsigned long long)m->u.round_armed.round);
+	msg_free(m);
+}
+
+static void arm_refuse(struct rounds *r, const struct round_spec *spec, const char *why)
+{
+	struct msg *m = msg_new(MSG_ROUND_ARMED);
+	struct msg_round_armed *out = &m->u.round_armed;
+
+	out->round = spec->id;
+	out->status_count = spec->point_count;
+	for (size_t i = 0; i < spec->point_count; i++) {
+		out->status[i].point = spec->points[i].id;
+		str_copy(out->status[i].why, sizeof out->status[i].why, why);
+	}
+	armed_send(r, m);
+}
+
+static void arm_answer(struct rounds *r, struct round *round)
+{
+	struct round_result *result = mem_alloc(sizeof *result);
+	struct msg *m = msg_new(MSG_ROUND_ARMED);
+	struct msg_round_armed *out = &m->u.round_armed;
+
+	exec_result(round->exec, result);
+	out->round = result->id;
+	out->status_count = result->status_count;
+	memcpy(out->status, result->status, sizeof out->status);
+	out->snapshot = facts_read(FACTS_ALL, NULL, 0);
+	round_result_clear(result);
+	free(result);
+	armed_send(r, m);
+}
+
+void rounds_arm(struct rounds *r, const struct round_spec *spec)
+{
+	struct round *round = round_find(r, spec->id);
+	struct err e = {""};
+
+	if (round)
+		round_drop(r, round);
+	round = round_place(r);
+	if (!round) {
+		arm_refuse(r, spec, "too many rounds at once");
+		return;
+	}
+	round->began = mono_now();
+	round->exec = exec_new(spec, round->began);
+	round->capture = capture_new(r->a->loop, round->exec);
+	if (prober_round_add(r->a->prober, round->exec, &e) < 0)
+		log_warn("round %016llx: %s", (unsigned long long)spec->id, e.text);
+	if (!r->tick)
+		r->tick = loop_every_ms(r->a->loop, TICK_MS, ticked, r);
+	arm_answer(r, round);
+}
+
+/* ---- go ---- */
+
+static void stage_over(void *arg, struct exec *x, enum stage stage)
+{
+	struct rounds *r = arg;
+	struct msg *m = msg_new(MSG_STAGE_DONE);
+
+	m->u.stage_done.round = exec_spec(x)->id;
+	m->u.stage_done.stage = (uint8_t)stage;
+	uplink_send(r->a->uplink, m); /* unheard, the collector goes on when the stage's time is over */
+	msg_free(m);
+}
+
+void rounds_go(struct rounds *r, const struct msg_round_go *go)
+{
+	struct round *round = round_find(r, go->round);
+
+	if (!round || go->stage >= STAGE_COUNT)
+		return;
+	exec_stage(round->exec, (enum stage)go->stage, mono_now());
+	prober_round_kick(r->a->prober, round->exec);
+}
+
+/* ---- end ---- */
+
+void rounds_end(struct rounds *r, const struct msg_round_end *end)
+{
+	struct round *round = round_find(r, end->round);
+	struct msg *m;
+
+	if (!round)
+		return;
+	capture_drain(round->capture);
+	m = msg_new(MSG_ROUND_RESULT);
+	exec_result(round->exec, &m->u.round_result.result);
+	m->u.round_result.result.health = report_health(r->a->report);
+	m->u.round_result.snapshot = facts_read(FACTS_ALL, NULL, 0);
+	round_drop(r, round);
+	if (uplink_send(r->a->uplink, m) < 0)
+		log_warn("round %016llx: its result cannot be sent", (unsigned long long)end->round);
+	msg_free(m);
+}
+
+struct rounds *rounds_new(struct agent *a)
+{
+	struct rounds *r = mem_alloc(sizeof *r);
+
+	r->a = a;
+	prober_on_stage(a->prober, stage_over, r);
+	return r;
+}
+
+void rounds_free(struct rounds *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < ROUNDS_MAX; i++)
+		if (r->items[i].exec)
+			round_drop(r, &r->items[i]);
+	loop_remove(r->tick);
+	free(r);
+}
