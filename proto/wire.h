@@ -11,7 +11,7 @@
 #include "proto/model/plan.h"
 #include "proto/model/snapshot.h"
 
-#define PROTOCOL_VERSION 2     /* what this build speaks */
+#define PROTOCOL_VERSION     2 /* what this build speaks */
 #define PROTOCOL_VERSION_MIN 1 /* the oldest it accepts */
 #ifndef KEY_LEN
 #define KEY_LEN 32
@@ -20,68 +20,148 @@
 enum msg_type {
 	MSG_UNKNOWN,
 	/* agent -> collector */
-	MSG_JOIN, MSG_HELLO, MSG_REPORT, MSG_ROUND_ARMED, MSG_STAGE_DONE, MSG_ROUND_RESULT, MSG_RELAY_UP, MSG_RELAY_STATE,
+	MSG_JOIN,
+	MSG_HELLO,
+	MSG_REPORT,
+	MSG_ROUND_ARMED,
+	MSG_STAGE_DONE,
+	MSG_ROUND_RESULT,
+	MSG_RELAY_UP,
+	MSG_RELAY_STATE,
 	/* collector -> agent */
-	MSG_JOINED, MSG_REFUSED, MSG_WELCOME, MSG_PLAN, MSG_ACK, MSG_ROUND_ARM, MSG_ROUND_GO, MSG_ROUND_END, MSG_RELAY_DOWN,
+	MSG_JOINED,
+	MSG_REFUSED,
+	MSG_WELCOME,
+	MSG_PLAN,
+	MSG_ACK,
+	MSG_ROUND_ARM,
+	MSG_ROUND_GO,
+	MSG_ROUND_END,
+	MSG_RELAY_DOWN,
 	/* CLI <-> collector */
-	MSG_QUERY, MSG_ANSWER,
+	MSG_QUERY,
+	MSG_ANSWER,
 	/* either way */
-	MSG_PING, MSG_PONG,
+	MSG_PING,
+	MSG_PONG,
 	MSG_TYPE_COUNT
 };
 
-struct msg_join {   /* sent on a connection made with the token's key */
+struct msg_join { /* sent on a connection made with the token's key */
 	uint32_t version_min, version_max;
 	uint8_t agent_key[KEY_LEN]; /* public key the agent will use from now on */
 	char name[NAME_MAX_LEN];    /* wish; a token with a name wins; "" = choose from the host name */
 	char hostname[NAME_MAX_LEN];
 };
-struct msg_joined { char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN]; uint8_t kind; };
-struct msg_refused { char reason[REASON_MAX_LEN]; bool final; /* trying again is useless */ };
+struct msg_joined {
+	char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN];
+	uint8_t kind;
+};
+struct msg_refused {
+	char reason[REASON_MAX_LEN];
+	bool final; /* trying again is useless */
+};
 
-struct msg_hello {  /* first message of every session */
+struct msg_hello { /* first message of every session */
 	uint32_t version_min, version_max;
-	uint64_t boot;              /* random per start of the agent: report numbers start at 1 with it */
-	uint64_t next_report;       /* number of the oldest report still kept */
+	uint64_t boot;        /* random per start of the agent: report numbers start at 1 with it */
+	uint64_t next_report; /* number of the oldest report still kept */
 	char software[32];
 	uint16_t probe_port;
-	uint32_t rights;            /* RIGHT_* */
+	uint32_t rights;                 /* RIGHT_* */
 	char rights_why[REASON_MAX_LEN]; /* what is missing and why; "" = nothing */
-	char restart[256];          /* command that starts this agent again */
-	char uplink_if[IFNAME_LEN]; /* interface its direct connection leaves by, "" = none or not known */
-	char probe_ifs[256];        /* --probe-interfaces, comma-separated, "" = choose */
-	size_t service_count; uint16_t services[16]; /* TCP ports this machine offers */
+	char restart[256];               /* command that starts this agent again */
+	char uplink_if[IFNAME_LEN];      /* interface its direct connection leaves by, "" = none or not known */
+	char probe_ifs[256];             /* --probe-interfaces, comma-separated, "" = choose */
+	size_t service_count;
+	uint16_t services[16]; /* TCP ports this machine offers */
 };
-struct msg_welcome { uint32_t version; uint64_t acked; /* of this boot; 0 = none */ char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN]; uint8_t kind; };
+struct msg_welcome {
+	uint32_t version;
+	uint64_t acked; /* of this boot; 0 = none */
+	char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN];
+	uint8_t kind;
+};
 
 struct msg_report { /* numbered, kept by the agent until acknowledged, applied once */
 	uint64_t boot, number;
 	struct health health;
-	size_t row_count; struct watch_row *rows; /* owned; columns on the wire */
-	struct snapshot *snapshot;                /* owned; NULL = unchanged */
+	size_t row_count;
+	struct watch_row *rows;    /* owned; columns on the wire */
+	struct snapshot *snapshot; /* owned; NULL = unchanged */
 };
-struct msg_ack { uint64_t boot, number; /* this and all before */ };
+struct msg_ack {
+	uint64_t boot, number; /* this and all before */
+};
 
-struct msg_round_armed { uint64_t round; size_t status_count; struct point_status status[ROUND_POINTS_MAX]; struct snapshot *snapshot; /* owned, may be NULL */ };
-struct msg_round_go { uint64_t round; uint8_t stage; };
-struct msg_stage_done { uint64_t round; uint8_t stage; kind_mask unanswered; /* kinds of this stage with probes that got no answer; 0 = none, or an older agent */ };
-struct msg_round_end { uint64_t round; }; /* -> the agent answers MSG_ROUND_RESULT and forgets the round */
-struct msg_round_result { struct round_result result; struct snapshot *snapshot; /* owned, may be NULL */ };
+struct msg_round_armed {
+	uint64_t round;
+	size_t status_count;
+	struct point_status status[ROUND_POINTS_MAX];
+	struct snapshot *snapshot; /* owned, may be NULL */
+};
+struct msg_round_go {
+	uint64_t round;
+	uint8_t stage;
+};
+struct msg_stage_done {
+	uint64_t round;
+	uint8_t stage;
+	kind_mask unanswered; /* kinds of this stage with probes that got no answer; 0 = none, or an older agent */
+};
+struct msg_round_end {
+	uint64_t round;
+}; /* -> the agent answers MSG_ROUND_RESULT and forgets the round */
+struct msg_round_result {
+	struct round_result result;
+	struct snapshot *snapshot; /* owned, may be NULL */
+};
 
-struct msg_relay { uint32_t stream; size_t len; uint8_t *data; /* owned; one sealed frame */ };
-struct msg_relay_state { uint32_t stream; bool open; char label[NAME_MAX_LEN]; /* file name of the socket */ };
+struct msg_relay {
+	uint32_t stream;
+	size_t len;
+	uint8_t *data; /* owned; one sealed frame */
+};
+struct msg_relay_state {
+	uint32_t stream;
+	bool open;
+	char label[NAME_MAX_LEN]; /* file name of the socket */
+};
 
-struct msg_query { uint32_t id; size_t argc; char args[QUERY_ARGS_MAX][256]; /* args[0] = command */ };
-struct msg_answer { uint32_t id; bool more; /* progress; the final one has more = false */ uint8_t exit_code; size_t len; char *json; /* owned */ };
+struct msg_query {
+	uint32_t id;
+	size_t argc;
+	char args[QUERY_ARGS_MAX][256]; /* args[0] = command */
+};
+struct msg_answer {
+	uint32_t id;
+	bool more; /* progress; the final one has more = false */
+	uint8_t exit_code;
+	size_t len;
+	char *json; /* owned */
+};
 
 struct msg {
 	enum msg_type type;
 	union {
-		struct msg_join join; struct msg_joined joined; struct msg_refused refused; struct msg_hello hello;
-		struct msg_welcome welcome; struct msg_report report; struct msg_ack ack; struct plan plan;
-		struct round_spec round_arm; struct msg_round_armed round_armed; struct msg_round_go round_go;
-		struct msg_stage_done stage_done; struct msg_round_end round_end; struct msg_round_result round_result;
-		struct msg_relay relay; struct msg_relay_state relay_state; struct msg_query query; struct msg_answer answer;
+		struct msg_join join;
+		struct msg_joined joined;
+		struct msg_refused refused;
+		struct msg_hello hello;
+		struct msg_welcome welcome;
+		struct msg_report report;
+		struct msg_ack ack;
+		struct plan plan;
+		struct round_spec round_arm;
+		struct msg_round_armed round_armed;
+		struct msg_round_go round_go;
+		struct msg_stage_done stage_done;
+		struct msg_round_end round_end;
+		struct msg_round_result round_result;
+		struct msg_relay relay;
+		struct msg_relay_state relay_state;
+		struct msg_query query;
+		struct msg_answer answer;
 	} u;
 };
 

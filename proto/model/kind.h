@@ -18,7 +18,7 @@ enum kind {
 	KIND_TCP6,
 	KIND_ICMP_LARGE6,
 	KIND_UDP_LARGE6,
-	KIND_SERVICE,  /* TCP connect to a port the operator named, IPv4 */
+	KIND_SERVICE, /* TCP connect to a port the operator named, IPv4 */
 	KIND_SERVICE6,
 	KIND_COUNT
 };
@@ -28,7 +28,7 @@ enum proto { PROTO_NEIGH, PROTO_ICMP, PROTO_UDP, PROTO_TCP }; /* PROTO_NEIGH: AR
 struct kind_info {
 	const char *name; /* the key of the contract: "arp", "icmp", ..., "nd", "icmp6", "icmp_large6" */
 	enum proto proto;
-	int family;       /* 4 or 6 */
+	int family; /* 4 or 6 */
 	bool large;
 };
 
@@ -38,7 +38,8 @@ int kind_parse(const char *name);
 
 typedef uint32_t kind_mask; /* bit per enum kind */
 #define KIND_BIT(k) ((kind_mask)1 << (k))
-#define KIND_MASK_4 (KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP) | KIND_BIT(KIND_TCP) | KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE))
+#define KIND_MASK_4                                                                                                                \
+	(KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP) | KIND_BIT(KIND_TCP) | KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE))
 #define KIND_MASK_6 (KIND_MASK_4 << KIND_ND)
 
 #endif

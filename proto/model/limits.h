@@ -2,33 +2,33 @@
 #ifndef BW_MODEL_LIMITS_H
 #define BW_MODEL_LIMITS_H
 
-#define NAME_MAX_LEN 64        /* agent and tenant names, including NUL */
-#define IFNAME_LEN 16          /* as IFNAMSIZ */
-#define REASON_MAX_LEN 160     /* short human reasons, including NUL */
-#define FACT_KEY_MAX 160
-#define FACT_VALUE_MAX 1024
-#define MSG_BYTES_MAX (1 << 20)   /* one message, encoded */
-#define REPORT_ROWS_MAX 4096      /* watch rows in one report */
-#define PLAN_PEERS_MAX 4096
-#define ROUND_FLOWS_MAX 64
-#define ROUND_POINTS_MAX 32       /* capture points of one agent in one round */
-#define FLOW_PROBES_MAX 64        /* probes per flow or epoch: one bitmap */
-#define FLOW_MACS_MAX 4           /* different machines that answered one flow */
-#define SNAP_LINKS_MAX 1024
-#define SNAP_ADDRS_MAX 2048
-#define SNAP_ROUTES_MAX 2048
-#define SNAP_RULES_MAX 256
-#define SNAP_NEIGHS_MAX 4096
-#define SNAP_FDB_MAX 8192
-#define SNAP_VALUES_MAX 512       /* sysctls, counters: each */
+#define NAME_MAX_LEN       64  /* agent and tenant names, including NUL */
+#define IFNAME_LEN         16  /* as IFNAMSIZ */
+#define REASON_MAX_LEN     160 /* short human reasons, including NUL */
+#define FACT_KEY_MAX       160
+#define FACT_VALUE_MAX     1024
+#define MSG_BYTES_MAX      (1 << 20) /* one message, encoded */
+#define REPORT_ROWS_MAX    4096      /* watch rows in one report */
+#define PLAN_PEERS_MAX     4096
+#define ROUND_FLOWS_MAX    64
+#define ROUND_POINTS_MAX   32 /* capture points of one agent in one round */
+#define FLOW_PROBES_MAX    64 /* probes per flow or epoch: one bitmap */
+#define FLOW_MACS_MAX      4  /* different machines that answered one flow */
+#define SNAP_LINKS_MAX     1024
+#define SNAP_ADDRS_MAX     2048
+#define SNAP_ROUTES_MAX    2048
+#define SNAP_RULES_MAX     256
+#define SNAP_NEIGHS_MAX    4096
+#define SNAP_FDB_MAX       8192
+#define SNAP_VALUES_MAX    512 /* sysctls, counters: each */
 #define SNAP_LISTENERS_MAX 1024
-#define FW_CHAINS_MAX 512
-#define FW_RULES_MAX 4096         /* in all */
-#define FW_MATCHES_MAX 16         /* per rule */
-#define FW_VALUES_MAX 64          /* per match */
-#define FW_VALUES_ALL_MAX 65536   /* in all */
-#define ENDPOINTS_MAX 16          /* probe interfaces per agent */
-#define RELAY_BYTES_MAX 65536     /* one relayed frame */
-#define QUERY_ARGS_MAX 16
+#define FW_CHAINS_MAX      512
+#define FW_RULES_MAX       4096  /* in all */
+#define FW_MATCHES_MAX     16    /* per rule */
+#define FW_VALUES_MAX      64    /* per match */
+#define FW_VALUES_ALL_MAX  65536 /* in all */
+#define ENDPOINTS_MAX      16    /* probe interfaces per agent */
+#define RELAY_BYTES_MAX    65536 /* one relayed frame */
+#define QUERY_ARGS_MAX     16
 
 #endif

@@ -16,13 +16,13 @@ typedef uint64_t seqset; /* bit i: sequence i */
 
 struct watch_row {
 	uint32_t pair;
-	uint8_t dir;       /* 0: a->b, 1: b->a: the direction of the probes, whoever reports */
+	uint8_t dir; /* 0: a->b, 1: b->a: the direction of the probes, whoever reports */
 	uint8_t kind;
-	bool sender;       /* the sender's row or the receiver's */
-	uint32_t epoch;    /* counted by the sender, per pair, direction and kind; carried in every probe */
+	bool sender;    /* the sender's row or the receiver's */
+	uint32_t epoch; /* counted by the sender, per pair, direction and kind; carried in every probe */
 	/* sender */
-	uint8_t sent;      /* sequences 0..sent-1 were handed to the kernel or refused by it */
-	uint8_t not_sent;  /* refused locally: see error */
+	uint8_t sent;     /* sequences 0..sent-1 were handed to the kernel or refused by it */
+	uint8_t not_sent; /* refused locally: see error */
 	uint8_t answered, late, refused, impostor;
 	bool wants_answer; /* this kind is answered (echo, tcp, neigh) */
 	int16_t error;     /* last local errno, or 0 */
@@ -39,13 +39,13 @@ static inline uint8_t watch_row_asked(const struct watch_row *r)
 
 /* How fit the observer was while it looked. */
 struct health {
-	uint32_t lag_us;         /* worst scheduling lag of the loop since the last report */
-	uint32_t socket_drops;   /* SO_RXQ_OVFL and capture drops since the last report */
-	uint32_t spool_dropped;  /* reports lost to the spool's limit, ever */
-	uint32_t rejected;       /* packets with a bad MAC or header, ever */
-	uint32_t limited;        /* replies or probes withheld by a rate limit, ever */
-	int32_t steal_permille;  /* CPU steal over the last interval, -1 = not known */
-	int64_t clock_step_us;   /* wall clock against monotonic since the last report */
+	uint32_t lag_us;        /* worst scheduling lag of the loop since the last report */
+	uint32_t socket_drops;  /* SO_RXQ_OVFL and capture drops since the last report */
+	uint32_t spool_dropped; /* reports lost to the spool's limit, ever */
+	uint32_t rejected;      /* packets with a bad MAC or header, ever */
+	uint32_t limited;       /* replies or probes withheld by a rate limit, ever */
+	int32_t steal_permille; /* CPU steal over the last interval, -1 = not known */
+	int64_t clock_step_us;  /* wall clock against monotonic since the last report */
 };
 
 /* ---- round ---- */
@@ -55,7 +55,7 @@ enum flow_status { FLOW_UNKNOWN, FLOW_DONE, FLOW_SKIPPED /* cannot exist here: s
 /* What the sender of a flow saw. */
 struct flow_sent {
 	uint8_t flow;
-	uint8_t status;       /* enum flow_status */
+	uint8_t status; /* enum flow_status */
 	char why[REASON_MAX_LEN];
 	seqset sent;          /* handed to the kernel without an error */
 	seqset refused_local; /* the kernel refused: see error */
@@ -65,12 +65,12 @@ struct flow_sent {
 	seqset refused;       /* RST, ICMP error */
 	seqset impostor;      /* answers that could not prove themselves, or came from another MAC or address */
 	uint16_t duplicates;
-	int16_t error;        /* errno of the last local refusal */
+	int16_t error;                /* errno of the last local refusal */
 	uint8_t icmp_type, icmp_code; /* of the last ICMP error (with icmp_from set) */
-	uint32_t icmp_mtu;    /* of a fragmentation-needed or packet-too-big */
+	uint32_t icmp_mtu;            /* of a fragmentation-needed or packet-too-big */
 	struct ip icmp_from;
-	bool unresolved;      /* the neighbour (target or gateway) did not resolve */
-	uint8_t mac_count;    /* neigh: different MACs that answered for the address */
+	bool unresolved;   /* the neighbour (target or gateway) did not resolve */
+	uint8_t mac_count; /* neigh: different MACs that answered for the address */
 	struct mac macs[FLOW_MACS_MAX];
 	uint32_t rtt_us;
 };
@@ -78,14 +78,15 @@ struct flow_sent {
 /* What the receiver's socket (for ICMP and TCP: a raw socket behind the input filter) saw. */
 struct flow_received {
 	uint8_t flow;
-	bool looked;          /* false: no right or no socket: unknown, not zero */
+	bool looked; /* false: no right or no socket: unknown, not zero */
 	char why[REASON_MAX_LEN];
 	seqset seen;
 	uint16_t duplicates, reordered;
-	struct ip from;       /* source address of the last one */
-	uint8_t ttl;          /* of the last one */
-	seqset replied;       /* answers the agent itself sent without an error (udp, tcp); kernel answers (icmp, neigh) are not known here */
-	int16_t reply_error;  /* errno of the last failed answer */
+	struct ip from; /* source address of the last one */
+	uint8_t ttl;    /* of the last one */
+	seqset replied; /* answers the agent itself sent without an error (udp, tcp); kernel answers (icmp, neigh) are not known
+	                   here */
+	int16_t reply_error; /* errno of the last failed answer */
 };
 
 /* What one capture point saw of one flow: the probes, and the answers on their way back. */
@@ -94,26 +95,30 @@ struct point_seen {
 	uint8_t flow;
 	seqset probes;
 	seqset answers;
-	seqset refusals;      /* RST or ICMP errors about this flow, on their way back */
+	seqset refusals;                   /* RST or ICMP errors about this flow, on their way back */
 	struct mac probe_src, probe_dst;   /* of the last probe */
 	struct mac answer_src, answer_dst; /* of the last answer */
-	uint16_t vlan;        /* tag of the last probe, 0 = none */
+	uint16_t vlan;                     /* tag of the last probe, 0 = none */
 	uint16_t duplicates;
 };
 
 struct point_status {
 	uint8_t point;
 	bool armed;
-	uint32_t dropped;     /* the capture lost packets itself: its "not seen" is not proof */
+	uint32_t dropped; /* the capture lost packets itself: its "not seen" is not proof */
 	char why[REASON_MAX_LEN];
 };
 
 struct round_result { /* of one agent */
 	uint64_t id;
-	size_t sent_count; struct flow_sent sent[ROUND_FLOWS_MAX];
-	size_t received_count; struct flow_received received[ROUND_FLOWS_MAX];
-	size_t status_count; struct point_status status[ROUND_POINTS_MAX];
-	size_t seen_count; struct point_seen *seen; /* owned; <= FLOWS * POINTS; absent = armed and nothing seen */
+	size_t sent_count;
+	struct flow_sent sent[ROUND_FLOWS_MAX];
+	size_t received_count;
+	struct flow_received received[ROUND_FLOWS_MAX];
+	size_t status_count;
+	struct point_status status[ROUND_POINTS_MAX];
+	size_t seen_count;
+	struct point_seen *seen; /* owned; <= FLOWS * POINTS; absent = armed and nothing seen */
 	struct health health;
 };
 void round_result_clear(struct round_result *r);

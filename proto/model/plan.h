@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define PAIR_KEY_LEN 16 /* SipHash-2-4 key */
+#define PAIR_KEY_LEN       16 /* SipHash-2-4 key */
 #define PROBE_PORT_DEFAULT 7401
 
 /* Where one machine stands on a network: one interface, one address of each family. */
@@ -22,23 +22,23 @@ struct endpoint {
 
 /* One watched pair, as one side sees it. */
 struct peer {
-	uint32_t pair;          /* plan-given, dense, fleet-wide */
-	bool is_a;              /* our side: a sends on direction 0 and receives on 1 */
+	uint32_t pair; /* plan-given, dense, fleet-wide */
+	bool is_a;     /* our side: a sends on direction 0 and receives on 1 */
 	uint8_t key[PAIR_KEY_LEN];
 	struct endpoint self, other;
-	uint16_t port;          /* the other's probe port */
-	bool bind_device;       /* bind sockets to self.ifname (hosts towards guests) */
-	kind_mask kinds;        /* what we send on this pair */
-	uint32_t interval_ms;   /* one small probe of each kind that often; large and tcp at a quarter of it */
-	char name[NAME_MAX_LEN];/* of the other agent, for logs: a guest sees it only when allowed; may be "" */
+	uint16_t port;           /* the other's probe port */
+	bool bind_device;        /* bind sockets to self.ifname (hosts towards guests) */
+	kind_mask kinds;         /* what we send on this pair */
+	uint32_t interval_ms;    /* one small probe of each kind that often; large and tcp at a quarter of it */
+	char name[NAME_MAX_LEN]; /* of the other agent, for logs: a guest sees it only when allowed; may be "" */
 };
 
 struct plan {
 	uint64_t version;
-	uint32_t report_ms;     /* how often to report */
-	uint32_t budget_pps;    /* packets per second this agent may send, replies excluded */
+	uint32_t report_ms;  /* how often to report */
+	uint32_t budget_pps; /* packets per second this agent may send, replies excluded */
 	size_t peer_count;
-	struct peer *peers;     /* owned */
+	struct peer *peers; /* owned */
 };
 void plan_clear(struct plan *p); /* frees what it owns, leaves an empty plan */
 
@@ -52,20 +52,20 @@ enum stage { STAGE_NEIGH, STAGE_A_TO_B, STAGE_B_TO_A, STAGE_LADDER, STAGE_COUNT 
  *   icmp:     echo identifier = id_base, ICMP sequence = seq (and the header is in the payload)
  *   neigh:    the probe header stands in the frame's trailer (ARP) or in a Nonce option (ND, RFC 3971 section 5.3.2) */
 struct flow {
-	uint8_t id;             /* index within the round */
-	uint8_t kind;           /* enum kind */
-	uint8_t dir;            /* 0: a sends to b, 1: b sends to a */
-	uint8_t stage;          /* enum stage */
-	uint8_t count;          /* probes, <= FLOW_PROBES_MAX */
-	uint16_t gap_ms;        /* between probes */
-	uint16_t size;          /* IP packet length; 0 = small */
-	bool ladder;            /* size of seq i is ladder_sizes[i] */
+	uint8_t id;      /* index within the round */
+	uint8_t kind;    /* enum kind */
+	uint8_t dir;     /* 0: a sends to b, 1: b sends to a */
+	uint8_t stage;   /* enum stage */
+	uint8_t count;   /* probes, <= FLOW_PROBES_MAX */
+	uint16_t gap_ms; /* between probes */
+	uint16_t size;   /* IP packet length; 0 = small */
+	bool ladder;     /* size of seq i is ladder_sizes[i] */
 	uint16_t id_base;
 	uint16_t dport;
-	struct ip src, dst;     /* neigh: src may be family 0 (no address of our own on that network): ARP probe, RFC 5227 */
-	struct mac dst_mac;     /* who should answer; also for directed frames when the neighbour is unresolved */
-	bool onlink;            /* both ends are on one L2 segment as far as the collector knows: directed frames make sense */
-	char ifname[IFNAME_LEN];/* at the sender */
+	struct ip src, dst;      /* neigh: src may be family 0 (no address of our own on that network): ARP probe, RFC 5227 */
+	struct mac dst_mac;      /* who should answer; also for directed frames when the neighbour is unresolved */
+	bool onlink;             /* both ends are on one L2 segment as far as the collector knows: directed frames make sense */
+	char ifname[IFNAME_LEN]; /* at the sender */
 	bool bind_device;
 };
 
@@ -76,17 +76,17 @@ enum point_role { POINT_SOCKET, POINT_NIC, POINT_PORT, POINT_UPLINK, POINT_BRIDG
 
 /* A place of capture asked of one agent. */
 struct point_spec {
-	uint8_t id;             /* within the round, fleet-wide */
+	uint8_t id; /* within the round, fleet-wide */
 	char ifname[IFNAME_LEN];
 };
 
 struct round_spec {
 	uint64_t id;
-	uint32_t pair;          /* number used in probe headers; rounds of unplanned pairs use a temporary one */
+	uint32_t pair; /* number used in probe headers; rounds of unplanned pairs use a temporary one */
 	uint8_t key[PAIR_KEY_LEN];
-	bool endpoint;          /* this agent is a or b (else only captures and facts) */
+	bool endpoint; /* this agent is a or b (else only captures and facts) */
 	bool is_a;
-	uint16_t wait_ms;       /* how long a stage waits for answers after its last probe */
+	uint16_t wait_ms; /* how long a stage waits for answers after its last probe */
 	size_t flow_count;
 	struct flow flows[ROUND_FLOWS_MAX];
 	size_t point_count;

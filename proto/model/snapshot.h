@@ -9,25 +9,24 @@
 
 #include <stddef.h>
 
-enum bridge_state { /* as in linux/if_bridge.h BR_STATE_*; only meaningful for bridge ports */
-	PORT_DISABLED, PORT_LISTENING, PORT_LEARNING, PORT_FORWARDING, PORT_BLOCKING
-};
+/* as in linux/if_bridge.h BR_STATE_*; only meaningful for bridge ports */
+enum bridge_state { PORT_DISABLED, PORT_LISTENING, PORT_LEARNING, PORT_FORWARDING, PORT_BLOCKING };
 
 struct link {
 	uint32_t index;
 	char name[IFNAME_LEN];
-	char kind[16];       /* IFLA_INFO_KIND: "bridge" "veth" "tun" "vxlan" "macvtap" ...; "" = physical or none */
+	char kind[16]; /* IFLA_INFO_KIND: "bridge" "veth" "tun" "vxlan" "macvtap" ...; "" = physical or none */
 	struct mac mac;
 	uint32_t mtu;
-	uint32_t master;     /* ifindex of the bridge/bond above, 0 = none */
-	bool up;             /* IFF_UP: what the administrator wants */
-	bool carrier;        /* IFF_LOWER_UP */
+	uint32_t master; /* ifindex of the bridge/bond above, 0 = none */
+	bool up;         /* IFF_UP: what the administrator wants */
+	bool carrier;    /* IFF_LOWER_UP */
 	bool noarp;
 	bool loopback;
 	bool promisc;
 	/* bridge port attributes, when `port` */
 	bool port;
-	uint8_t port_state;  /* enum bridge_state */
+	uint8_t port_state; /* enum bridge_state */
 	bool isolated, learning, flood, mcast_flood, bcast_flood, locked;
 	/* bridge attributes, when kind is "bridge" */
 	bool stp;
@@ -44,28 +43,35 @@ struct addr {
 enum route_type { ROUTE_UNICAST = 1, ROUTE_BLACKHOLE = 6, ROUTE_UNREACHABLE = 7, ROUTE_PROHIBIT = 8 }; /* RTN_* */
 
 struct route {
-	uint8_t type;        /* enum route_type (RTN_*); local and broadcast routes are left out */
+	uint8_t type; /* enum route_type (RTN_*); local and broadcast routes are left out */
 	uint32_t table;
-	struct prefix dst;   /* family always set; 0.0.0.0/0 or ::/0 = default */
-	struct ip gateway;   /* family 0 = on link */
-	struct ip source;    /* preferred source */
-	uint32_t link;       /* 0 = none */
+	struct prefix dst; /* family always set; 0.0.0.0/0 or ::/0 = default */
+	struct ip gateway; /* family 0 = on link */
+	struct ip source;  /* preferred source */
+	uint32_t link;     /* 0 = none */
 	uint32_t metric;
-	uint32_t mtu;        /* RTAX_MTU, 0 = not set */
+	uint32_t mtu; /* RTAX_MTU, 0 = not set */
 };
 
 struct policy_rule { /* `ip rule`, without the three standard ones */
 	uint8_t family;
 	uint32_t priority, table;
-	uint8_t action; /* FR_ACT_*: 1 to table, 6 blackhole, 7 unreachable, 8 prohibit */
+	uint8_t action;         /* FR_ACT_*: 1 to table, 6 blackhole, 7 unreachable, 8 prohibit */
 	struct prefix src, dst; /* family 0 = any */
 	char iif[IFNAME_LEN], oif[IFNAME_LEN];
 	uint32_t fwmark;
 };
 
-enum neigh_state { /* NUD_* */
-	NEIGH_INCOMPLETE = 0x01, NEIGH_REACHABLE = 0x02, NEIGH_STALE = 0x04, NEIGH_DELAY = 0x08,
-	NEIGH_PROBE = 0x10, NEIGH_FAILED = 0x20, NEIGH_NOARP = 0x40, NEIGH_PERMANENT = 0x80
+/* NUD_* */
+enum neigh_state {
+	NEIGH_INCOMPLETE = 0x01,
+	NEIGH_REACHABLE = 0x02,
+	NEIGH_STALE = 0x04,
+	NEIGH_DELAY = 0x08,
+	NEIGH_PROBE = 0x10,
+	NEIGH_FAILED = 0x20,
+	NEIGH_NOARP = 0x40,
+	NEIGH_PERMANENT = 0x80
 };
 
 struct neigh { /* volatile */
@@ -75,11 +81,11 @@ struct neigh { /* volatile */
 	uint16_t state;
 };
 
-struct fdb { /* volatile; one learned or configured MAC of a bridge */
+struct fdb {                   /* volatile; one learned or configured MAC of a bridge */
 	uint32_t bridge, port; /* ifindexes; port == bridge: the bridge's own */
 	struct mac mac;
 	uint16_t vlan;
-	bool local;  /* an address of the port itself, or permanent */
+	bool local; /* an address of the port itself, or permanent */
 	bool is_static, sticky;
 };
 
@@ -99,30 +105,39 @@ struct listener {
 /* ---- firewall: nftables (and iptables-nft, ebtables-nft, which live in it), as a list that can be evaluated ---- */
 
 enum fw_field {
-	FW_UNKNOWN,     /* a match we do not model: evaluates to "maybe" */
-	FW_ETHERTYPE,   /* values: numbers (0x0800 ...) */
-	FW_NFPROTO,     /* 2 = ipv4, 10 = ipv6 */
-	FW_L4PROTO,     /* IP protocol number */
-	FW_IIF, FW_OIF, /* values: text, a trailing '*' is a wildcard */
-	FW_IN_BRIDGE, FW_OUT_BRIDGE, /* meta ibrname / obrname */
-	FW_SADDR, FW_DADDR,     /* values: prefixes or ranges; IPv4 or IPv6 by their family */
-	FW_ETH_SADDR, FW_ETH_DADDR,
-	FW_SPORT, FW_DPORT,     /* numbers or ranges, TCP and UDP alike */
-	FW_ICMP_TYPE, FW_ICMP6_TYPE,
-	FW_ARP_OP, FW_ARP_SPA, FW_ARP_TPA, FW_ARP_SHA,
-	FW_CT_STATE,    /* FW_CT_* bits: any of them */
-	FW_TCP_FLAGS,   /* (flags & hi) == lo */
+	FW_UNKNOWN,   /* a match we do not model: evaluates to "maybe" */
+	FW_ETHERTYPE, /* values: numbers (0x0800 ...) */
+	FW_NFPROTO,   /* 2 = ipv4, 10 = ipv6 */
+	FW_L4PROTO,   /* IP protocol number */
+	FW_IIF,
+	FW_OIF, /* values: text, a trailing '*' is a wildcard */
+	FW_IN_BRIDGE,
+	FW_OUT_BRIDGE, /* meta ibrname / obrname */
+	FW_SADDR,
+	FW_DADDR, /* values: prefixes or ranges; IPv4 or IPv6 by their family */
+	FW_ETH_SADDR,
+	FW_ETH_DADDR,
+	FW_SPORT,
+	FW_DPORT, /* numbers or ranges, TCP and UDP alike */
+	FW_ICMP_TYPE,
+	FW_ICMP6_TYPE,
+	FW_ARP_OP,
+	FW_ARP_SPA,
+	FW_ARP_TPA,
+	FW_ARP_SHA,
+	FW_CT_STATE,  /* FW_CT_* bits: any of them */
+	FW_TCP_FLAGS, /* (flags & hi) == lo */
 	FW_PKT_LENGTH,
-	FW_FRAG_OFF,    /* fragment offset: 0 for whole packets and first fragments */
-	FW_RANDOM,      /* numgen random, limit, quota: "maybe", by design partial */
-	FW_PKTTYPE,     /* 0 to this host, 1 broadcast, 2 multicast, 3 to another host */
+	FW_FRAG_OFF, /* fragment offset: 0 for whole packets and first fragments */
+	FW_RANDOM,   /* numgen random, limit, quota: "maybe", by design partial */
+	FW_PKTTYPE,  /* 0 to this host, 1 broadcast, 2 multicast, 3 to another host */
 	FW_FIELD_COUNT
 };
-#define FW_CT_NEW 1
+#define FW_CT_NEW         1
 #define FW_CT_ESTABLISHED 2
-#define FW_CT_RELATED 4
-#define FW_CT_INVALID 8
-#define FW_CT_UNTRACKED 16
+#define FW_CT_RELATED     4
+#define FW_CT_INVALID     8
+#define FW_CT_UNTRACKED   16
 
 struct fw_value {
 	uint64_t lo, hi;      /* numbers; lo == hi for a single one; CT states: bit set in lo */
@@ -133,34 +148,45 @@ struct fw_value {
 };
 
 struct fw_match {
-	uint8_t field;  /* enum fw_field */
-	bool negate;    /* != */
+	uint8_t field; /* enum fw_field */
+	bool negate;   /* != */
 	uint8_t value_count;
 	struct fw_value *values; /* any of them matches */
 };
 
-enum fw_verdict { FW_NONE /* counts, sets, logs: goes on */, FW_ACCEPT, FW_DROP, FW_REJECT, FW_JUMP, FW_GOTO, FW_RETURN, FW_QUEUE, FW_NAT, FW_MAYBE /* verdict map etc.: cannot tell */ };
+enum fw_verdict {
+	FW_NONE /* counts, sets, logs: goes on */,
+	FW_ACCEPT,
+	FW_DROP,
+	FW_REJECT,
+	FW_JUMP,
+	FW_GOTO,
+	FW_RETURN,
+	FW_QUEUE,
+	FW_NAT,
+	FW_MAYBE /* verdict map etc.: cannot tell */
+};
 
 struct fw_rule {
 	uint64_t handle;
-	uint8_t verdict;       /* enum fw_verdict */
-	char target[64];       /* chain of jump/goto; reject: "tcp reset", "icmp port-unreachable", ... */
-	uint64_t packets;      /* of its counter; volatile */
+	uint8_t verdict;  /* enum fw_verdict */
+	char target[64];  /* chain of jump/goto; reject: "tcp reset", "icmp port-unreachable", ... */
+	uint64_t packets; /* of its counter; volatile */
 	bool has_counter;
 	uint8_t match_count;
 	struct fw_match *matches;
-	char text[256];        /* as a person would write it, cut if longer */
+	char text[256]; /* as a person would write it, cut if longer */
 };
 
 struct fw_chain {
-	char family[8];  /* ip ip6 inet arp bridge netdev */
+	char family[8]; /* ip ip6 inet arp bridge netdev */
 	char table[64], name[64];
 	uint64_t handle;
-	char hook[16];   /* "" = not a base chain; prerouting input forward output postrouting ingress egress */
+	char hook[16]; /* "" = not a base chain; prerouting input forward output postrouting ingress egress */
 	char type[16];
 	char device[IFNAME_LEN]; /* netdev chains */
 	int32_t priority;
-	uint8_t policy;  /* FW_ACCEPT or FW_DROP */
+	uint8_t policy; /* FW_ACCEPT or FW_DROP */
 	size_t rule_count;
 	struct fw_rule *rules; /* owned, with their matches */
 };
@@ -171,18 +197,28 @@ struct snapshot {
 	struct wall taken;
 	char hostname[64];
 	char kernel[64];
-	char platform[64]; /* DMI product / hypervisor hint, may be "" */
+	char platform[64];      /* DMI product / hypervisor hint, may be "" */
 	uint8_t firewall_known; /* enum fw_known */
-	size_t link_count; struct link *links;
-	size_t addr_count; struct addr *addrs;
-	size_t route_count; struct route *routes;
-	size_t rule_count; struct policy_rule *rules;
-	size_t neigh_count; struct neigh *neighs;
-	size_t fdb_count; struct fdb *fdbs;
-	size_t sysctl_count; struct value *sysctls;
-	size_t counter_count; struct value *counters; /* volatile */
-	size_t listener_count; struct listener *listeners;
-	size_t chain_count; struct fw_chain *chains;
+	size_t link_count;
+	struct link *links;
+	size_t addr_count;
+	struct addr *addrs;
+	size_t route_count;
+	struct route *routes;
+	size_t rule_count;
+	struct policy_rule *rules;
+	size_t neigh_count;
+	struct neigh *neighs;
+	size_t fdb_count;
+	struct fdb *fdbs;
+	size_t sysctl_count;
+	struct value *sysctls;
+	size_t counter_count;
+	struct value *counters; /* volatile */
+	size_t listener_count;
+	struct listener *listeners;
+	size_t chain_count;
+	struct fw_chain *chains;
 	size_t truncated; /* entries left out because a limit was reached */
 };
 
@@ -190,11 +226,11 @@ struct snapshot *snapshot_new(void);
 void snapshot_free(struct snapshot *s); /* NULL is fine */
 struct snapshot *snapshot_copy(const struct snapshot *s);
 
-const struct link *snapshot_link(const struct snapshot *s, uint32_t index);      /* NULL if none */
+const struct link *snapshot_link(const struct snapshot *s, uint32_t index); /* NULL if none */
 const struct link *snapshot_link_named(const struct snapshot *s, const char *name);
-const struct addr *snapshot_addr_of(const struct snapshot *s, struct ip ip);     /* the machine owns it */
+const struct addr *snapshot_addr_of(const struct snapshot *s, struct ip ip); /* the machine owns it */
 const struct neigh *snapshot_neigh(const struct snapshot *s, struct ip ip, uint32_t link /* 0 = any */);
-bool snapshot_sysctl(const struct snapshot *s, const char *name, int64_t *out);  /* false = not read */
+bool snapshot_sysctl(const struct snapshot *s, const char *name, int64_t *out); /* false = not read */
 bool snapshot_counter(const struct snapshot *s, const char *name, int64_t *out);
 /* Longest-prefix lookup in table main (254) and default, after policy rules that match `dst`/`src` without marks or
  * interfaces. NULL = no route. On-link and special types are returned as they are. */

@@ -11,20 +11,28 @@
 enum state { STATE_OK, STATE_ONE_WAY, STATE_BOTH_WAYS, STATE_DEGRADED, STATE_UNDETERMINED };
 const char *state_name(enum state s); /* "ok" "one-way" "both-ways" "degraded" "undetermined" */
 
-enum cell { /* a value of the delivery / initiation matrix */
-	CELL_UNKNOWN, CELL_OK, CELL_LOST /* "lost" in delivery, "fail" in initiation */, CELL_PARTIAL, CELL_SLOW,
-	CELL_REFUSED, CELL_REPLY_ONLY, CELL_IMPOSTOR, CELL_SKIPPED
+/* a value of the delivery / initiation matrix */
+enum cell {
+	CELL_UNKNOWN,
+	CELL_OK,
+	CELL_LOST /* "lost" in delivery, "fail" in initiation */,
+	CELL_PARTIAL,
+	CELL_SLOW,
+	CELL_REFUSED,
+	CELL_REPLY_ONLY,
+	CELL_IMPOSTOR,
+	CELL_SKIPPED
 };
 const char *cell_name(enum cell c, bool delivery);
 bool cell_is_bad(enum cell c); /* lost, partial, slow, refused, reply-only, impostor */
 
 struct path_point {
-	char agent[NAME_MAX_LEN];  /* whose point */
-	char ifname[IFNAME_LEN];   /* "" for the socket */
-	uint8_t role;              /* enum point_role */
-	bool looked;               /* somebody looked here (armed, no drops of its own) */
-	uint32_t seen;             /* of this direction's probes, all kinds */
-	uint8_t agent_kind;        /* enum agent_kind */
+	char agent[NAME_MAX_LEN]; /* whose point */
+	char ifname[IFNAME_LEN];  /* "" for the socket */
+	uint8_t role;             /* enum point_role */
+	bool looked;              /* somebody looked here (armed, no drops of its own) */
+	uint32_t seen;            /* of this direction's probes, all kinds */
+	uint8_t agent_kind;       /* enum agent_kind */
 };
 #define POINT_NAME_MAX (NAME_MAX_LEN + IFNAME_LEN + 8)
 const char *path_point_name(const struct path_point *p, char out[static POINT_NAME_MAX]); /* "vm1:eth0", "vm1:socket" */
@@ -33,46 +41,51 @@ const char *path_point_name(const struct path_point *p, char out[static POINT_NA
 
 struct cut { /* the last point that saw it and the first that should have and did not; indexes into the path */
 	kind_mask kinds;
-	uint8_t after, before;  /* before > after; points between the two did not look */
-	bool answer;            /* it is the answers of the opposite direction's probes that die here, not this direction's probes */
-	bool partial;           /* some get through */
-	char drop_reason[64];   /* of the kernel, "" = not known */
+	uint8_t after, before; /* before > after; points between the two did not look */
+	bool answer;           /* it is the answers of the opposite direction's probes that die here, not this direction's probes */
+	bool partial;          /* some get through */
+	char drop_reason[64];  /* of the kernel, "" = not known */
 };
 #define CUTS_MAX 12
 
 struct direction {
 	char from[NAME_MAX_LEN], to[NAME_MAX_LEN];
-	uint8_t delivery[KIND_COUNT];   /* enum cell */
+	uint8_t delivery[KIND_COUNT]; /* enum cell */
 	uint8_t initiation[KIND_COUNT];
-	char *why[KIND_COUNT];          /* owned; why skipped or unknown, else NULL */
+	char *why[KIND_COUNT]; /* owned; why skipped or unknown, else NULL */
 	uint32_t loss_sent, loss_received;
 	size_t path_count;
 	struct path_point path[PATH_POINTS_MAX];
-	bool path_complete;             /* every hop between the two is known */
+	bool path_complete; /* every hop between the two is known */
 	size_t cut_count;
 	struct cut cuts[CUTS_MAX];
 };
 
 struct fix {
-	char *where;    /* agent name, or "fabric" and the like when no agent stands there */
-	char *command;  /* verbatim, ready to run as root there; or a sentence when `manual` */
+	char *where;   /* agent name, or "fabric" and the like when no agent stands there */
+	char *command; /* verbatim, ready to run as root there; or a sentence when `manual` */
 	bool manual;
 };
 
 struct cause {
 	char *id, *title, *explanation;
-	double confidence;      /* 0..1 */
-	char *where;            /* agent blamed, or "host1-host2" for what lies between */
-	char *component;        /* "eth0", "vnet3", "br0", a rule: what is blamed there; may be NULL */
-	char *direction;        /* "host1->vm1", or "both" */
-	uint8_t cut_dir, cut;   /* the cut it explains: direction 0/1 and index, cut == 255: none (initiation only) */
-	size_t for_count; char **for_text;
-	size_t against_count; char **against_text;
-	size_t fix_count; struct fix *fixes;
+	double confidence;    /* 0..1 */
+	char *where;          /* agent blamed, or "host1-host2" for what lies between */
+	char *component;      /* "eth0", "vnet3", "br0", a rule: what is blamed there; may be NULL */
+	char *direction;      /* "host1->vm1", or "both" */
+	uint8_t cut_dir, cut; /* the cut it explains: direction 0/1 and index, cut == 255: none (initiation only) */
+	size_t for_count;
+	char **for_text;
+	size_t against_count;
+	char **against_text;
+	size_t fix_count;
+	struct fix *fixes;
 	char *verify;
 };
 
-struct ruled_out { char *id, *because; };
+struct ruled_out {
+	char *id, *because;
+};
 
 struct verdict {
 	char a[NAME_MAX_LEN], b[NAME_MAX_LEN];
@@ -80,12 +93,19 @@ struct verdict {
 	enum state state;
 	char *sentence;          /* one sentence that answers the question */
 	struct direction dir[2]; /* a->b, b->a */
-	size_t cause_count; struct cause *causes; /* ranked */
-	size_t ruled_out_count; struct ruled_out *ruled_out;
+	size_t cause_count;
+	struct cause *causes; /* ranked */
+	size_t ruled_out_count;
+	struct ruled_out *ruled_out;
 	size_t changed_count;
-	struct { char agent[NAME_MAX_LEN]; char *fact, *was, *now; struct wall at; } *changed;
-	size_t note_count; char **notes; /* what could not be measured and why */
-	uint16_t service_port;   /* of the "service" kinds, 0 = none */
+	struct {
+		char agent[NAME_MAX_LEN];
+		char *fact, *was, *now;
+		struct wall at;
+	} * changed;
+	size_t note_count;
+	char **notes;          /* what could not be measured and why */
+	uint16_t service_port; /* of the "service" kinds, 0 = none */
 	uint32_t took_ms;
 	struct wall at;
 };
