@@ -11,6 +11,7 @@
 #define ARM_MS    400
 #define QUIET_MS  15  /* between stages, so that nothing of one is taken for the other */
 #define GRACE_MS  150 /* on top of a stage's own time, for the way to the agent and back */
+#define DRAIN_MS  150 /* after the last stage with answers missing: late is not lost */
 #define RESULT_MS 400
 
 /* ---- sending ---- */
@@ -68,7 +69,8 @@ static void progress_prepare(struct round *r)
 
 const char *round_progress(const struct round *r)
 {
-	static const char *const phases[] = {[PHASE_ARM] = "arming", [PHASE_END] = "collecting", [PHASE_OVER] = "done"};
+	static const char *const phases[] = {
+	    [PHASE_ARM] = "arming", [PHASE_DRAIN] = "collecting", [PHASE_END] = "collecting", [PHASE_OVER] = "done"};
 	return r->phase == PHASE_QUIET || r->phase == PHASE_STAGE ? r->progress[r->stage] : phases[r->phase];
 }
 
@@ -86,6 +88,16 @@ static void round_end(struct round *r, struct mono now)
 	phase_set(r, PHASE_END, now, RESULT_MS);
 }
 
+/* Answers that are on their way still may come. */
+static void round_drain(struct round *r, struct mono now)
+{
+	struct mono until = mono_add_ms(r->unanswered_at, DRAIN_MS);
+	if (!r->unanswered_at.ns || mono_reached(until, now))
+		round_end(r, now);
+	else
+		phase_set(r, PHASE_DRAIN, now, (until.ns - now.ns) / 1000000 + 1);
+}
+
 static void stage_begin(struct round *r, struct mono now)
 {
 	r->stage_began = now;
@@ -99,7 +111,7 @@ static void stage_next(struct round *r, int s, struct mono now)
 	while (s < STAGE_COUNT && !round_stage_needed(r, s))
 		s++;
 	if (s == STAGE_COUNT) {
-		round_end(r, now);
+		round_drain(r, now);
 		return;
 	}
 	r->stage = s;
@@ -135,6 +147,18 @@ static bool all_reported(const struct round *r)
 	return true;
 }
 
+/* The ladder is meant to have steps that stay unanswered. */
+static void stage_over(struct round *r, struct mono now)
+{
+	for (int i = 0; i < 2; i++) {
+		if (r->stage != STAGE_LADDER && r->part[i].armed && round_sends(r, i, r->stage) &&
+		    (r->part[i].lacking || !r->part[i].done[r->stage]))
+			r->unanswered_at = now;
+		r->part[i].lacking = false;
+	}
+	stage_next(r, r->stage + 1, now);
+}
+
 static void phase_advance(struct round *r, struct mono now)
 {
 	bool due = mono_reached(r->deadline, now);
@@ -143,7 +167,9 @@ static void phase_advance(struct round *r, struct mono now)
 	else if (r->phase == PHASE_QUIET && due)
 		stage_begin(r, now);
 	else if (r->phase == PHASE_STAGE && (due || stage_done(r)))
-		stage_next(r, r->stage + 1, now);
+		stage_over(r, now);
+	else if (r->phase == PHASE_DRAIN && due)
+		round_end(r, now);
 	else if (r->phase == PHASE_END && (due || all_reported(r)))
 		phase_set(r, PHASE_OVER, now, 0);
 }
@@ -183,8 +209,11 @@ static void on_stage_done(struct round *r, struct participant *p, struct msg *m,
 	if (done->round != r->ask.id || done->stage >= STAGE_COUNT || p->done[done->stage])
 		return;
 	p->done[done->stage] = true;
-	if (r->phase == PHASE_STAGE && done->stage == r->stage)
-		p->unanswered |= done->unanswered ? done->unanswered : unanswered_guess(r, now);
+	if (r->phase != PHASE_STAGE || done->stage != r->stage)
+		return;
+	kind_mask unanswered = done->unanswered ? done->unanswered : unanswered_guess(r, now);
+	p->lacking = unanswered != 0;
+	p->unanswered |= unanswered;
 }
 
 static void on_result(struct round *r, struct participant *p, struct msg *m, struct mono now)

@@ -11,6 +11,7 @@ struct participant {
 	bool armed;
 	bool done[STAGE_COUNT];
 	kind_mask unanswered;            /* kinds it sent that were not all answered, as its stages ended */
+	bool lacking;                    /* so in the running stage */
 	struct snapshot *before, *after; /* owned */
 	struct round_result *result;     /* owned; NULL = not yet */
 	struct placement at;             /* where it is plugged in; `host` is an index into `part` */
@@ -26,7 +27,7 @@ struct hop {
 	int point;
 };
 
-enum round_phase { PHASE_ARM, PHASE_QUIET, PHASE_STAGE, PHASE_END, PHASE_OVER };
+enum round_phase { PHASE_ARM, PHASE_QUIET, PHASE_STAGE, PHASE_DRAIN, PHASE_END, PHASE_OVER };
 
 struct round_point {
 	int part;
@@ -53,7 +54,7 @@ struct round {
 	bool path_complete;
 	enum round_phase phase;
 	enum stage stage;
-	struct mono started, stage_began, deadline, ended;
+	struct mono started, stage_began, unanswered_at, deadline, ended;
 	char progress[STAGE_COUNT][2 * NAME_MAX_LEN + 32];
 };
 

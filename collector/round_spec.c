@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define WAIT_MS       250
+#define WAIT_MS       200
 #define ID_STRIDE     32 /* >= LADDER_COUNT and any probe count */
 #define SERVICES_MAX  8  /* per direction */
 #define LADDER_GAP_MS 4

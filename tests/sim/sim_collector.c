@@ -38,9 +38,10 @@ static void letter_post(struct sim *s, int from, int to, const struct buf *b)
 void control_send(struct sim *s, int from, int to, const struct msg *m)
 {
 	struct buf b = {0};
-	if (m && wire_encode(m, &b, NULL) == 0 && !sim_chance(s, s->control_loss_ppm)) {
+	bool report = m && (m->type == MSG_REPORT || m->type == MSG_ACK); /* what is repeated until it is done */
+	if (m && wire_encode(m, &b, NULL) == 0 && !(report && sim_chance(s, s->control_loss_ppm))) {
 		letter_post(s, from, to, &b);
-		if (sim_chance(s, s->control_double_ppm))
+		if (report && sim_chance(s, s->control_double_ppm))
 			letter_post(s, from, to, &b);
 	}
 	buf_free(&b);
