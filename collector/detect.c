@@ -38,6 +38,7 @@
 #define UNFIT_LAG_US 500000
 #define TX_KEEP_MS   3000
 #define RX_KEEP_MS   5000
+#define OLDER_MAX    8
 #define STALE_MS     5000
 #define STAMP_MS     500
 #define STAMPS       255
@@ -400,6 +401,45 @@ static void wait_put(struct detect *d, struct wait *w, const struct watch_row *r
 		d->overflow_until = mono_add_ms(now, RX_KEEP_MS);
 }
 
+/* ---- what was missing ---- */
+
+/* It is lost, if the receiver was a good witness all the time. */
+static void judge_now(struct detect *d, const struct hot *p, struct waiting *e, struct mono now)
+{
+	const struct watcher *w = watcher_of(d, receiver_of(p, e->dir));
+	bool fit = mono_before(w->unfit, mono_add_ms(e->at, -1000));
+	e->judged = true;
+	e->unfit = !settle(d, e->pair, e->dir, e->kind, (unsigned)__builtin_popcountll(e->seen), 0, fit, now);
+	d->stats.lost_rows += !e->unfit;
+}
+
+/* The receiver reported for long enough after the sender's row came, and not a word of this epoch. */
+static void judge(struct detect *d, struct waiting *e, struct mono now)
+{
+	const struct hot *p = pair_of(d, e->pair);
+	if (!p || !(p->kinds[e->dir] & KIND_BIT(e->kind))) {
+		e->judged = e->unfit = true;
+		return;
+	}
+	const struct watcher *w = watcher_of(d, receiver_of(p, e->dir));
+	if (watcher_is_fluent(w, e->at) && mono_ms_since(e->at, w->heard) >= watcher_grace_ms(w))
+		judge_now(d, p, e, now);
+}
+
+/* Something arrived again where all was bad: what is missing from before must count first, or it would break the run of
+ * good ones that begins. Receivers report in order. */
+static void judge_older(struct detect *d, const struct hot *p, const struct watch_row *r, struct mono now)
+{
+	const struct watcher *w = watcher_of(d, receiver_of(p, r->dir));
+	if (!cell_is_bad(p->dir[r->dir].tallies[r->kind].delivery))
+		return;
+	for (uint32_t back = OLDER_MAX; back > 0; back--) {
+		struct waiting *e = wait_find(&d->tx, r->pair, r->dir, r->kind, r->epoch - back);
+		if (e && !e->judged && watcher_is_fluent(w, e->at))
+			judge_now(d, p, e, now);
+	}
+}
+
 static void take_delivery(struct detect *d, const struct hot *p, const struct watch_row *r, struct mono now)
 {
 	unsigned sent = sent_count(r);
@@ -411,6 +451,7 @@ static void take_delivery(struct detect *d, const struct hot *p, const struct wa
 	}
 	struct waiting *e = wait_find(&d->rx, r->pair, r->dir, r->kind, r->epoch);
 	if (e) {
+		judge_older(d, p, r, now);
 		settle(d, r->pair, r->dir, r->kind, sent, e->seen & low_bits(r->sent), !e->unfit, now);
 		wait_remove(&d->rx, e);
 	} else if (watcher_is_fluent(watcher_of(d, sender_of(p, r->dir)), now)) {
@@ -462,6 +503,7 @@ static void take_arrivals(struct detect *d, const struct hot *p, const struct wa
 	}
 	if (e->judged && !e->unfit)
 		take_back(d, p, e);
+	judge_older(d, p, r, now);
 	/* e->seen has one bit per probe that counts; more bits than probes cannot be, fewer are lost */
 	settle(d, r->pair, r->dir, r->kind, (unsigned)__builtin_popcountll(e->seen), r->seen, fit, now);
 	wait_remove(&d->tx, e);
@@ -497,23 +539,6 @@ void detect_rows(struct detect *d, uint32_t member, const struct watch_row *rows
 
 /* ---- time passes ---- */
 
-/* The receiver reported for long enough after the sender's row came, and not a word of this epoch. */
-static void judge(struct detect *d, struct waiting *e, struct mono now)
-{
-	const struct hot *p = pair_of(d, e->pair);
-	if (!p || !(p->kinds[e->dir] & KIND_BIT(e->kind))) {
-		e->judged = true;
-		return;
-	}
-	const struct watcher *w = watcher_of(d, receiver_of(p, e->dir));
-	if (!watcher_is_fluent(w, e->at) || mono_ms_since(e->at, w->heard) < watcher_grace_ms(w))
-		return;
-	bool fit = mono_before(w->unfit, mono_add_ms(e->at, -1000));
-	e->judged = true;
-	e->unfit = !settle(d, e->pair, e->dir, e->kind, (unsigned)__builtin_popcountll(e->seen), 0, fit, now);
-	d->stats.lost_rows += !e->unfit;
-}
-
 static void judge_all(struct detect *d, struct mono now)
 {
 	for (size_t i = 0; i < wait_count(&d->tx); i++) {
@@ -547,7 +572,7 @@ static void sweep(struct detect *d, struct mono now)
 		for (size_t dir = 0; dir < 2 && d->pairs[i].used; dir++)
 			sweep_side(d, &d->pairs[i].dir[dir], halve, now);
 	for (size_t i = 0; i < d->watcher_count && halve; i++)
-		d->watchers[i].late_ms /= 2;
+		d->watchers[i].late_ms -= d->watchers[i].late_ms < LATE_STEP_MS ? d->watchers[i].late_ms : LATE_STEP_MS;
 }
 
 static kind_mask bad_mask(const struct hot *p, size_t dir, bool delivery)

@@ -10,16 +10,26 @@
 struct detect;
 
 enum detect_event_type { DETECT_SUSPECT, DETECT_WELL };
-struct detect_event { enum detect_event_type type; uint32_t pair; kind_mask delivery[2], initiation[2]; /* what is bad now */ };
+struct detect_event {
+	enum detect_event_type type;
+	uint32_t pair;
+	kind_mask delivery[2], initiation[2]; /* what is bad now */
+};
 
-struct cells { uint8_t delivery[2][KIND_COUNT], initiation[2][KIND_COUNT]; /* enum cell */ uint32_t rtt_us[2]; uint32_t sent[2], received[2]; /* last minute or so */ bool measured; };
+struct cells {
+	uint8_t delivery[2][KIND_COUNT], initiation[2][KIND_COUNT]; /* enum cell */
+	uint32_t rtt_us[2];
+	uint32_t sent[2], received[2]; /* last minute or so */
+	bool measured;
+};
 
 struct detect *detect_new(void);
 void detect_free(struct detect *d);
 /* Pair set: (re)declares a pair and which kinds each direction sends; forgets it when both are 0. */
 void detect_pair(struct detect *d, uint32_t pair, uint32_t a, uint32_t b, const kind_mask kinds[2]);
 /* Rows of a report of `member`, in order. */
-void detect_rows(struct detect *d, uint32_t member, const struct watch_row *rows, size_t count, const struct health *h, struct mono now);
+void detect_rows(struct detect *d, uint32_t member, const struct watch_row *rows, size_t count, const struct health *h,
+                 struct mono now);
 void detect_online(struct detect *d, uint32_t member, bool online, struct mono now);
 /* Settles what waited for the other side; fills events. Call every 50 ms or so. */
 size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, size_t max);
@@ -29,7 +39,8 @@ bool detect_all_measured(const struct detect *d);
 /* Hot bytes for one direction of a pair. On top comes what waits to be joined: 44 bytes for each row of the
  * last moments, at most DETECT_WAIT_MAX rows of each side. */
 size_t detect_bytes_per_direction(void);
-/* `member` started anew: what it counted before is gone, its silence about that time is no loss. Call on a hello with another boot. */
+/* `member` started anew: what it counted before is gone, its silence about that time is no loss. Call on a hello with another boot.
+ */
 void detect_restarted(struct detect *d, uint32_t member, struct mono now);
 /* Kinds this member cannot see arriving (fleet_deaf_kinds): their delivery to it stays unknown. */
 void detect_deaf(struct detect *d, uint32_t member, kind_mask kinds);
@@ -37,7 +48,10 @@ void detect_deaf(struct detect *d, uint32_t member, kind_mask kinds);
 void detect_stale_ms(struct detect *d, uint32_t ms);
 
 #define DETECT_WAIT_MAX (1u << 20)
-struct detect_stats { uint64_t joined, lost_rows, unknown_rows, foreign_rows, late_rows; size_t waiting; };
+struct detect_stats {
+	uint64_t joined, lost_rows, unknown_rows, foreign_rows, late_rows;
+	size_t waiting;
+};
 struct detect_stats detect_stats(const struct detect *d);
 
 #endif

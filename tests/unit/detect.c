@@ -383,7 +383,6 @@ static void late_rows_of_the_receiver_are_waited_for(void **state)
 		for (s.receiver_late = 0; s.receiver_late < late; s.receiver_late++)
 			sim_run(&s, 20);
 		sim_run(&s, 200);
-		print_message("late %d: suspects %zu\n", late, s.suspects);
 		assert_int_equal(s.suspects, 0);
 		assert_int_equal(shown_delivery(&s), CELL_OK);
 		detect_free(s.d);
