@@ -13,6 +13,7 @@ struct capture; /* all points of one agent in one round */
 struct capture *capture_new(struct loop *l, struct exec *x);
 /* Reads what is still in the buffers, updates the points' own drop counters (exec_armed again), before exec_result. */
 void capture_drain(struct capture *c);
+/* Returns at once: the kernel lets each close of a capture wait, which a short-lived thread does. */
 void capture_free(struct capture *c);
 bool capture_possible(char *why, size_t size); /* have we the right at all? */
 

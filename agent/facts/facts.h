@@ -1,5 +1,6 @@
 /* facts: reads a snapshot of this machine (its network namespace): netlink (libmnl), /proc, nftables (libnftables JSON).
- * No shelling out. One file per source, in a table of collectors. */
+ * No shelling out. One file per source, in a table of sources. Left out: sysctls of bridge ports, UDP sockets on ephemeral
+ * ports, kernel-made neighbours (NOARP). net.netfilter.nf_conntrack_count is a counter, not a sysctl. */
 #ifndef BW_AGENT_FACTS_H
 #define BW_AGENT_FACTS_H
 

@@ -90,14 +90,23 @@ static void conf_emit(struct snapshot *s, int family, const char *link, const st
 	}
 }
 
-/* Interfaces of their own first: when the limit is reached, it is bridge ports that are left out, which do no IP. */
-static void confs_emit(struct pull *p, bool ports)
+static bool has_address(const struct snapshot *s, uint32_t link)
+{
+	for (size_t i = 0; i < s->addr_count; i++)
+		if (s->addrs[i].link == link)
+			return true;
+	return false;
+}
+
+/* Bridge ports do no IP of their own: theirs are left out. Interfaces with addresses come first, in case there is no room for all.
+ */
+static void confs_emit(struct pull *p, bool addressed)
 {
 	for (size_t i = 0; i < p->conf_count; i++) {
 		const struct conf *c = &p->confs[i];
 		const struct link *l = snapshot_link(p->s, c->link);
 
-		if (!l || (l->master != 0) != ports)
+		if (!l || l->port || has_address(p->s, l->index) != addressed)
 			continue;
 		if (c->has4)
 			conf_emit(p->s, 4, l->name, conf4_names, COUNT(conf4_names), c->v4);
@@ -447,8 +456,8 @@ int fact_read_network(struct snapshot *s, struct err *e)
 		/* a kernel without IPv6 or without bridges refuses that family: nothing to read there */
 		if (dump_run(&n, &dumps[i], &p) && errno != EOPNOTSUPP && errno != EAFNOSUPPORT)
 			failed = err_sys(e, "reading %s", dumps[i].what);
-	confs_emit(&p, false);
 	confs_emit(&p, true);
+	confs_emit(&p, false);
 	free(p.confs);
 	nl_close(&n);
 	return failed;

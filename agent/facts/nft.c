@@ -207,22 +207,29 @@ static int kept_renew(uint32_t generation, struct err *e)
 
 struct counting {
 	struct fw_model *m;
-	size_t chain; /* where the last one was found: both lists have about the same order */
+	size_t chain, rule; /* behind the last one found: both lists have about the same order */
 };
 
-static bool chain_count(struct fw_chain *c, const struct nft_rule_seen *seen)
+/* The entries of one handle stand side by side. */
+static bool chain_count(struct counting *k, struct fw_chain *c, const struct nft_rule_seen *seen)
 {
-	bool found = false;
+	size_t start = k->rule;
 
 	if (strcmp(c->table, seen->table) != 0 || strcmp(c->family, seen->family) != 0)
 		return false;
 	for (size_t i = 0; i < c->rule_count; i++) {
-		if (c->rules[i].handle == seen->handle) {
-			c->rules[i].packets = seen->packets;
-			found = true;
-		}
+		size_t at = (start + i) % c->rule_count;
+
+		if (c->rules[at].handle != seen->handle)
+			continue;
+		while (at > 0 && c->rules[at - 1].handle == seen->handle)
+			at--;
+		for (; at < c->rule_count && c->rules[at].handle == seen->handle; at++)
+			c->rules[at].packets = seen->packets;
+		k->rule = at;
+		return true;
 	}
-	return found;
+	return false;
 }
 
 static void on_counted(void *arg, const struct nft_rule_seen *seen)
@@ -234,7 +241,7 @@ static void on_counted(void *arg, const struct nft_rule_seen *seen)
 	for (size_t i = 0; i < k->m->chain_count; i++) {
 		size_t at = (k->chain + i) % k->m->chain_count;
 
-		if (chain_count(&k->m->chains[at], seen)) {
+		if (chain_count(k, &k->m->chains[at], seen)) {
 			k->chain = at;
 			return;
 		}
@@ -268,7 +275,7 @@ int fact_read_firewall(struct snapshot *s, struct err *e)
 		return err_set(e, "ruleset: malformed answer");
 	}
 	if (any_counter(&m))
-		nft_rules(on_counted, &(struct counting){&m, 0});
+		nft_rules(on_counted, &(struct counting){.m = &m});
 	s->chains = m.chains;
 	s->chain_count = m.chain_count;
 	s->truncated += m.truncated;
