@@ -30,9 +30,9 @@ struct view {
 	seqset base;                          /* probes that are judged: all that were meant to arrive */
 	bool never_left; /* the kernel waits for a neighbour that does not resolve, and nothing went onto the wire */
 	struct trace probes;
-	struct trace answers;         /* along the path of the other direction */
-	uint8_t delivery, initiation; /* enum cell */
-	char why[REASON_MAX_LEN];     /* when one of them is unknown or skipped */
+	struct trace answers;                         /* along the path of the other direction */
+	uint8_t delivery, initiation;                 /* enum cell */
+	char why[REASON_MAX_LEN + NAME_MAX_LEN + 32]; /* when one of them is unknown or skipped */
 };
 
 struct correlation {
