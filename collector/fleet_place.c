@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TOWARDS_MAX     SNAP_FDB_MAX
+#define FRESH_NS        (30 * 1000000000LL)
 #define MOVED_ACCEPT_NS (3600 * 1000000000LL) /* a port that stays so long in another bridge belongs there */
 
 /* ---- who owns a MAC ---- */
@@ -136,7 +137,7 @@ static struct port *port_find(struct node *h, const char *name, const char *brid
 	return NULL;
 }
 
-static void port_note(struct node *h, const struct link *l, const char *bridge)
+static void port_note(struct node *h, const struct link *l, const char *bridge, struct wall now)
 {
 	struct port *p = port_find(h, l->name, bridge);
 	if (!p) {
@@ -144,12 +145,12 @@ static void port_note(struct node *h, const struct link *l, const char *bridge)
 		str_copy(p->name, sizeof(p->name), l->name);
 		str_copy(p->bridge, sizeof(p->bridge), bridge);
 		p->index = l->index;
-		p->fresh = h->macs != 0;
+		p->fresh_until.ns = h->macs ? now.ns + FRESH_NS : 0;
 	}
 	if (p->index != l->index) { /* another device of the same name: nothing is known of it */
 		p->index = l->index;
 		p->uplink = false;
-		p->fresh = true;
+		p->fresh_until.ns = now.ns + FRESH_NS;
 	}
 	p->present = true;
 	p->gone = false;
@@ -176,7 +177,7 @@ static void ports_prune(struct node *h)
 	h->port_count = kept;
 }
 
-static void ports_sync(struct node *h)
+static void ports_sync(struct node *h, struct wall now)
 {
 	const struct snapshot *s = h->member.snapshot;
 	for (size_t i = 0; i < h->port_count; i++) {
@@ -189,9 +190,9 @@ static void ports_sync(struct node *h)
 		const struct link *l = &s->links[i];
 		const struct link *master = l->master ? snapshot_link(s, l->master) : NULL;
 		if (master && !strcmp(master->kind, "bridge"))
-			port_note(h, l, master->name);
+			port_note(h, l, master->name, now);
 		else if (!master && link_takes_guests(l))
-			port_note(h, l, "");
+			port_note(h, l, "", now);
 	}
 	ports_prune(h);
 }
@@ -310,23 +311,23 @@ static bool sight_is_elsewhere(const struct fleet *f, const struct node *host, s
 }
 
 /* A new port with one guest may be that guest arriving from another host: that is no uplink yet. */
-static bool port_shows_uplink(const struct fleet *f, const struct node *host, const struct port *p)
+static bool port_shows_uplink(const struct fleet *f, const struct node *host, const struct port *p, struct wall now)
 {
 	for (size_t i = 0; i < p->seen_count; i++) {
 		bool another_host;
 		if (p->seen[i].how != SIGHT_LEARNED || !sight_is_elsewhere(f, host, p->seen[i].mac, &another_host))
 			continue;
-		if (another_host || !p->fresh || p->seen_count + p->foreign > 1)
+		if (another_host || p->fresh_until.ns <= now.ns || p->seen_count + p->foreign > 1)
 			return true;
 	}
 	return false;
 }
 
-static void uplinks_update(const struct fleet *f, struct node *host)
+static void uplinks_update(const struct fleet *f, struct node *host, struct wall now)
 {
 	for (size_t i = 0; i < host->port_count; i++) {
 		struct port *p = &host->ports[i];
-		if (!p->present || p->uplink || !port_shows_uplink(f, host, p))
+		if (!p->present || p->uplink || !port_shows_uplink(f, host, p, now))
 			continue;
 		const struct plug *g = plug_at(f, host, p);
 		p->uplink = !g || !g->firm;
@@ -606,17 +607,17 @@ static void plugs_update(struct fleet *f, struct node *guest, struct wall now)
 
 /* ---- the whole ---- */
 
-static bool node_take_snapshot(struct node *n)
+static bool node_take_snapshot(struct node *n, struct wall now)
 {
 	uint64_t digest = macs_digest(n) | 1;
 	if (node_is_host(n))
-		ports_sync(n);
+		ports_sync(n, now);
 	bool macs_changed = digest != n->macs;
 	n->macs = digest;
 	return macs_changed;
 }
 
-static void hosts_update(struct fleet *f, const struct node *only)
+static void hosts_update(struct fleet *f, const struct node *only, struct wall now)
 {
 	for (size_t i = 0; i < f->count; i++) {
 		struct node *h = f->nodes[i];
@@ -624,20 +625,20 @@ static void hosts_update(struct fleet *f, const struct node *only)
 			continue;
 		if (!only || only == h)
 			sights_update(f, h);
-		uplinks_update(f, h);
+		uplinks_update(f, h, now);
 		towards_update(h);
 	}
 }
 
 void places_update(struct fleet *f, struct node *changed, struct wall now)
 {
-	bool macs_changed = changed && node_take_snapshot(changed);
+	bool macs_changed = changed && node_take_snapshot(changed, now);
 	if (macs_changed)
 		owners_rebuild(f);
 	if (macs_changed || !changed)
-		hosts_update(f, NULL);
+		hosts_update(f, NULL, now);
 	else if (node_is_host(changed))
-		hosts_update(f, changed);
+		hosts_update(f, changed, now);
 	for (size_t i = 0; i < f->count; i++)
 		if (!node_is_host(f->nodes[i]))
 			plugs_update(f, f->nodes[i], now);

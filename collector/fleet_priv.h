@@ -17,13 +17,13 @@ struct sight { /* the MAC of some agent, as a port shows it now */
 struct port { /* of a bridge of a host, or (bridge "") a device that is in none; remembered when it leaves */
 	char name[IFNAME_LEN], bridge[IFNAME_LEN];
 	uint32_t index;
-	bool present;    /* there now */
-	bool gone;       /* the device itself does not exist any more */
-	bool fresh;      /* came after the host's first snapshot */
-	bool guest_type; /* a kind of device that guests are plugged into */
-	bool direct;     /* nothing can stand between it and the guest: tap, macvtap */
-	bool uplink;     /* sticky: leads to other machines than guests */
-	size_t foreign;  /* learned MACs that belong to no agent */
+	bool present;            /* there now */
+	bool gone;               /* the device itself does not exist any more */
+	struct wall fresh_until; /* it came a moment ago, after the host's first snapshot */
+	bool guest_type;         /* a kind of device that guests are plugged into */
+	bool direct;             /* nothing can stand between it and the guest: tap, macvtap */
+	bool uplink;             /* sticky: leads to other machines than guests */
+	size_t foreign;          /* learned MACs that belong to no agent */
 	size_t seen_count, seen_cap;
 	struct sight *seen;
 };

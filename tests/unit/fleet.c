@@ -372,6 +372,26 @@ static void uplinks_stay_uplinks_until_they_leave(void **state)
 	fleet_free(w.f);
 }
 
+/* At first it may be a guest arriving from the other host. */
+static void a_new_uplink_with_one_guest_is_known_after_a_while(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	world_guests_say(&w);
+	relayed(&w, w.a2, w.hv2);
+	world_says(&w, w.hv1, world_host(1));
+	struct snapshot *s = world_copy(w.hv1);
+	world_link(s, "up1", "veth", "02:0a:00:00:00:71", "brB");
+	world_learn(s, "up1", MAC_A2);
+	world_unplug(s, "vx100");
+	world_says(&w, w.hv1, s);
+	uplink_is(&w, w.hv1, "brB", mac_of(MAC_A2), "vx100");
+	w.now = mono_add_ms(w.now, 60000);
+	world_says(&w, w.hv1, world_copy(w.hv1));
+	uplink_is(&w, w.hv1, "brB", mac_of(MAC_A2), "up1");
+	fleet_free(w.f);
+}
+
 static void another_device_of_the_same_name_is_no_uplink(void **state)
 {
 	(void)state;
@@ -598,6 +618,7 @@ int main(void)
 	    cmocka_unit_test(an_unbridged_device_is_found_by_its_neighbour),
 	    cmocka_unit_test(a_firewall_bridge_in_between_is_seen_through),
 	    cmocka_unit_test(uplinks_stay_uplinks_until_they_leave),
+	    cmocka_unit_test(a_new_uplink_with_one_guest_is_known_after_a_while),
 	    cmocka_unit_test(another_device_of_the_same_name_is_no_uplink),
 	    cmocka_unit_test(endpoints_are_on_the_shared_segment),
 	    cmocka_unit_test(tenants_with_equal_subnets_are_not_one_segment),
