@@ -180,7 +180,7 @@ static int split_address(const char *where, char host[static 64], uint16_t *port
 struct http *http_new(struct collector *c, const char *where, struct err *e)
 {
 	char host[64];
-	uint16_t port;
+	uint16_t port = 0;
 	if (split_address(where, host, &port, e))
 		return NULL;
 	struct http *h = mem_alloc(sizeof *h);

@@ -344,6 +344,7 @@ static void begin_boot(struct sessions *s, const struct member *m, uint64_t boot
 	p->boot = boot;
 	p->applied = p->durable = 0;
 	p->due = false;
+	detect_restarted(s->c->detect, m->id, mono_now());
 	forget_streams(s, m->id);
 }
 

@@ -204,5 +204,5 @@ int verdict_exit_code(const struct verdict *v)
 {
 	if (v->cause_count)
 		return 2;
-	return v->state == STATE_OK ? 0 : v->state == STATE_UNDETERMINED ? 3 : 2;
+	return v->state == STATE_OK ? 0 : 3;
 }

@@ -12,7 +12,7 @@ json_t *verdict_json(const struct verdict *v, uint64_t round_id);
 json_t *json_text(const char *s);
 /* {"icmp": "lost", ...} of the kinds in the row that are known or have a reason; `why` may be NULL. */
 json_t *cells_json(const uint8_t cells[static KIND_COUNT], char *const *why, bool delivery);
-/* Exit code by the contract: 0 healthy, 2 a problem, 3 undetermined and no cause either. */
+/* Exit code by the contract: 0 healthy, 2 a problem with its cause, 3 not healthy and no cause found. */
 int verdict_exit_code(const struct verdict *v);
 
 #endif

@@ -259,10 +259,13 @@ static void print_row(const struct table *t, struct out *o, size_t row, const in
 {
 	int at = indent;
 	out_pad(o, indent);
-	for (size_t i = 0; i + 1 < t->columns; i++) {
+	size_t used = t->columns;
+	while (used && !t->cells[row + used - 1].text[0])
+		used--;
+	for (size_t i = 0; i + 1 < t->columns && i < used; i++) {
 		const struct cell *c = &t->cells[row + i];
 		out_text(o, c->ink, c->text);
-		out_pad(o, widths[i] - text_width(c->text) + 2);
+		out_pad(o, i + 1 < used ? widths[i] - text_width(c->text) + 2 : 0);
 		at += widths[i] + 2;
 	}
 	const struct cell *last = &t->cells[row + t->columns - 1];
@@ -296,6 +299,12 @@ const json_t *doc_get(const json_t *o, const char *key) { return json_object_get
 const char *doc_text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+const char *doc_item(const json_t *list, size_t i)
+{
+	const char *s = json_string_value(json_array_get(list, i));
 	return s ? s : "";
 }
 

@@ -41,6 +41,7 @@ void table_free(struct table *t);
 
 /* ---- reading documents: absent is "", 0, NULL ---- */
 const char *doc_text(const json_t *o, const char *key);
+const char *doc_item(const json_t *list, size_t i);
 long long doc_number(const json_t *o, const char *key);
 const json_t *doc_get(const json_t *o, const char *key);
 enum ink state_ink(const char *state);

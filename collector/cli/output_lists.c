@@ -147,7 +147,7 @@ void show_facts(struct out *o, const json_t *doc)
 	json_object_foreach((json_t *)(uintptr_t)doc_get(doc, "facts"), key, value)
 	{
 		table_add(t, INK_PLAIN, key);
-		table_add(t, INK_DIM, json_string_value(value));
+		table_add(t, INK_DIM, json_is_string(value) ? json_string_value(value) : "-");
 	}
 	table_print(t, o, 0);
 	table_free(t);
@@ -159,7 +159,7 @@ static void show_strings(struct out *o, const char *name, const json_t *list)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		out_printf(o, INK_DIM, "%-14s", i ? "" : name);
-		out_wrapped(o, INK_PLAIN, json_string_value(json_array_get(list, i)), 14, 16);
+		out_wrapped(o, INK_PLAIN, doc_item(list, i), 14, 16);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NAMES_MAX 512
+#define LEGEND    "row → column, then column → row:  ✓ works  ✗ lost  ! cannot start  ~ degraded  ? unknown  – offline  · not watched"
 
 struct names {
 	const char *name[NAMES_MAX];
@@ -186,9 +187,9 @@ void show_mesh(struct out *o, const json_t *doc)
 		names_add(&tenants, doc_text(json_array_get(agents, i), "tenant"));
 	for (size_t i = 0; i < tenants.count; i++)
 		show_tenant(o, pairs, tenants.name[i]);
-	if (json_array_size(pairs))
-		out_printf(o, INK_DIM,
-		           "row → column, then column → row:  ✓ works  ✗ lost  ! cannot start  ~ degraded  ? unknown  – offline  · "
-		           "not watched\n\n");
+	if (json_array_size(pairs)) {
+		out_wrapped(o, INK_DIM, LEGEND, 0, 0);
+		out_printf(o, INK_PLAIN, "\n");
+	}
 	show_problems(o, pairs);
 }

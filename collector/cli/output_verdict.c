@@ -27,14 +27,14 @@ static void bad_kinds(const json_t *cells, struct buf *out)
 {
 	const char *kind;
 	json_t *cell;
-	json_object_foreach((json_t *)(uintptr_t)cells, kind, cell) if (is_bad(json_string_value(cell)))
+	json_object_foreach((json_t *)(uintptr_t)cells, kind, cell) if (json_is_string(cell) && is_bad(json_string_value(cell)))
 	    buf_printf(out, "%s%s", out->len ? ", " : "", kind);
 }
 
 static void join_texts(const json_t *list, struct buf *out)
 {
 	for (size_t i = 0; i < json_array_size(list); i++)
-		buf_printf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(list, i)));
+		buf_printf(out, "%s%s", i ? ", " : "", doc_item(list, i));
 }
 
 static void label(struct out *o, enum ink ink, const char *name)
@@ -280,13 +280,14 @@ static void show_reasons(struct out *o, const json_t *v)
 		json_t *why;
 		json_object_foreach((json_t *)(uintptr_t)doc_get(dir, "why"), kind, why)
 		{
-			json_t *list = json_object_get(by_reason, json_string_value(why));
+			const char *reason = json_is_string(why) ? json_string_value(why) : "no reason given";
+			json_t *list = json_object_get(by_reason, reason);
 			if (!list) {
 				list = json_array();
-				json_object_set_new(by_reason, json_string_value(why), list);
+				json_object_set_new(by_reason, reason, list);
 			}
 			size_t i = 0;
-			while (i < json_array_size(list) && strcmp(json_string_value(json_array_get(list, i)), kind) != 0)
+			while (i < json_array_size(list) && strcmp(doc_item(list, i), kind) != 0)
 				i++;
 			if (i == json_array_size(list))
 				json_array_append_new(list, json_string(kind));
@@ -313,7 +314,7 @@ static void show_list(struct out *o, const char *name, const char *sign, enum in
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		label(o, INK_DIM, i ? "" : name);
 		out_text(o, ink, sign);
-		out_wrapped(o, INK_PLAIN, json_string_value(json_array_get(list, i)), LABEL + 2, LABEL + 2);
+		out_wrapped(o, INK_PLAIN, doc_item(list, i), LABEL + 2, LABEL + 2);
 	}
 }
 
@@ -370,7 +371,7 @@ static void show_causes_of(struct out *o, const json_t *v)
 		}
 		if (!unlikely)
 			out_printf(o, INK_PLAIN, "\n");
-		label(o, INK_DIM, unlikely ? "" : "Less so");
+		label(o, INK_DIM, unlikely ? "" : "Or maybe");
 		out_printf(o, INK_PLAIN, "%s, %.0f %%, at %s\n", doc_text(cause, "id"), 100 * sure, doc_text(cause, "where"));
 		unlikely = true;
 	}
@@ -391,7 +392,7 @@ static void show_ruled_out(struct out *o, const json_t *list)
 		out_printf(o, INK_PLAIN, "\n");
 	for (size_t i = 0; i < count && i < RULED_OUT_SHOWN; i++) {
 		const json_t *r = json_array_get(list, i);
-		label(o, INK_DIM, i ? "" : "Not");
+		label(o, INK_DIM, i ? "" : "Ruled out");
 		char *text = mem_printf("%s: %s", doc_text(r, "id"), doc_text(r, "because"));
 		out_wrapped(o, INK_DIM, text, LABEL, LABEL + 2);
 		free(text);
@@ -429,7 +430,7 @@ static void show_notes(struct out *o, const json_t *list)
 		out_printf(o, INK_PLAIN, "\n");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		label(o, INK_DIM, i ? "" : "Note");
-		out_wrapped(o, INK_DIM, json_string_value(json_array_get(list, i)), LABEL, LABEL);
+		out_wrapped(o, INK_DIM, doc_item(list, i), LABEL, LABEL);
 	}
 }
 

@@ -1,0 +1,133 @@
+/* What people see: documents of tests/golden/cli/NAME.json shown as NAME.txt (BW_GOLDEN=write makes them anew). */
+#include "collector/cli/output.h"
+
+#include "proto/base/mem.h"
+
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOW 1795341700 /* 100 s after the golden documents' changes */
+
+static char *show(void (*fn)(struct out *, const json_t *), const char *name, struct out how)
+{
+	char *text = NULL, *path = mem_printf("tests/golden/cli/%s.json", name);
+	size_t size;
+	json_error_t e;
+	json_t *doc = json_load_file(path, 0, &e);
+	if (!doc)
+		fail_msg("%s:%d: %s", path, e.line, e.text);
+	how.to = open_memstream(&text, &size);
+	how.now = NOW;
+	fn(&how, doc);
+	fclose(how.to);
+	json_decref(doc);
+	free(path);
+	return text;
+}
+
+static void check(const char *text, const char *golden)
+{
+	static char expected[65536];
+	char *path = mem_printf("tests/golden/cli/%s.txt", golden);
+	const char *mode = getenv("BW_GOLDEN");
+	bool write = mode && strcmp(mode, "write") == 0;
+	FILE *f = fopen(path, write ? "w+" : "r");
+	if (!f)
+		fail_msg("%s is not there", path);
+	if (write) {
+		fputs(text, f);
+		rewind(f);
+	}
+	expected[fread(expected, 1, sizeof expected - 1, f)] = '\0';
+	fclose(f);
+	free(path);
+	assert_string_equal(text, expected);
+}
+
+static void documents_look_as_they_did(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *document, *golden;
+		void (*fn)(struct out *, const json_t *);
+		struct out how;
+	} CASES[] = {
+	    {"one-way", "one-way", show_verdict, {.utf8 = true, .width = 100}},
+	    {"one-way", "one-way-narrow", show_verdict, {.utf8 = true, .width = 60}},
+	    {"one-way", "one-way-ascii", show_verdict, {.utf8 = false, .width = 100}},
+	    {"one-way", "one-way-color", show_verdict, {.utf8 = true, .width = 100, .color = true}},
+	    {"ok", "ok", show_verdict, {.utf8 = true, .width = 100}},
+	    {"undetermined", "undetermined", show_verdict, {.utf8 = true, .width = 100}},
+	    {"mesh", "mesh", show_mesh, {.utf8 = true, .width = 100}},
+	    {"mesh", "mesh-narrow", show_mesh, {.utf8 = true, .width = 40}},
+	    {"status", "status", show_status, {.utf8 = true, .width = 100}},
+	    {"agents", "agents", show_agents, {.utf8 = true, .width = 120}},
+	    {"changes", "changes", show_facts, {.utf8 = true, .width = 100}},
+	    {"cause", "cause", show_causes, {.utf8 = true, .width = 100}},
+	};
+	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+		char *text = show(CASES[i].fn, CASES[i].document, CASES[i].how);
+		check(text, CASES[i].golden);
+		free(text);
+	}
+}
+
+static void width_counts_columns_not_bytes(void **state)
+{
+	(void)state;
+	assert_int_equal(text_width("vm1 → vm2"), 9);
+	assert_int_equal(text_width("漢字"), 4);
+	assert_int_equal(text_width("e\xcc\x81"), 1); /* a combining accent */
+	assert_int_equal(text_width("\xff\xfe"), 2);
+}
+
+/* A machine may call its interface what it likes: it cannot write on the reader's terminal. */
+static void control_characters_are_not_shown(void **state)
+{
+	(void)state;
+	char *text = NULL;
+	size_t size;
+	struct out o = {.to = open_memstream(&text, &size), .utf8 = true, .width = 80};
+	out_text(&o, INK_PLAIN, "a\x1b[31mb\rc\x7f\xc2\x9b");
+	fclose(o.to);
+	assert_string_equal(text, "a?[31mb?c??");
+	free(text);
+}
+
+static void a_wrong_document_is_survived(void **state)
+{
+	(void)state;
+	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,   show_status, show_agents,
+	                                                            show_facts,   show_causes, show_token};
+	static const char *const wrong[] = {
+	    "{}", "[]",
+	    "{\"directions\": 3, \"causes\": [1, null], \"pairs\": [{}], \"agents\": [[]], \"facts\": [], \"problems\": [0]}"};
+	for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++)
+		for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+			char *text = NULL;
+			size_t size;
+			struct out o = {.to = open_memstream(&text, &size), .utf8 = true, .width = 80};
+			json_t *doc = json_loads(wrong[w], 0, NULL);
+			all[i](&o, doc);
+			fclose(o.to);
+			free(text);
+			json_decref(doc);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(documents_look_as_they_did),
+	    cmocka_unit_test(width_counts_columns_not_bytes),
+	    cmocka_unit_test(control_characters_are_not_shown),
+	    cmocka_unit_test(a_wrong_document_is_survived),
+	};
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
