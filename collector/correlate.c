@@ -107,6 +107,17 @@ static void state_fill(struct correlation *c)
 	}
 }
 
+/* Nobody asked for a service, and one that b offers is bad: that is the one to speak of. */
+static void service_fill(struct correlation *c)
+{
+	for (size_t i = 0; i < c->count && !c->v->service_port; i++) {
+		const struct view *w = &c->views[i];
+		bool service = w->flow->kind == KIND_SERVICE || w->flow->kind == KIND_SERVICE6;
+		if (service && w->flow->dir == 0 && (cell_is_bad(w->delivery) || cell_is_bad(w->initiation)))
+			c->v->service_port = w->flow->dport;
+	}
+}
+
 static void views_fill(struct correlation *c)
 {
 	for (size_t i = 0; i < c->d->flow_count; i++) {
@@ -129,6 +140,7 @@ void correlate(const struct dossier *d, struct verdict *v)
 	path_fill(c, 0);
 	path_fill(c, 1);
 	views_fill(c);
+	service_fill(c);
 	cells_fill(c);
 	cuts_fill(c);
 	notes_fill(c);

@@ -11,18 +11,21 @@ static struct cut *cut_find(struct direction *dir, const struct gap *g)
 	return NULL;
 }
 
-/* What dies at one place shares an entry; it is one of answers only when nothing but answers dies there. */
+/* What dies at one place shares an entry. Probes are recorded before answers: a kind that is there already stays one whose
+ * probes die. */
 static void cut_add(struct direction *dir, const struct gap *g, uint8_t kind, bool answer)
 {
 	struct cut *c = cut_find(dir, g);
 	if (!c && dir->cut_count < CUTS_MAX) {
 		c = &dir->cuts[dir->cut_count++];
-		*c = (struct cut){.after = g->after, .before = g->before, .answer = true, .partial = true};
+		*c = (struct cut){.after = g->after, .before = g->before, .partial = true};
 	}
 	if (!c)
 		return;
+	if (answer && !(c->kinds & KIND_BIT(kind)))
+		c->answers |= KIND_BIT(kind);
 	c->kinds |= KIND_BIT(kind);
-	c->answer = c->answer && answer;
+	c->answer = c->answers == c->kinds;
 	c->partial = c->partial && g->partial;
 }
 

@@ -33,6 +33,12 @@ static struct endpoint endpoint_of_host(const struct member *m)
 	return m->endpoint_count ? m->endpoints[0] : (struct endpoint){0};
 }
 
+static void party_services(struct party *p, const struct msg_hello *h)
+{
+	for (size_t i = 0; i < h->service_count && i < SERVICES_MAX_PARTY; i++)
+		p->services[p->service_count++].port = h->services[i];
+}
+
 static void party_fill(const struct round *r, int i, struct wall now, struct party *out)
 {
 	const struct participant *p = &r->part[i];
@@ -51,6 +57,7 @@ static void party_fill(const struct round *r, int i, struct wall now, struct par
 	out->after = p->after;
 	out->result = p->result;
 	out->at = p->at;
+	party_services(out, &m->hello);
 	party_changes(out, m, now);
 }
 

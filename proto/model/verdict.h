@@ -42,7 +42,8 @@ const char *path_point_name(const struct path_point *p, char out[static POINT_NA
 struct cut { /* the last point that saw it and the first that should have and did not; indexes into the path */
 	kind_mask kinds;
 	uint8_t after, before; /* before > after; points between the two did not look */
-	bool answer;           /* it is the answers of the opposite direction's probes that die here, not this direction's probes */
+	kind_mask answers;     /* of `kinds`: those of which only answers (to the opposite direction's probes) die here */
+	bool answer;           /* nothing but answers dies here: answers == kinds */
 	bool partial;          /* some get through */
 	char drop_reason[64];  /* of the kernel, "" = not known */
 };
