@@ -23,6 +23,9 @@ struct catalogue_entry { /* lent, for `bothways causes` */
 bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out);
 int catalogue_find(const struct catalogue *c, const char *id);
 
+/* One sentence that says what a piece of evidence means; NULL = there is no such evidence. */
+const char *evidence_doc(const char *name);
+
 /* Adds causes, ruled_out, changed and sentence to a verdict that correlate has filled. */
 void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict *v);
 

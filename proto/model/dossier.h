@@ -12,51 +12,60 @@
 enum agent_kind { AGENT_HOST, AGENT_GUEST };
 
 /* Rights and features an agent reported; a bit unset = it cannot. */
-#define RIGHT_RAW 1       /* raw and packet sockets */
-#define RIGHT_CAPTURE 2
-#define RIGHT_FIREWALL 4  /* may read the ruleset */
-#define RIGHT_DROPS 8     /* kernel drop reasons */
+#define RIGHT_RAW      1 /* raw and packet sockets */
+#define RIGHT_CAPTURE  2
+#define RIGHT_FIREWALL 4 /* may read the ruleset */
+#define RIGHT_DROPS    8 /* kernel drop reasons */
 
 /* Where a guest is plugged in, as far as known; kept while a fault hides it. */
 struct placement {
 	bool known;
-	int host;                 /* index into dossier.party, -1 = no agent on the host */
-	char port[IFNAME_LEN];    /* host-side device of the guest's NIC: tap, veth, macvtap */
-	char bridge[IFNAME_LEN];  /* "" when not bridged */
-	char uplink[IFNAME_LEN];  /* port of that bridge towards the other side of the pair; "" = not known or same host */
-	bool live;                /* seen now; false: remembered */
+	int host;                /* index into dossier.party, -1 = no agent on the host */
+	char port[IFNAME_LEN];   /* host-side device of the guest's NIC: tap, veth, macvtap */
+	char bridge[IFNAME_LEN]; /* "" when not bridged */
+	char uplink[IFNAME_LEN]; /* port of that bridge towards the other side of the pair; "" = not known or same host */
+	bool live;               /* seen now; false: remembered */
+};
+
+/* A TCP service a machine offers, and how it is started again. */
+#define SERVICES_MAX_PARTY 16
+struct service {
+	uint16_t port;
+	char start[256]; /* a command, "" = not known */
 };
 
 /* One machine that takes part: a, b, their hosts, and witnesses. */
 struct party {
 	char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN];
-	uint8_t kind;             /* enum agent_kind */
+	uint8_t kind; /* enum agent_kind */
 	uint32_t rights;
-	bool online;              /* heard by any path within the last seconds */
-	bool reported;            /* took part in this round */
-	char restart[256];        /* command that starts its agent again, "" = not known */
+	bool online;       /* heard by any path within the last seconds */
+	bool reported;     /* took part in this round */
+	char restart[256]; /* command that starts its agent again, "" = not known */
 	uint16_t probe_port;
-	struct endpoint ep;       /* where it is probed in this pair */
-	struct endpoint ep_last;  /* the last complete one, when an address has vanished; else equal to ep */
-	const struct snapshot *before; /* at the start of the round (or the last known), may be NULL */
-	const struct snapshot *after;  /* at its end, may be NULL */
+	size_t service_count;
+	struct service services[SERVICES_MAX_PARTY];
+	struct endpoint ep;                /* where it is probed in this pair */
+	struct endpoint ep_last;           /* the last complete one, when an address has vanished; else equal to ep */
+	const struct snapshot *before;     /* at the start of the round (or the last known), may be NULL */
+	const struct snapshot *after;      /* at its end, may be NULL */
 	const struct round_result *result; /* NULL = did not report */
-	struct placement at;      /* guests; hosts: bridge and uplink of their probe endpoint, when it is on one */
+	struct placement at;               /* guests; hosts: bridge and uplink of their probe endpoint, when it is on one */
 	size_t change_count;
 	const struct fact_change *changes; /* since the pair last was ok (or the last hour), newest last */
 };
 
 #define PARTIES_MAX 8
-#define PARTY_A 0
-#define PARTY_B 1
+#define PARTY_A     0
+#define PARTY_B     1
 
 /* What the rest of the fleet says about one segment: fresh watch results of other pairs. */
 struct witness {
-	int from, to;             /* party indexes, -1 when not a party */
+	int from, to; /* party indexes, -1 when not a party */
 	char from_name[NAME_MAX_LEN], to_name[NAME_MAX_LEN];
-	uint8_t delivery[KIND_COUNT];   /* enum cell */
+	uint8_t delivery[KIND_COUNT]; /* enum cell */
 	uint8_t initiation[KIND_COUNT];
-	bool same_host;           /* both on one host */
+	bool same_host; /* both on one host */
 };
 #define WITNESSES_MAX 64
 
@@ -65,8 +74,9 @@ struct owner {
 	char agent[NAME_MAX_LEN];
 	char ifname[IFNAME_LEN];
 	struct mac mac;
-	struct prefix ip;         /* family 0 for a MAC without address */
-	bool same_segment;        /* as far as known on the L2 segment of the pair */
+	struct prefix ip;  /* family 0 for a MAC without address */
+	bool same_segment; /* as far as known on the L2 segment of the pair */
+	bool host;         /* a host's agent, not a guest's */
 };
 #define OWNERS_MAX 256
 
@@ -77,14 +87,19 @@ struct dossier {
 	struct party party[PARTIES_MAX]; /* [0] a, [1] b, then hosts and others */
 	size_t flow_count;
 	struct flow flows[ROUND_FLOWS_MAX];
-	size_t point_count;       /* which point id is which interface of which party */
-	struct { uint8_t id; int party; char ifname[IFNAME_LEN]; uint8_t role; } points[ROUND_POINTS_MAX * 4];
-	kind_mask skipped[2];     /* kinds that cannot exist in a direction ... */
+	size_t point_count; /* which point id is which interface of which party */
+	struct {
+		uint8_t id;
+		int party;
+		char ifname[IFNAME_LEN];
+		uint8_t role;
+	} points[ROUND_POINTS_MAX * 4];
+	kind_mask skipped[2];          /* kinds that cannot exist in a direction ... */
 	char *skip_why[2][KIND_COUNT]; /* ... and why; owned */
-	size_t path_count[2];     /* ordered points of each direction: index into points, -1 - party for a socket */
+	size_t path_count[2];          /* ordered points of each direction: index into points, -1 - party for a socket */
 	int path[2][PATH_POINTS_MAX];
 	bool path_complete[2];
-	bool onlink;              /* both ends are known to share an L2 segment */
+	bool onlink; /* both ends are known to share an L2 segment */
 	size_t witness_count;
 	struct witness witnesses[WITNESSES_MAX];
 	size_t owner_count;

@@ -1,0 +1,300 @@
+/* catalogue: reads the causes from YAML into entries, and says exactly where one is wrong. */
+#include "collector/diagnose/inquiry.h"
+
+#include "proto/base/mem.h"
+#include "proto/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PRIOR_DEFAULT (-1.0)
+
+struct catalogue {
+	size_t count, cap;
+	struct entry *items;
+};
+
+/* What is being read: for messages. */
+struct reading {
+	const char *name;
+	struct err *e;
+	struct entry *entry;
+};
+
+static int wrong(const struct reading *r, const struct conf_node *n, const char *what, const char *detail)
+{
+	const char *id = r->entry && r->entry->id ? r->entry->id : NULL;
+	return err_set(r->e, "%s:%d: %s%s%s%s%s", r->name, n->line, id ? id : "", id ? ": " : "", what, detail ? " " : "",
+	               detail ? detail : "");
+}
+
+/* ---- parts ---- */
+
+static int read_text(const struct reading *r, const struct conf_node *n, const char *key, char **out)
+{
+	const struct conf_node *v = conf_get(n, key);
+	if (!v || v->type != CONF_SCALAR || !v->scalar[0])
+		return wrong(r, v ? v : n, "needs a text for", key);
+	*out = mem_strdup(v->scalar);
+	return 0;
+}
+
+static int read_number(const struct reading *r, const struct conf_node *v, double *out)
+{
+	char *end = NULL;
+	if (v->type == CONF_SCALAR)
+		*out = strtod(v->scalar, &end);
+	if (!end || *end || end == v->scalar || !(*out > -100 && *out < 100))
+		return wrong(r, v, "is not a weight:", v->type == CONF_SCALAR ? v->scalar : v->key);
+	return 0;
+}
+
+/* A map of evidence and weights, or a list of evidence. */
+static int read_weighed(const struct reading *r, const struct conf_node *n, const char *key, struct weighed *out,
+                        const char **names, size_t *count)
+{
+	const struct conf_node *part = conf_get(n, key);
+	if (!part)
+		return 0;
+	if (part->type == CONF_SCALAR || part->count > EVIDENCE_MAX)
+		return wrong(r, part, "needs at most 8 pieces of evidence for", key);
+	for (size_t i = 0; i < part->count; i++) {
+		const struct conf_node *v = part->items[i];
+		const char *name = part->type == CONF_MAP ? v->key : v->type == CONF_SCALAR ? v->scalar : "";
+		struct weighed *w = &out[i];
+		w->evidence = evidence_find(name);
+		w->weight = 1.0;
+		if (!w->evidence)
+			return wrong(r, v, "unknown evidence", name);
+		if (part->type == CONF_MAP && read_number(r, v, &w->weight) < 0)
+			return -1;
+		names[i] = w->evidence->name;
+		*count = i + 1;
+	}
+	return 0;
+}
+
+static const char *const where_names[WHERE_COUNT] = {"src", "dst", "src-host", "dst-host"};
+
+static int read_where(const struct reading *r, const struct conf_node *n)
+{
+	const struct conf_node *part = conf_get(n, "where");
+	if (!part || part->type != CONF_LIST || part->count == 0 || part->count > WHERE_COUNT)
+		return wrong(r, part ? part : n, "needs a list for", "where");
+	for (size_t i = 0; i < part->count; i++) {
+		uint8_t w = 0;
+		const char *text = part->items[i]->type == CONF_SCALAR ? part->items[i]->scalar : "";
+		while (w < WHERE_COUNT && strcmp(where_names[w], text) != 0)
+			w++;
+		if (w == WHERE_COUNT)
+			return wrong(r, part->items[i], "where is one of src, dst, src-host, dst-host, not", text);
+		r->entry->where[r->entry->where_count++] = w;
+	}
+	return 0;
+}
+
+static char *remedy_shown(const struct remedy *r)
+{
+	return mem_printf("%s%s%s%s", r->platform ? r->platform : "", r->platform ? ": " : "", r->manual ? "(by hand) " : "",
+	                  r->command);
+}
+
+static int read_remedy(const struct reading *r, const struct conf_node *n)
+{
+	struct remedy *m = &r->entry->fixes[r->entry->fix_count++];
+	if (n->type != CONF_MAP)
+		return wrong(r, n, "a fix has the parts at, and command or manual", NULL);
+	m->manual = conf_get(n, "manual") != NULL;
+	if (m->manual && conf_get(n, "command"))
+		return wrong(r, n, "a fix is either a command or manual", NULL);
+	const char *platform = conf_text(n, "platform"), *at = conf_text(n, "at");
+	m->platform = platform ? mem_strdup(platform) : NULL;
+	m->at = mem_strdup(at ? at : "who");
+	if (read_text(r, n, m->manual ? "manual" : "command", &m->command) < 0)
+		return -1;
+	m->shown = remedy_shown(m);
+	r->entry->fix_texts[r->entry->fix_count - 1] = m->shown;
+	return 0;
+}
+
+static int read_fixes(const struct reading *r, const struct conf_node *n)
+{
+	const struct conf_node *part = conf_get(n, "fix");
+	if (!part || part->type != CONF_LIST || part->count == 0 || part->count > FIXES_MAX)
+		return wrong(r, part ? part : n, "needs a list of 1 to 8 for", "fix");
+	for (size_t i = 0; i < part->count; i++) {
+		if (read_remedy(r, part->items[i]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_confused(const struct reading *r, const struct conf_node *n)
+{
+	const struct conf_node *part = conf_get(n, "confused_with");
+	if (!part)
+		return 0;
+	if (part->type != CONF_LIST || part->count > CONFUSED_MAX)
+		return wrong(r, part, "needs a list of at most 6 for", "confused_with");
+	for (size_t i = 0; i < part->count; i++) {
+		if (part->items[i]->type != CONF_SCALAR)
+			return wrong(r, part->items[i], "confused_with names causes", NULL);
+		r->entry->confused[r->entry->confused_count++] = mem_strdup(part->items[i]->scalar);
+	}
+	return 0;
+}
+
+static int check_keys(const struct reading *r, const struct conf_node *n)
+{
+	static const char *const known[] = {"id",        "title",       "explanation",   "category", "severity",
+	                                    "platforms", "where",       "blames",        "prior",    "requires",
+	                                    "supports",  "contradicts", "confused_with", "fix",      "verify"};
+	for (size_t i = 0; i < n->count; i++) {
+		size_t k = 0;
+		while (k < sizeof known / sizeof *known && strcmp(n->items[i]->key, known[k]) != 0)
+			k++;
+		if (k == sizeof known / sizeof *known)
+			return wrong(r, n->items[i], "unknown part", n->items[i]->key);
+	}
+	return 0;
+}
+
+static int read_texts(const struct reading *r, const struct conf_node *n)
+{
+	struct entry *e = r->entry;
+	const char *blames = conf_text(n, "blames"), *verify = conf_text(n, "verify");
+	const struct conf_node *prior = conf_get(n, "prior");
+	e->prior = PRIOR_DEFAULT;
+	e->blames = blames ? mem_strdup(blames) : NULL;
+	e->verify = mem_strdup(verify ? verify : "bothways diagnose {a} {b}{service}");
+	if (read_text(r, n, "title", &e->title) < 0 || read_text(r, n, "explanation", &e->explanation) < 0 ||
+	    read_text(r, n, "category", &e->category) < 0 || read_text(r, n, "severity", &e->severity) < 0)
+		return -1;
+	return prior ? read_number(r, prior, &e->prior) : 0;
+}
+
+static int read_entry(const struct reading *r, const struct conf_node *n)
+{
+	struct entry *e = r->entry;
+	if (n->type != CONF_MAP)
+		return wrong(r, n, "a cause is a map", NULL);
+	e->line = n->line;
+	if (read_text(r, n, "id", &e->id) < 0 || check_keys(r, n) < 0 || read_texts(r, n) < 0 || read_where(r, n) < 0)
+		return -1;
+	if (read_weighed(r, n, "requires", e->requires, e->names[0], &e->requires_count) < 0 ||
+	    read_weighed(r, n, "supports", e->supports, e->names[1], &e->supports_count) < 0 ||
+	    read_weighed(r, n, "contradicts", e->contradicts, e->names[2], &e->contradicts_count) < 0)
+		return -1;
+	if (e->requires_count == 0)
+		return wrong(r, n, "needs evidence for", "requires");
+	return read_fixes(r, n) < 0 ? -1 : read_confused(r, n);
+}
+
+/* ---- the whole ---- */
+
+static void entry_free(struct entry *e)
+{
+	free(e->id);
+	free(e->title);
+	free(e->explanation);
+	free(e->category);
+	free(e->severity);
+	free(e->verify);
+	free(e->blames);
+	for (size_t i = 0; i < e->fix_count; i++) {
+		free(e->fixes[i].at);
+		free(e->fixes[i].command);
+		free(e->fixes[i].platform);
+		free(e->fixes[i].shown);
+	}
+	for (size_t i = 0; i < e->confused_count; i++)
+		free(e->confused[i]);
+}
+
+void catalogue_free(struct catalogue *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->count; i++)
+		entry_free(&c->items[i]);
+	free(c->items);
+	free(c);
+}
+
+static int read_all(struct catalogue *c, const struct conf_node *list, struct reading *r)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		r->entry = VEC_ADD(c->items, c->count, c->cap);
+		if (read_entry(r, list->items[i]) < 0)
+			return -1;
+		int first = catalogue_find(c, r->entry->id);
+		if ((size_t)first + 1 != c->count)
+			return wrong(r, list->items[i], "stands twice", NULL);
+	}
+	return 0;
+}
+
+/* Names of causes must exist; the texts for catalogue_get move with the entries, so they are pointed at last. */
+static int check_names(struct catalogue *c, struct reading *r)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct entry *e = r->entry = &c->items[i];
+		struct conf_node at = {.line = e->line};
+		for (size_t k = 0; k < e->confused_count; k++) {
+			if (catalogue_find(c, e->confused[k]) < 0)
+				return wrong(r, &at, "confused_with names no cause of this catalogue:", e->confused[k]);
+		}
+	}
+	return 0;
+}
+
+struct catalogue *catalogue_new(const struct conf_node *yaml, const char *name, struct err *e)
+{
+	const struct conf_node *list = yaml && yaml->type == CONF_MAP ? conf_get(yaml, "causes") : NULL;
+	if (!list || list->type != CONF_LIST) {
+		err_set(e, "%s:%d: needs a list named causes", name, yaml ? yaml->line : 1);
+		return NULL;
+	}
+	struct catalogue *c = mem_alloc(sizeof *c);
+	struct reading r = {.name = name, .e = e};
+	if (read_all(c, list, &r) < 0 || check_names(c, &r) < 0) {
+		catalogue_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+size_t catalogue_count(const struct catalogue *c) { return c->count; }
+const struct entry *catalogue_entry(const struct catalogue *c, size_t i) { return i < c->count ? &c->items[i] : NULL; }
+
+int catalogue_find(const struct catalogue *c, const char *id)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->items[i].id && strcmp(c->items[i].id, id) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out)
+{
+	const struct entry *e = catalogue_entry(c, i);
+	if (!e)
+		return false;
+	*out = (struct catalogue_entry){.id = e->id,
+	                                .title = e->title,
+	                                .explanation = e->explanation,
+	                                .category = e->category,
+	                                .severity = e->severity,
+	                                .requires_count = e->requires_count,
+	                                .supports_count = e->supports_count,
+	                                .contradicts_count = e->contradicts_count,
+	                                .fix_count = e->fix_count,
+	                                .confused_count = e->confused_count,
+	                                .requires = e->names[0],
+	                                .supports = e->names[1],
+	                                .contradicts = e->names[2],
+	                                .fixes = e->fix_texts,
+	                                .confused_with = (const char *const *)e->confused};
+	return true;
+}

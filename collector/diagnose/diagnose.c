@@ -1,0 +1,432 @@
+/* diagnose: for every problem the cause that explains it best; causes that explain several problems are told once. What no
+ * cause explains stays undetermined: then the cut is named, and what it might be. */
+#include "collector/diagnose/inquiry.h"
+
+#include "proto/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AGREE_BONUS 0.7 /* log-odds for each further problem that the same cause explains */
+#define ROUNDS_MAX  3   /* several causes in one place */
+#define CHANGED_MAX 40
+#define MENTIONED   3 /* remaining candidates in a note */
+
+struct study { /* one problem with what every cause has to say about it */
+	struct problem problem;
+	struct hits hits;
+	struct candidate *of; /* one per entry */
+	int winner;           /* entry index, -1 = none */
+};
+
+struct work {
+	const struct catalogue *c;
+	const struct dossier *d;
+	struct verdict *v;
+	size_t entries;
+	size_t count;
+	struct study *studies; /* PROBLEMS_MAX of them */
+};
+
+/* ---- studies ---- */
+
+static struct study *study_add(struct work *w, const struct problem *p)
+{
+	if (w->count == PROBLEMS_MAX)
+		return NULL;
+	struct study *s = &w->studies[w->count++];
+	s->problem = *p;
+	s->winner = -1;
+	s->of = mem_array(w->entries, sizeof *s->of);
+	hits_find(w->d, w->v, p, &s->hits);
+	for (size_t i = 0; i < w->entries; i++)
+		candidate_weigh(catalogue_entry(w->c, i), w->d, w->v, p, &s->hits, &s->of[i]);
+	return s;
+}
+
+static void study_clear(struct work *w, struct study *s)
+{
+	for (size_t i = 0; i < w->entries; i++)
+		candidate_clear(&s->of[i]);
+	free(s->of);
+}
+
+static const char *blamed(const struct work *w, const struct candidate *c)
+{
+	const char *name = c->entry->blames ? bindings_get(&c->learned, c->entry->blames) : NULL;
+	return name ? name : w->d->party[c->who].name;
+}
+
+static bool same_blame(const struct work *w, const struct candidate *a, const struct candidate *b)
+{
+	return a->entry == b->entry && strcmp(blamed(w, a), blamed(w, b)) == 0;
+}
+
+/* How many other problems this cause explains with the same machine to blame. */
+static size_t agreements(const struct work *w, const struct study *s, size_t entry)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < w->count; i++) {
+		const struct candidate *c = &w->studies[i].of[entry];
+		n += &w->studies[i] != s && c->fits == TRI_YES && same_blame(w, c, &s->of[entry]);
+	}
+	return n;
+}
+
+static double odds_with_agreement(const struct work *w, const struct study *s, size_t entry)
+{
+	return s->of[entry].odds + AGREE_BONUS * (double)agreements(w, s, entry);
+}
+
+static void study_decide(struct work *w, struct study *s)
+{
+	double best = 0;
+	for (size_t i = 0; i < w->entries; i++) {
+		const struct candidate *c = &s->of[i];
+		if (c->fits != TRI_YES || candidate_confidence(c) < NAMED_FROM)
+			continue;
+		double odds = odds_with_agreement(w, s, i);
+		if (s->winner < 0 || odds > best) {
+			s->winner = (int)i;
+			best = odds;
+		}
+	}
+}
+
+/* What the winner leaves unexplained is a problem of its own. */
+static void study_rest(struct work *w, size_t at)
+{
+	struct study *s = &w->studies[at];
+	if (s->winner < 0 || s->problem.unheard >= 0)
+		return;
+	struct problem rest = s->problem;
+	problem_limit(&rest, ~s->of[s->winner].kinds);
+	if (problem_kinds(&rest))
+		study_add(w, &rest);
+}
+
+static void studies_make(struct work *w)
+{
+	struct problem problems[PROBLEMS_MAX];
+	size_t n = problems_find(w->d, w->v, problems, PROBLEMS_MAX), from = 0;
+	for (size_t i = 0; i < n; i++)
+		study_add(w, &problems[i]);
+	for (int round = 0; round < ROUNDS_MAX; round++) {
+		size_t to = w->count;
+		for (size_t i = from; i < to; i++)
+			study_decide(w, &w->studies[i]);
+		for (size_t i = from; i < to; i++)
+			study_rest(w, i);
+		from = to;
+	}
+	for (size_t i = from; i < w->count; i++)
+		study_decide(w, &w->studies[i]);
+}
+
+/* ---- causes ---- */
+
+struct found { /* a cause of the verdict in the making */
+	const struct candidate *first;
+	double confidence;
+	size_t problems;
+	bool dirs[2];
+	bool main; /* explains a problem best, not only as well */
+	struct cause cause;
+};
+
+struct founds {
+	struct found items[PROBLEMS_MAX * 2];
+	size_t count;
+};
+
+static struct found *found_of(const struct work *w, struct founds *f, const struct candidate *c)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		if (same_blame(w, f->items[i].first, c))
+			return &f->items[i];
+	}
+	return NULL;
+}
+
+static void texts_move(struct texts *from, const struct texts *more)
+{
+	for (size_t i = 0; i < more->count; i++)
+		texts_add(from, more->items[i]);
+}
+
+static void cause_texts(struct cause *out, const struct candidate *c)
+{
+	struct texts for_text = {out->for_count, out->for_count, out->for_text};
+	struct texts against = {out->against_count, out->against_count, out->against_text};
+	texts_move(&for_text, &c->for_text);
+	texts_move(&against, &c->against_text);
+	out->for_count = for_text.count;
+	out->for_text = for_text.items;
+	out->against_count = against.count;
+	out->against_text = against.items;
+}
+
+static void cause_start(const struct work *w, struct cause *out, const struct study *s, const struct candidate *c)
+{
+	const char *component = bindings_get(&c->learned, "component");
+	out->id = mem_strdup(c->entry->id);
+	out->title = mem_strdup(c->entry->title);
+	out->explanation = mem_strdup(c->entry->explanation);
+	out->where = mem_strdup(blamed(w, c));
+	out->component = component ? mem_strdup(component) : NULL;
+	out->cut_dir = s->problem.cut_dir;
+	out->cut = s->problem.cut;
+	out->verify = template_fill(c->entry->verify, &c->learned);
+}
+
+static void found_add(struct work *w, struct founds *f, const struct study *s, const struct candidate *c, bool main,
+                      double confidence)
+{
+	struct found *n = found_of(w, f, c);
+	if (!n) {
+		if (f->count == sizeof f->items / sizeof *f->items)
+			return;
+		n = &f->items[f->count++];
+		*n = (struct found){.first = c, .confidence = confidence};
+		cause_start(w, &n->cause, s, c);
+	}
+	n->main |= main;
+	n->problems += main;
+	n->confidence = confidence > n->confidence ? confidence : n->confidence;
+	n->dirs[s->problem.dir] = true;
+	cause_texts(&n->cause, c);
+	fixes_make(c, party_facts(w->d, c->who), &n->cause);
+}
+
+static double capped(double confidence) { return confidence > 0.99 ? 0.99 : confidence; }
+
+static double confidence_of(double odds)
+{
+	struct candidate c = {.odds = odds};
+	return capped(candidate_confidence(&c));
+}
+
+static void founds_make(struct work *w, struct founds *f)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		struct study *s = &w->studies[i];
+		if (s->winner >= 0)
+			found_add(w, f, s, &s->of[s->winner], true, confidence_of(odds_with_agreement(w, s, (size_t)s->winner)));
+	}
+	for (size_t i = 0; i < w->count; i++) {
+		struct study *s = &w->studies[i];
+		for (size_t k = 0; s->winner >= 0 && k < w->entries; k++) {
+			const struct candidate *c = &s->of[k];
+			double rest = 1 - confidence_of(odds_with_agreement(w, s, (size_t)s->winner));
+			if ((int)k != s->winner && c->fits == TRI_YES && candidate_confidence(c) >= NAMED_FROM &&
+			    c->kinds & s->of[s->winner].kinds)
+				found_add(w, f, s, c, false, candidate_confidence(c) * rest);
+		}
+	}
+}
+
+static int found_cmp(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+	if (x->main != y->main)
+		return y->main - x->main;
+	if (x->problems != y->problems)
+		return x->problems < y->problems ? 1 : -1;
+	return (x->confidence < y->confidence) - (x->confidence > y->confidence);
+}
+
+static void causes_fill(struct work *w, struct founds *f)
+{
+	struct verdict *v = w->v;
+	qsort(f->items, f->count, sizeof *f->items, found_cmp);
+	v->causes = f->count ? mem_array(f->count, sizeof *v->causes) : NULL;
+	for (size_t i = 0; i < f->count; i++) {
+		struct found *n = &f->items[i];
+		bool both = n->dirs[0] && n->dirs[1];
+		const struct direction *d = &v->dir[n->dirs[0] ? 0 : 1];
+		n->cause.confidence = n->confidence;
+		n->cause.direction = both ? mem_strdup("both") : mem_printf("%s->%s", d->from, d->to);
+		v->causes[v->cause_count++] = n->cause;
+	}
+}
+
+/* ---- ruled out, left over ---- */
+
+static bool is_named(const struct verdict *v, const char *id)
+{
+	for (size_t i = 0; i < v->cause_count; i++) {
+		if (strcmp(v->causes[i].id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void rule_out(struct verdict *v, const char *id, const char *because)
+{
+	if (!because || is_named(v, id))
+		return;
+	for (size_t i = 0; i < v->ruled_out_count; i++) {
+		if (strcmp(v->ruled_out[i].id, id) == 0)
+			return;
+	}
+	v->ruled_out = mem_resize(v->ruled_out, v->ruled_out_count + 1, sizeof *v->ruled_out);
+	v->ruled_out[v->ruled_out_count++] = (struct ruled_out){mem_strdup(id), mem_strdup(because)};
+}
+
+/* What is easily taken for the cause that was found, and everything else that would explain the same place. */
+static void ruled_out_fill(struct work *w)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct study *s = &w->studies[i];
+		const struct entry *e = s->winner >= 0 ? catalogue_entry(w->c, (size_t)s->winner) : NULL;
+		for (size_t k = 0; e && k < e->confused_count; k++) {
+			const struct candidate *c = &s->of[catalogue_find(w->c, e->confused[k])];
+			if (c->fits == TRI_NO)
+				rule_out(w->v, c->entry->id, c->no);
+		}
+		for (size_t k = 0; k < w->entries; k++) {
+			const struct candidate *c = &s->of[k];
+			if (c->fits == TRI_NO && c->yes == c->entry->requires_count)
+				rule_out(w->v, c->entry->id, c->no);
+		}
+	}
+}
+
+static void note_add(struct verdict *v, char *text)
+{
+	v->notes = mem_resize(v->notes, v->note_count + 1, sizeof *v->notes);
+	v->notes[v->note_count++] = text;
+}
+
+/* Causes that nothing speaks against, for want of facts. */
+static void note_candidates(struct work *w, const struct study *s)
+{
+	struct buf b = {0};
+	size_t n = 0;
+	for (size_t i = 0; i < w->entries && n < MENTIONED; i++) {
+		const struct candidate *c = &s->of[i];
+		if (c->fits != TRI_UNKNOWN || c->yes == 0 || is_named(w->v, c->entry->id))
+			continue;
+		buf_printf(&b, "%s%s%s%s%s", n++ ? "; " : "", c->entry->id, c->unknown ? " (" : "", c->unknown ? c->unknown : "",
+		           c->unknown ? ")" : "");
+	}
+	if (n)
+		note_add(w->v, mem_printf("possible and not proven: %s", b.data));
+	buf_free(&b);
+}
+
+static void changed_fill(struct work *w)
+{
+	struct verdict *v = w->v;
+	for (size_t i = 0; i < w->d->party_count; i++) {
+		const struct party *p = &w->d->party[i];
+		for (size_t k = p->change_count; k-- > 0 && v->changed_count < CHANGED_MAX;) {
+			v->changed = mem_resize(v->changed, v->changed_count + 1, sizeof *v->changed);
+			memset(&v->changed[v->changed_count], 0, sizeof *v->changed);
+			str_copy(v->changed[v->changed_count].agent, NAME_MAX_LEN, p->name);
+			v->changed[v->changed_count].fact = mem_strdup(p->changes[k].key);
+			v->changed[v->changed_count].was = mem_strdup(p->changes[k].was);
+			v->changed[v->changed_count].now = mem_strdup(p->changes[k].now);
+			v->changed[v->changed_count++].at = p->changes[k].at;
+		}
+	}
+}
+
+/* ---- the sentence ---- */
+
+static void sentence_place(const struct work *w, const struct problem *p, struct buf *b)
+{
+	const struct direction *d = &w->v->dir[p->dir];
+	char kinds[160], after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+	kinds_text(problem_kinds(p), kinds, sizeof kinds);
+	if (p->unheard >= 0) {
+		buf_printf(b, "the agent of %s is not heard", w->d->party[p->unheard].name);
+		return;
+	}
+	if (!p->placed) {
+		buf_printf(b, "%s cannot open conversations with %s (%s)", d->from, d->to, kinds);
+		return;
+	}
+	path_point_name(&d->path[p->after], after);
+	path_point_name(&d->path[p->before], before);
+	buf_printf(b, "from %s to %s %s%s (%s) %slost between %s and %s", d->from, d->to, p->partial ? "some " : "",
+	           p->probes ? "packets" : "answers", kinds, p->partial ? "are " : "are ", after, before);
+}
+
+static const char *state_words(enum state s)
+{
+	switch (s) {
+	case STATE_ONE_WAY: return "One way is broken: ";
+	case STATE_BOTH_WAYS: return "Both ways are broken: ";
+	case STATE_DEGRADED: return "It works, but not as it should: ";
+	default: return "It cannot be told for sure: ";
+	}
+}
+
+static void sentence_cause(const struct verdict *v, struct buf *b)
+{
+	const struct cause *c = v->cause_count ? &v->causes[0] : NULL;
+	if (!c) {
+		buf_puts(b, "; the cause is undetermined.");
+		return;
+	}
+	buf_printf(b, ". Cause: %s, at %s", c->title, c->where);
+	if (c->component)
+		buf_printf(b, " (%s)", c->component);
+	if (v->cause_count > 1 && v->causes[1].confidence >= NAMED_FROM)
+		buf_printf(b, "; and %s, at %s", v->causes[1].title, v->causes[1].where);
+	buf_puts(b, ".");
+}
+
+/* The problem that the first cause explains; without a cause the first one. */
+static const struct problem *main_problem(const struct work *w)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct study *s = &w->studies[i];
+		if (s->winner >= 0 && w->v->cause_count && strcmp(s->of[s->winner].entry->id, w->v->causes[0].id) == 0)
+			return &s->problem;
+	}
+	return w->count ? &w->studies[0].problem : NULL;
+}
+
+static void sentence_fill(struct work *w)
+{
+	struct buf b = {0};
+	const struct problem *p = main_problem(w);
+	if (w->v->state == STATE_OK) {
+		buf_printf(&b, "%s and %s reach each other, both ways.", w->v->a, w->v->b);
+	} else {
+		buf_puts(&b, state_words(w->v->state));
+		if (p)
+			sentence_place(w, p, &b);
+		else
+			buf_puts(&b, "too little could be measured");
+		sentence_cause(w->v, &b);
+	}
+	free(w->v->sentence);
+	w->v->sentence = b.data;
+}
+
+void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict *v)
+{
+	struct work w = {.c = c, .d = d, .v = v, .entries = catalogue_count(c)};
+	struct founds *f = mem_alloc(sizeof *f);
+	w.studies = mem_array(PROBLEMS_MAX, sizeof *w.studies);
+	if (v->state != STATE_OK) {
+		studies_make(&w);
+		founds_make(&w, f);
+		causes_fill(&w, f);
+		ruled_out_fill(&w);
+		for (size_t i = 0; i < w.count; i++) {
+			if (w.studies[i].winner < 0)
+				note_candidates(&w, &w.studies[i]);
+		}
+		changed_fill(&w);
+	}
+	sentence_fill(&w);
+	for (size_t i = 0; i < w.count; i++)
+		study_clear(&w, &w.studies[i]);
+	free(w.studies);
+	free(f);
+}

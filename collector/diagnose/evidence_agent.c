@@ -1,0 +1,197 @@
+/* evidence_agent: services that do not listen, and agents that are not heard. */
+#include "collector/diagnose/inquiry.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define SERVICES (KIND_BIT(KIND_SERVICE) | KIND_BIT(KIND_SERVICE6))
+
+/* ---- services ---- */
+
+/* The port that was refused, of the service flows towards `who`. */
+static const struct flow *refused_service(const struct inquiry *q)
+{
+	int dir = q->who == PARTY_B ? 0 : 1;
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_sent *s = dossier_sent(q->d, f->id);
+		if (SERVICES & KIND_BIT(f->kind) && f->dir == dir && s && s->refused)
+			return f;
+	}
+	return NULL;
+}
+
+static void service_refused(const struct inquiry *q, struct finding *f)
+{
+	const struct flow *flow = q->who == q->dst && q->p->starts & SERVICES ? refused_service(q) : NULL;
+	if (!flow) {
+		find_no(f, "no service of %s refused a connection", name_of(q, q->who));
+		return;
+	}
+	bindings_add(q->learned, "service.port", "%u", flow->dport);
+	bindings_add(q->learned, "component", "TCP port %u", flow->dport);
+	find_yes(f, SERVICES, "%s refuses connections to TCP port %u at once", name_of(q, q->who), flow->dport);
+}
+
+static bool is_any(struct ip a)
+{
+	static const uint8_t zero[16];
+	return memcmp(a.b, zero, a.family == 4 ? 4 : 16) == 0;
+}
+
+static bool serves(const struct listener *l, const struct flow *f)
+{
+	if (l->proto != IPPROTO_TCP || l->port != f->dport)
+		return false;
+	if (is_any(l->ip))
+		return l->ip.family == f->dst.family || (l->ip.family == 6 && !l->v6only);
+	return ip_equal(l->ip, f->dst);
+}
+
+static const struct listener *listener_on(const struct snapshot *s, const struct flow *f, bool serving)
+{
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct listener *l = &s->listeners[i];
+		if (l->proto == IPPROTO_TCP && l->port == f->dport && serves(l, f) == serving)
+			return l;
+	}
+	return NULL;
+}
+
+/* What is needed to say anything about listeners; says why not. */
+static const struct flow *listeners_known(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = party_facts(q->d, q->who);
+	const struct flow *flow = refused_service(q);
+	if (!s || s->listener_count == 0)
+		find_unknown(f, "%s did not say what it listens on", name_of(q, q->who));
+	return s && s->listener_count ? flow : NULL;
+}
+
+static void start_bind(const struct inquiry *q, uint16_t port)
+{
+	const struct party *p = &q->d->party[q->who];
+	for (size_t i = 0; i < p->service_count && i < SERVICES_MAX_PARTY; i++) {
+		if (p->services[i].port == port && p->services[i].start[0])
+			bindings_add(q->learned, "service.start", "%s", p->services[i].start);
+	}
+}
+
+static void no_listener(const struct inquiry *q, struct finding *f)
+{
+	const struct flow *flow = listeners_known(q, f);
+	if (!flow)
+		return;
+	const struct snapshot *s = party_facts(q->d, q->who);
+	if (listener_on(s, flow, true)) {
+		find_no(f, "something listens on TCP port %u of %s", flow->dport, name_of(q, q->who));
+	} else if (listener_on(s, flow, false)) {
+		find_no(f, "something listens on TCP port %u of %s, on another address", flow->dport, name_of(q, q->who));
+	} else {
+		start_bind(q, flow->dport);
+		find_yes(f, SERVICES, "nothing listens on TCP port %u of %s", flow->dport, name_of(q, q->who));
+	}
+}
+
+static void listens_elsewhere(const struct inquiry *q, struct finding *f)
+{
+	const struct flow *flow = listeners_known(q, f);
+	char has[IP_TEXT_MAX], want[IP_TEXT_MAX];
+	if (!flow)
+		return;
+	const struct snapshot *s = party_facts(q->d, q->who);
+	const struct listener *l = listener_on(s, flow, true) ? NULL : listener_on(s, flow, false);
+	if (l)
+		find_yes(f, SERVICES, "on %s TCP port %u listens on %s only, not on %s", name_of(q, q->who), flow->dport,
+		         ip_format(l->ip, has), ip_format(flow->dst, want));
+	else
+		find_no(f, "nothing on %s listens on this port on another address", name_of(q, q->who));
+}
+
+static void listened_before(const struct inquiry *q, struct finding *f)
+{
+	const struct flow *flow = refused_service(q);
+	const struct party *p = &q->d->party[q->who];
+	char tail[16];
+	snprintf(tail, sizeof tail, ".%u", flow ? flow->dport : 0);
+	for (size_t i = p->change_count; flow && i-- > 0;) {
+		const char *key = p->changes[i].key;
+		size_t len = strlen(key), end = strlen(tail);
+		if (strncmp(key, "listen.tcp.", 11) || len < end || strcmp(key + len - end, tail) || !p->changes[i].was ||
+		    p->changes[i].now)
+			continue;
+		bindings_add(q->learned, "listened", "%.*s", (int)(len - end - 11), key + 11);
+		find_yes(f, ~0u, "something listened there until lately (%s)", key + 11);
+		return;
+	}
+	find_unknown(f, "nothing is known to have listened there before");
+}
+
+/* ---- agents ---- */
+
+static void unheard(const struct inquiry *q, struct finding *f)
+{
+	const struct party *p = &q->d->party[q->who];
+	if (q->p->unheard != q->who) {
+		find_no(f, "the agent of %s reports", name_of(q, q->who));
+		return;
+	}
+	if (p->restart[0])
+		bindings_add(q->learned, "restart", "%s", p->restart);
+	find_yes(f, ~0u, "the agent of %s %s", name_of(q, q->who),
+	         p->online ? "does not take part in the round" : "is not heard by any path");
+}
+
+static kind_mask answered_by(const struct inquiry *q, bool refused)
+{
+	kind_mask m = 0;
+	int dir = q->who == PARTY_B ? 0 : 1;
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow_sent *s = q->d->flows[i].dir == dir ? dossier_sent(q->d, q->d->flows[i].id) : NULL;
+		if (s && (refused ? s->refused : s->answered & ~s->impostor))
+			m |= KIND_BIT(q->d->flows[i].kind);
+	}
+	return m;
+}
+
+static void kernel_answers(const struct inquiry *q, struct finding *f)
+{
+	char text[128];
+	kind_mask kernel = answered_by(q, false) & (kinds_of_proto(PROTO_ICMP) | kinds_of_proto(PROTO_NEIGH));
+	if (kernel)
+		find_yes(f, ~0u, "the machine itself answers (%s): its network is well", kinds_text(kernel, text, sizeof text));
+	else
+		find_no(f, "the machine does not answer either");
+}
+
+static void agent_answers(const struct inquiry *q, struct finding *f)
+{
+	if (answered_by(q, false) & kinds_of_proto(PROTO_UDP))
+		find_yes(f, ~0u, "its agent answers probes: it runs, and only its reports do not arrive");
+	else
+		find_no(f, "its agent answers no probe");
+}
+
+static void agent_refused(const struct inquiry *q, struct finding *f)
+{
+	kind_mask agent = answered_by(q, true) & ~SERVICES & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP));
+	char text[128];
+	if (agent)
+		find_yes(f, ~0u, "the agent's probe port is closed (%s refused)", kinds_text(agent, text, sizeof text));
+	else
+		find_unknown(f, "nothing says whether the agent's probe port is open");
+}
+
+static const struct evidence items[] = {
+    {"service-refused", service_refused, "TCP to the service's port", "the service's port refuses connections"},
+    {"no-listener", no_listener, "listening sockets", "nothing listens on that port"},
+    {"listens-elsewhere", listens_elsewhere, "listening sockets", "something listens on that port, on another address only"},
+    {"listened-before", listened_before, "history of listening sockets", "something listened there before"},
+    {"agent-unheard", unheard, "control plane", "the machine's agent is not heard"},
+    {"kernel-answers", kernel_answers, "ARP, neighbour discovery and echo", "the machine's kernel answers"},
+    {"agent-answers", agent_answers, "UDP probes", "the machine's agent answers probes"},
+    {"agent-refused", agent_refused, "UDP and TCP probes", "the agent's probe port is closed"},
+};
+const struct evidence_table evidence_agent = {items, COUNT(items)};

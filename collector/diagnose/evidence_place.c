@@ -1,0 +1,278 @@
+/* evidence_place: where it dies, and what dies, seen from one machine. */
+#include "collector/diagnose/inquiry.h"
+
+#include <string.h>
+
+#define TEXT 128
+
+static size_t last_point(const struct inquiry *q) { return q->v->dir[q->p->dir].path_count - 1; }
+static const char *point(const struct inquiry *q, size_t i, char out[static POINT_NAME_MAX])
+{
+	return path_point_name(&q->v->dir[q->p->dir].path[i], out);
+}
+static uint8_t role(const struct inquiry *q, size_t i) { return q->v->dir[q->p->dir].path[i].role; }
+static int owner(const struct inquiry *q, size_t i) { return point_party(q->d, q->v, q->p->dir, i); }
+
+static void is_guest(const struct inquiry *q, struct finding *f)
+{
+	if (q->d->party[q->who].kind == AGENT_GUEST)
+		find_yes(f, ~0u, "%s", "");
+}
+
+static void is_host(const struct inquiry *q, struct finding *f)
+{
+	if (q->d->party[q->who].kind == AGENT_HOST)
+		find_yes(f, ~0u, "%s", "");
+}
+
+/* ---- in the machine's own stack ---- */
+
+static bool leaving(const struct inquiry *q) { return q->p->placed && q->who == q->src && q->p->after == 0; }
+static bool arriving(const struct inquiry *q) { return q->p->placed && q->who == q->dst && q->p->before == last_point(q); }
+
+static const char *what_dies(const struct inquiry *q)
+{
+	return q->p->probes && q->p->answers ? "probes and answers" : q->p->answers ? "answers" : "probes";
+}
+
+static void lost_leaving(const struct inquiry *q, struct finding *f)
+{
+	char kinds[TEXT], to[POINT_NAME_MAX];
+	if (!leaving(q)) {
+		find_no(f, "%s sends it all", name_of(q, q->who));
+		return;
+	}
+	find_yes(f, q->p->probes | q->p->answers | q->p->starts, "%s of %s towards %s (%s) never reach %s", what_dies(q),
+	         name_of(q, q->who), name_of(q, q->dst), kinds_text(dying(q), kinds, sizeof kinds), point(q, q->p->before, to));
+}
+
+static void lost_arriving(const struct inquiry *q, struct finding *f)
+{
+	char kinds[TEXT], at[POINT_NAME_MAX];
+	if (!arriving(q)) {
+		find_no(f, "what comes for %s is not lost inside it", name_of(q, q->who));
+		return;
+	}
+	find_yes(f, dying(q), "%s (%s) are seen at %s but not at the socket of %s", what_dies(q),
+	         kinds_text(dying(q), kinds, sizeof kinds), point(q, q->p->after, at), name_of(q, q->who));
+}
+
+static bool silent(const struct inquiry *q) { return (leaving(q) && q->p->answers) || (q->who == q->dst && q->p->starts); }
+
+static void not_answered(const struct inquiry *q, struct finding *f)
+{
+	char kinds[TEXT];
+	kind_mask which = q->who == q->src ? q->p->answers | q->p->starts : q->p->starts;
+	if (!silent(q)) {
+		find_no(f, "%s answers", name_of(q, q->who));
+		return;
+	}
+	find_yes(f, which, "%s receives the requests (%s) and no answer leaves it", name_of(q, q->who),
+	         kinds_text(which, kinds, sizeof kinds));
+}
+
+static void in_own_stack(const struct inquiry *q, struct finding *f)
+{
+	if (leaving(q))
+		lost_leaving(q, f);
+	else if (arriving(q))
+		lost_arriving(q, f);
+	else
+		not_answered(q, f);
+}
+
+static void in_end_stack(const struct inquiry *q, struct finding *f)
+{
+	struct inquiry at = *q;
+	at.who = q->src;
+	in_own_stack(&at, f);
+	if (f->is == TRI_YES)
+		return;
+	at.who = q->dst;
+	in_own_stack(&at, f);
+}
+
+/* ---- on the way ---- */
+
+typedef bool step_fn(const struct inquiry *q, size_t i); /* the step from point i to the next */
+
+static bool any_step(const struct inquiry *q, step_fn *is)
+{
+	for (size_t i = q->p->after; q->p->placed && i < q->p->before; i++) {
+		if (is(q, i))
+			return true;
+	}
+	return false;
+}
+
+static bool step_inside(const struct inquiry *q, size_t i) { return owner(q, i) == q->who && owner(q, i + 1) == q->who; }
+
+static bool step_touches(const struct inquiry *q, size_t i, uint8_t what)
+{
+	return (owner(q, i) == q->who && role(q, i) == what) || (owner(q, i + 1) == q->who && role(q, i + 1) == what);
+}
+
+static bool step_at_port(const struct inquiry *q, size_t i) { return step_touches(q, i, POINT_PORT); }
+static bool step_at_uplink(const struct inquiry *q, size_t i) { return step_touches(q, i, POINT_UPLINK); }
+
+static bool step_crosses(const struct inquiry *q, size_t i)
+{
+	return step_inside(q, i) && role(q, i) != POINT_SOCKET && role(q, i + 1) != POINT_SOCKET;
+}
+
+static bool is_host_point(const struct inquiry *q, size_t i) { return q->v->dir[q->p->dir].path[i].agent_kind == AGENT_HOST; }
+
+static bool step_between_hosts(const struct inquiry *q, size_t i)
+{
+	return owner(q, i) != owner(q, i + 1) && is_host_point(q, i) && is_host_point(q, i + 1);
+}
+
+/* The cable of a guest's NIC: from its socket to its NIC, from its NIC to its port, and the port's other side. */
+static bool step_at_cable(const struct inquiry *q, size_t i)
+{
+	bool out = q->who == q->src, in = q->who == q->dst;
+	size_t last = last_point(q);
+	return (out && (i == 0 || i == 1)) || (in && i + 3 >= last && i + 1 < last);
+}
+
+static void on_the_way(const struct inquiry *q, struct finding *f, step_fn *is, const char *where)
+{
+	char kinds[TEXT], after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+	if (!q->p->placed)
+		return;
+	if (!any_step(q, is)) {
+		find_no(f, "it is not lost %s of %s, but between %s and %s", where, name_of(q, q->who),
+		        point(q, q->p->after, after), point(q, q->p->before, before));
+		return;
+	}
+	find_yes(f, dying(q), "%s (%s) are last seen at %s and do not reach %s", what_dies(q),
+	         kinds_text(dying(q), kinds, sizeof kinds), point(q, q->p->after, after), point(q, q->p->before, before));
+}
+
+static void lost_in_host(const struct inquiry *q, struct finding *f) { on_the_way(q, f, step_inside, "inside"); }
+static void lost_crossing(const struct inquiry *q, struct finding *f) { on_the_way(q, f, step_crosses, "between two ports"); }
+static void lost_at_port(const struct inquiry *q, struct finding *f) { on_the_way(q, f, step_at_port, "at a guest's port"); }
+static void lost_at_uplink(const struct inquiry *q, struct finding *f) { on_the_way(q, f, step_at_uplink, "at the uplink"); }
+static void lost_between_hosts(const struct inquiry *q, struct finding *f)
+{
+	on_the_way(q, f, step_between_hosts, "behind the uplink");
+}
+
+static void lost_at_cable(const struct inquiry *q, struct finding *f)
+{
+	if (q->d->party[q->who].kind == AGENT_GUEST)
+		on_the_way(q, f, step_at_cable, "at the virtual cable");
+}
+
+/* ---- what dies ---- */
+
+static kind_mask kinds_ok(const struct inquiry *q, kind_mask among)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (among & KIND_BIT(k) && q->v->dir[q->p->dir].delivery[k] == CELL_OK)
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+static kind_mask kinds_lost(const struct inquiry *q, kind_mask among)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (among & KIND_BIT(k) && cell_is_bad(q->v->dir[q->p->dir].delivery[k]))
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+static void only_icmp(const struct inquiry *q, struct finding *f)
+{
+	char ok[TEXT];
+	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = ~(icmp | kinds_of_proto(PROTO_NEIGH)) & (KIND_BIT(KIND_COUNT) - 1);
+	kind_mask through = kinds_ok(q, other);
+	if (dying(q) & other) {
+		find_no(f, "not only ICMP is lost, but %s too", kinds_text(dying(q) & other, ok, sizeof ok));
+		return;
+	}
+	if (!(dying(q) & icmp) || kinds_lost(q, other) || !through) {
+		find_unknown(f, "nothing but ICMP was measured on this way");
+		return;
+	}
+	find_yes(f, dying(q), "only ICMP is lost: %s pass", kinds_text(through, ok, sizeof ok));
+}
+
+static void only_large(const struct inquiry *q, struct finding *f)
+{
+	char text[TEXT];
+	kind_mask small = dying(q) & ~kinds_large();
+	if (small) {
+		find_no(f, "small packets are lost too (%s)", kinds_text(small, text, sizeof text));
+		return;
+	}
+	find_yes(f, dying(q), "only large packets are lost (%s)", kinds_text(dying(q), text, sizeof text));
+}
+
+static void only_answers(const struct inquiry *q, struct finding *f)
+{
+	char text[TEXT];
+	if (!q->p->answers || q->p->probes) {
+		find_no(f, "new packets are lost as well as answers");
+		return;
+	}
+	find_yes(f, q->p->answers, "only answers are lost (%s); new packets the same way pass",
+	         kinds_text(q->p->answers, text, sizeof text));
+}
+
+static void neighbour_ok(const struct inquiry *q, struct finding *f)
+{
+	const struct direction *d = &q->v->dir[q->p->dir];
+	bool arp = dying(q) & kinds_of_family(4) && d->delivery[KIND_ARP] == CELL_OK;
+	bool nd = dying(q) & kinds_of_family(6) && d->delivery[KIND_ND] == CELL_OK;
+	if (!arp && !nd) {
+		find_no(f, "ARP or neighbour discovery does not pass either");
+		return;
+	}
+	find_yes(f, ~0u, "%s passes the same way", arp && nd ? "ARP and neighbour discovery" : arp ? "ARP" : "neighbour discovery");
+}
+
+static void drop_reason_filter(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->drop_reason[0] && strcmp(q->p->drop_reason, "NETFILTER_DROP") == 0)
+		find_yes(f, ~0u, "the kernel's drop reason is NETFILTER_DROP");
+	else if (q->p->drop_reason[0])
+		find_no(f, "the kernel's drop reason is %s", q->p->drop_reason);
+	else
+		find_unknown(f, "the kernel's drop reason is not known");
+}
+
+static void drop_reason_rpfilter(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->drop_reason[0] && strcmp(q->p->drop_reason, "IP_RPFILTER") == 0)
+		find_yes(f, ~0u, "the kernel's drop reason is IP_RPFILTER");
+	else
+		find_unknown(f, "the kernel's drop reason is not known");
+}
+
+static const struct evidence items[] = {
+    {"is-guest", is_guest, "the agent's kind", "the machine is a guest"},
+    {"is-host", is_host, "the agent's kind", "the machine is a host"},
+    {"lost-leaving", lost_leaving, "cut", "what the machine sends never reaches its own interface"},
+    {"lost-arriving", lost_arriving, "cut", "what comes for the machine reaches its interface and not its socket"},
+    {"not-answered", not_answered, "cut, matrix", "the machine receives requests and no answer leaves it"},
+    {"in-own-stack", in_own_stack, "cut, matrix", "it is lost, or left unanswered, inside this end of the pair"},
+    {"in-end-stack", in_end_stack, "cut, matrix", "it is lost, or left unanswered, inside one of the two ends"},
+    {"lost-in-host", lost_in_host, "cut", "it is lost inside this machine, between two of its points"},
+    {"lost-crossing", lost_crossing, "cut", "it is lost inside this machine, between two of its interfaces"},
+    {"lost-at-port", lost_at_port, "cut", "it is lost right at the port a guest is plugged into"},
+    {"lost-at-uplink", lost_at_uplink, "cut", "it is lost right at the uplink of this host"},
+    {"lost-between-hosts", lost_between_hosts, "cut", "it leaves one host and does not reach the other"},
+    {"lost-at-cable", lost_at_cable, "cut", "it is lost between the guest's stack and the host's side of its port"},
+    {"only-icmp", only_icmp, "cut, matrix", "ICMP is lost while UDP or TCP pass"},
+    {"only-large", only_large, "cut", "only large packets are lost"},
+    {"only-answers", only_answers, "cut", "only answers are lost, new packets pass"},
+    {"neighbour-ok", neighbour_ok, "matrix", "ARP or neighbour discovery passes the same way"},
+    {"drop-reason-filter", drop_reason_filter, "drop reasons", "the kernel says a filter dropped it"},
+    {"drop-reason-rpfilter", drop_reason_rpfilter, "drop reasons", "the kernel says reverse-path filtering dropped it"},
+};
+const struct evidence_table evidence_place = {items, sizeof items / sizeof *items};

@@ -1,0 +1,344 @@
+/* filter: which firewall rules stand on the stretch of path where a problem's packets die, and stop them.
+ *
+ * A capture on an interface stands before what filters on its way in and behind what filters on its way out; so every step
+ * between two neighbouring points of one machine has its own list of hooks. */
+#include "collector/diagnose/inquiry.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ETH_IP4       0x0800
+#define ETH_IP6       0x86dd
+#define ETH_ARP       0x0806
+#define ND_SOLICIT    135
+#define ND_ADVERT     136
+#define SMALL_MAX     300 /* no small probe is longer */
+#define DECISIONS_MAX 16
+
+struct search {
+	const struct dossier *d;
+	const struct verdict *v;
+	const struct problem *p;
+	struct hits *out;
+	int party;
+	const struct snapshot *s;
+	int asked; /* see struct hit */
+};
+
+/* ---- packets ---- */
+
+static struct ip solicited_node(struct ip target)
+{
+	struct ip m = {.family = 6, .b = {0xff, 0x02, [11] = 1, [12] = 0xff}};
+	memcpy(m.b + 13, target.b + 13, 3);
+	return m;
+}
+
+static void packet_neighbour(const struct kind_info *info, const struct flow *f, bool answer, struct fw_packet *k)
+{
+	if (info->family == 4) {
+		k->ethertype = ETH_ARP;
+		k->arp_op = answer ? 2 : 1;
+		return;
+	}
+	k->l4proto = IPPROTO_ICMPV6;
+	k->icmp_type = answer ? ND_ADVERT : ND_SOLICIT;
+	k->ct = FW_CT_UNTRACKED;
+	if (!answer)
+		k->dst = solicited_node(f->dst);
+}
+
+static void packet_ports(const struct flow *f, bool answer, struct fw_packet *k)
+{
+	struct fw_span client = {f->id_base, (uint32_t)f->id_base + (f->count ? f->count - 1u : 0)}, server = {f->dport, f->dport};
+	k->sport = answer ? server : client;
+	k->dport = answer ? client : server;
+}
+
+static void packet_transport(const struct kind_info *info, const struct flow *f, bool answer, struct fw_packet *k)
+{
+	static const uint8_t echo[2][2] = {{8, 0}, {128, 129}}; /* family, answer */
+	if (info->proto == PROTO_ICMP) {
+		k->l4proto = info->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+		k->icmp_type = echo[info->family == 6][answer];
+		return;
+	}
+	k->l4proto = info->proto == PROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	packet_ports(f, answer, k);
+}
+
+/* A fresh probe is new to any connection tracking; an answer belongs to what its request opened. */
+static void packet_make(const struct dossier *d, const struct flow *f, bool answer, struct fw_packet *k)
+{
+	const struct kind_info *info = kind_info((enum kind)f->kind);
+	int from = answer ? dir_dst(f->dir) : dir_src(f->dir);
+	*k = (struct fw_packet){.iif = "", .oif = "", .in_bridge = "", .out_bridge = ""};
+	k->ethertype = info->family == 4 ? ETH_IP4 : ETH_IP6;
+	k->src = answer ? f->dst : f->src;
+	k->dst = answer ? f->src : f->dst;
+	k->ct = answer ? FW_CT_ESTABLISHED : FW_CT_NEW;
+	k->length =
+	    info->large && !answer ? (struct fw_span){f->size, f->size} : (struct fw_span){28, info->large ? 65535 : SMALL_MAX};
+	if (f->onlink) {
+		k->eth_src = d->party[from].ep.mac;
+		if (info->proto != PROTO_NEIGH)
+			k->eth_dst = d->party[1 - from].ep.mac;
+	}
+	if (info->proto == PROTO_NEIGH)
+		packet_neighbour(info, f, answer, k);
+	else
+		packet_transport(info, f, answer, k);
+}
+
+/* ---- one hook ---- */
+
+static const struct fw_rule *rule_in(const struct snapshot *s, const struct fw_chain *like, uint64_t handle)
+{
+	for (size_t i = 0; s && i < s->chain_count; i++) {
+		const struct fw_chain *c = &s->chains[i];
+		if (strcmp(c->family, like->family) || strcmp(c->table, like->table) || strcmp(c->name, like->name))
+			continue;
+		for (size_t r = 0; r < c->rule_count; r++) {
+			if (c->rules[r].handle == handle)
+				return &c->rules[r];
+		}
+	}
+	return NULL;
+}
+
+/* The rule's own counter rose while the round ran. */
+static bool rule_counted(const struct party *p, const struct fw_decision *d)
+{
+	const struct fw_rule *was =
+	    d->rule && d->rule->has_counter && p->after ? rule_in(p->before, d->chain, d->rule->handle) : NULL;
+	const struct fw_rule *now = was ? rule_in(p->after, d->chain, d->rule->handle) : NULL;
+	return now && now->packets > was->packets;
+}
+
+static bool decision_is_sure(const struct search *s, const struct fw_decision *d)
+{
+	if (d->outcome == FW_STOPS)
+		return true;
+	return (d->random && s->p->partial) || rule_counted(&s->d->party[s->party], d);
+}
+
+static bool hit_known(const struct hits *h, const struct hit *n)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		const struct hit *o = &h->item[i];
+		if (o->party == n->party && o->kind == n->kind && o->answer == n->answer && o->decision.base == n->decision.base)
+			return true;
+	}
+	return false;
+}
+
+static void hook_ask(struct search *s, enum fw_layer layer, enum hit_layer as, const char *hook, const char *device,
+                     const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	struct fw_decision found[DECISIONS_MAX];
+	size_t n = firewall_decide(s->s, layer, hook, device, k, found, DECISIONS_MAX);
+	for (size_t i = 0; i < n && s->out->count < HITS_MAX; i++) {
+		struct hit h = {.party = s->party,
+		                .kind = f->kind,
+		                .answer = answer,
+		                .layer = (uint8_t)as,
+		                .asked = s->asked,
+		                .decision = found[i]};
+		h.iif = k->iif;
+		h.oif = k->oif;
+		h.sure = decision_is_sure(s, &found[i]);
+		if (!hit_known(s->out, &h))
+			s->out->item[s->out->count++] = h;
+	}
+}
+
+static const char *link_name(const struct snapshot *s, uint32_t index)
+{
+	const struct link *l = index ? snapshot_link(s, index) : NULL;
+	return l ? l->name : "";
+}
+
+static const char *bridge_over(const struct snapshot *s, const char *port)
+{
+	const struct link *l = snapshot_link_named(s, port);
+	return l ? link_name(s, l->master) : "";
+}
+
+static bool bridge_calls_ip(const struct snapshot *s, const struct fw_packet *k)
+{
+	int64_t on = 0;
+	const char *name = k->ethertype == ETH_IP6 ? "net.bridge.bridge-nf-call-ip6tables" : "net.bridge.bridge-nf-call-iptables";
+	return k->ethertype != ETH_ARP && snapshot_sysctl(s, name, &on) && on == 1;
+}
+
+/* ---- steps: what stands between two neighbouring points of one machine ---- */
+
+struct step {
+	const char *in, *out;               /* interface of the point before and behind; "" = the socket */
+	const char *in_bridge, *out_bridge; /* above them */
+};
+
+static enum hit_layer ip_layer(const struct fw_packet *k) { return k->ethertype == ETH_ARP ? HIT_ARP : HIT_IP; }
+
+static void ask_ip(struct search *s, const char *hook, const char *iif, const char *oif, enum hit_layer as, const struct flow *f,
+                   bool answer, struct fw_packet k)
+{
+	k.iif = iif;
+	k.oif = oif;
+	hook_ask(s, FW_LAYER_IP, as, hook, NULL, f, answer, &k);
+}
+
+static void ask_bridge(struct search *s, const char *hook, const struct step *t, const struct flow *f, bool answer,
+                       struct fw_packet k)
+{
+	k.iif = strcmp(hook, "output") && strcmp(hook, "postrouting") ? t->in : "";
+	k.oif = strcmp(hook, "input") && strcmp(hook, "prerouting") ? t->out : "";
+	k.in_bridge = k.iif[0] ? t->in_bridge : "";
+	k.out_bridge = k.oif[0] ? t->out_bridge : "";
+	hook_ask(s, FW_LAYER_BRIDGE, HIT_L2, hook, NULL, f, answer, &k);
+}
+
+static void ask_device(struct search *s, const char *hook, const char *device, const struct flow *f, bool answer,
+                       struct fw_packet k)
+{
+	k.iif = strcmp(hook, "ingress") == 0 ? device : "";
+	k.oif = strcmp(hook, "egress") == 0 ? device : "";
+	hook_ask(s, FW_LAYER_NETDEV, HIT_L2, hook, device, f, answer, &k);
+}
+
+static const char *upper(const char *bridge, const char *dev) { return bridge[0] ? bridge : dev; }
+
+static void step_leaves(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	const char *oif = upper(t->out_bridge, t->out);
+	ask_ip(s, "output", "", oif, ip_layer(k), f, answer, *k);
+	if (k->ethertype != ETH_ARP)
+		ask_ip(s, "postrouting", "", oif, HIT_IP, f, answer, *k);
+}
+
+static void step_arrives(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	const char *iif = upper(t->in_bridge, t->in);
+	if (t->in_bridge[0])
+		ask_device(s, "ingress", t->in_bridge, f, answer, *k);
+	if (k->ethertype != ETH_ARP)
+		ask_ip(s, "prerouting", iif, "", HIT_IP, f, answer, *k);
+	ask_ip(s, "input", iif, "", ip_layer(k), f, answer, *k);
+}
+
+/* From a bridge device (or the stack above it) out of a port, or in through a port up to it. */
+static void step_port_out(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	ask_bridge(s, "output", t, f, answer, *k);
+	ask_bridge(s, "postrouting", t, f, answer, *k);
+}
+
+static void step_port_in(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	ask_bridge(s, "prerouting", t, f, answer, *k);
+	ask_bridge(s, "input", t, f, answer, *k);
+}
+
+static void step_bridged(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	static const char *const hooks[] = {"prerouting", "forward", "postrouting"};
+	for (size_t i = 0; i < 3; i++) {
+		ask_bridge(s, hooks[i], t, f, answer, *k);
+		if (bridge_calls_ip(s->s, k))
+			ask_ip(s, hooks[i], i == 2 ? "" : t->in_bridge, i == 0 ? "" : t->out_bridge, HIT_BRIDGED_IP, f, answer, *k);
+	}
+}
+
+static void step_routed(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	static const char *const hooks[] = {"prerouting", "forward", "postrouting"};
+	const char *iif = upper(t->in_bridge, t->in), *oif = upper(t->out_bridge, t->out);
+	if (t->in_bridge[0])
+		step_port_in(s, t, f, answer, k);
+	for (size_t i = 0; i < 3 && k->ethertype != ETH_ARP; i++)
+		ask_ip(s, hooks[i], i == 2 ? "" : iif, i == 0 ? "" : oif, HIT_IP, f, answer, *k);
+	if (t->out_bridge[0])
+		step_port_out(s, t, f, answer, k);
+}
+
+static void step_crosses(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
+{
+	if (t->out[0] && strcmp(t->in_bridge, t->out) == 0)
+		step_port_in(s, t, f, answer, k);
+	else if (strcmp(t->out_bridge, t->in) == 0)
+		step_port_out(s, t, f, answer, k);
+	else if (t->in_bridge[0] && strcmp(t->in_bridge, t->out_bridge) == 0)
+		step_bridged(s, t, f, answer, k);
+	else
+		step_routed(s, t, f, answer, k);
+}
+
+static void step_ask(struct search *s, const struct step *t, const struct flow *f, bool answer)
+{
+	struct fw_packet k;
+	packet_make(s->d, f, answer, &k);
+	if (t->in[0])
+		ask_device(s, "ingress", t->in, f, answer, k);
+	if (t->in[0] && t->out[0]) {
+		step_crosses(s, t, f, answer, &k);
+	} else if (t->out[0]) {
+		step_leaves(s, t, f, answer, &k);
+		if (t->out_bridge[0])
+			step_port_out(s, t, f, answer, &k);
+	} else {
+		if (t->in_bridge[0])
+			step_port_in(s, t, f, answer, &k);
+		step_arrives(s, t, f, answer, &k);
+	}
+	if (t->out[0])
+		ask_device(s, "egress", t->out, f, answer, k);
+}
+
+static void step_all(struct search *s, const struct step *t)
+{
+	for (int k = 0; k < KIND_COUNT; k++) {
+		const struct flow *probes = s->p->probes & KIND_BIT(k) ? flow_of(s->d, k, s->p->dir) : NULL;
+		const struct flow *answers = s->p->answers & KIND_BIT(k) ? flow_of(s->d, k, 1 - s->p->dir) : NULL;
+		if (probes)
+			step_ask(s, t, probes, false);
+		if (answers)
+			step_ask(s, t, answers, true);
+	}
+}
+
+void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+{
+	struct search s = {.d = d, .v = v, .p = p, .out = out, .asked = -1};
+	const struct path_point *path = v->dir[p->dir].path;
+	out->count = 0;
+	for (size_t i = p->after; p->placed && i < p->before; i++) {
+		s.party = point_party(d, v, p->dir, i);
+		s.s = party_facts(d, s.party);
+		if (!s.s || s.party != point_party(d, v, p->dir, i + 1))
+			continue;
+		struct step t = {.in = path[i].role == POINT_SOCKET ? "" : path[i].ifname,
+		                 .out = path[i + 1].role == POINT_SOCKET ? "" : path[i + 1].ifname};
+		t.in_bridge = t.in[0] ? bridge_over(s.s, t.in) : "";
+		t.out_bridge = t.out[0] ? bridge_over(s.s, t.out) : "";
+		step_all(&s, &t);
+	}
+}
+
+void hits_arp(const struct dossier *d, const struct problem *p, int party, bool answers_others, struct hits *out)
+{
+	struct search s = {.d = d, .p = p, .out = out, .party = party, .s = party_facts(d, party)};
+	s.asked = answers_others ? party : 1 - party;
+	const char *dev = party_if(d, party);
+	out->count = 0;
+	/* requests to it come in and replies leave, or its own requests leave and replies come in */
+	const struct flow *f = flow_of(d, KIND_ARP, answers_others == (party == PARTY_B) ? 0 : 1);
+	if (!s.s || !f)
+		return;
+	for (int answer = 0; answer < 2; answer++) {
+		struct fw_packet k;
+		packet_make(d, f, answer, &k);
+		bool in = answers_others == !answer;
+		ask_ip(&s, in ? "input" : "output", in ? dev : "", in ? "" : dev, HIT_ARP, f, answer, k);
+	}
+}

@@ -1,0 +1,207 @@
+/* inquiry: what the files of diagnose share. Private to them.
+ *
+ * A problem is one thing that is wrong in one place: packets of one direction that die there, or conversations that do not
+ * start. An inquiry asks one question about one problem with one machine in mind ("who"): evidence answers it. */
+#ifndef BW_COLLECTOR_DIAGNOSE_INQUIRY_H
+#define BW_COLLECTOR_DIAGNOSE_INQUIRY_H
+
+#include "collector/diagnose/diagnose.h"
+#include "collector/diagnose/firewall.h"
+
+#define NO_CUT       255
+#define PROBLEMS_MAX 32
+
+/* ---- problem.c ---- */
+
+struct problem {
+	uint8_t dir;       /* in which direction what dies was travelling */
+	kind_mask probes;  /* this direction's probes that die here */
+	kind_mask answers; /* answers to the other direction's probes that die here */
+	kind_mask starts;  /* conversations of this direction that fail, although nothing of them is known to die anywhere */
+	bool placed;       /* the place is known: between two points of the path */
+	uint8_t after, before;
+	bool partial;
+	uint8_t cut_dir, cut; /* the cut it stands for; NO_CUT = none */
+	int unheard;          /* the end that did not report, -1 = not about that */
+	char drop_reason[64];
+};
+
+static inline kind_mask problem_kinds(const struct problem *p) { return p->probes | p->answers | p->starts; }
+size_t problems_find(const struct dossier *d, const struct verdict *v, struct problem *out, size_t max);
+void problem_limit(struct problem *p, kind_mask kinds); /* leaves these kinds only */
+
+/* ---- machines, addresses, interfaces ---- */
+
+static inline int dir_src(int dir) { return dir == 0 ? PARTY_A : PARTY_B; }
+static inline int dir_dst(int dir) { return dir == 0 ? PARTY_B : PARTY_A; }
+kind_mask kinds_of_family(int family);
+kind_mask kinds_of_proto(enum proto proto);
+kind_mask kinds_large(void);
+int point_party(const struct dossier *d, const struct verdict *v, int dir, size_t i); /* -1 = not one of the parties */
+/* Facts that may be relied on: read in this round. NULL = none. */
+const struct snapshot *party_facts(const struct dossier *d, int party);
+const char *party_if(const struct dossier *d, int party);
+struct prefix party_prefix(const struct dossier *d, int party, int family); /* as probed: now or last */
+const struct link *party_link(const struct dossier *d, int party);          /* its probed interface, NULL = not known */
+const struct flow *flow_of(const struct dossier *d, int kind, int dir);     /* not a ladder; NULL = none */
+
+/* ---- bindings: what an inquiry learned that a fix or a sentence needs, by name; several values per name ---- */
+
+struct bindings {
+	size_t count, cap;
+	struct binding {
+		char *key, *value;
+	} * items;
+};
+const char *bindings_get(const struct bindings *b, const char *key); /* the first value, NULL = none */
+void bindings_add(struct bindings *b, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void bindings_free(struct bindings *b);
+
+/* ---- filter.c: the firewall rules on the stretch where a problem's packets die ---- */
+
+enum hit_layer { HIT_IP, HIT_BRIDGED_IP /* an IP chain that sees bridged frames */, HIT_L2, HIT_ARP };
+
+struct hit {
+	int party;
+	uint8_t kind;
+	bool answer;
+	uint8_t layer;         /* enum hit_layer */
+	bool sure;             /* stops it, or stops some of it where some of it dies */
+	int asked;             /* ARP seen from a machine's own chains: whose address is looked for; else -1 */
+	const char *iif, *oif; /* as that chain sees them */
+	struct fw_decision decision;
+};
+#define HITS_MAX 256
+
+struct hits {
+	size_t count;
+	struct hit item[HITS_MAX];
+};
+void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out);
+/* The ARP chains of one machine, wherever on the path it stands; requests it gets and replies it makes, or the reverse. */
+void hits_arp(const struct dossier *d, const struct problem *p, int party, bool answers_others, struct hits *out);
+
+/* ---- evidence ---- */
+
+struct inquiry {
+	const struct dossier *d;
+	const struct verdict *v;
+	const struct problem *p;
+	const struct hits *hits;
+	int src, dst; /* between whom the dying packets travel */
+	int who;      /* the machine in mind */
+	struct bindings *learned;
+};
+
+static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
+static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }
+static inline kind_mask dying(const struct inquiry *q) { return problem_kinds(q->p); }
+
+struct finding {
+	enum tri is;
+	kind_mask kinds; /* when yes: which of the problem's kinds it accounts for */
+	char text[480];  /* what was found, with names and numbers; "" = nothing to say */
+};
+void find_yes(struct finding *f, kind_mask kinds, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void find_no(struct finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void find_unknown(struct finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+typedef void evidence_fn(const struct inquiry *q, struct finding *f);
+struct evidence {
+	const char *name;
+	evidence_fn *find;
+	const char *reads; /* what it looks at */
+	const char *doc;   /* one sentence: what it says when it says yes */
+};
+struct evidence_table {
+	const struct evidence *items;
+	size_t count;
+};
+extern const struct evidence_table evidence_place, evidence_filter, evidence_address, evidence_neigh, evidence_link, evidence_agent;
+const struct evidence *evidence_find(const char *name);          /* NULL = no such evidence */
+const char *kinds_text(kind_mask kinds, char *out, size_t size); /* "icmp, udp" */
+
+/* ---- history.c: what it was before somebody changed it ---- */
+
+const struct fact_change *history_last(const struct party *p, const char *key); /* the newest change, NULL = none */
+/* Binds "restore": arguments to `ip` that bring back the addresses and routes which `who` lost on its probed interface. */
+void history_restore(const struct inquiry *q, int families /* bit 0: IPv4, bit 1: IPv6 */);
+/* Default routes that others on the same subnet use; family 0 = nobody says. */
+struct ip gateway_of_others(const struct inquiry *q, int family);
+/* The gateway of a route that `who` had towards `dst` and lost. */
+bool history_lost_route(const struct inquiry *q, struct ip dst, char *out, size_t size);
+
+/* ---- catalogue.c ---- */
+
+enum where_role { WHERE_SRC, WHERE_DST, WHERE_SRC_HOST, WHERE_DST_HOST, WHERE_COUNT };
+#define EVIDENCE_MAX 8
+#define FIXES_MAX    8
+#define CONFUSED_MAX 6
+
+struct weighed {
+	const struct evidence *evidence;
+	double weight;
+};
+struct remedy {
+	char *at;       /* binding that names the machine */
+	char *command;  /* template */
+	char *platform; /* NULL = any Linux */
+	bool manual;
+	char *shown; /* for `bothways causes` */
+};
+
+struct entry {
+	char *id, *title, *explanation, *category, *severity, *verify;
+	int line;
+	double prior;
+	size_t where_count;
+	uint8_t where[WHERE_COUNT];
+	char *blames; /* binding that names who is to blame; NULL = who */
+	size_t requires_count, supports_count, contradicts_count;
+	struct weighed requires[EVIDENCE_MAX], supports[EVIDENCE_MAX], contradicts[EVIDENCE_MAX];
+	size_t fix_count;
+	struct remedy fixes[FIXES_MAX];
+	size_t confused_count;
+	char *confused[CONFUSED_MAX];
+	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get */
+	const char *fix_texts[FIXES_MAX];
+};
+const struct entry *catalogue_entry(const struct catalogue *c, size_t i);
+
+/* ---- score.c ---- */
+
+#define NAMED_FROM 0.6 /* below this confidence nothing is named */
+
+struct texts {
+	size_t count, cap;
+	char **items;
+};
+void texts_add(struct texts *t, const char *text); /* once each */
+void texts_free(struct texts *t);
+
+struct candidate {
+	const struct entry *entry;
+	int who;
+	enum tri fits;   /* yes: all that is required holds; unknown: nothing speaks against it */
+	double odds;     /* log */
+	kind_mask kinds; /* it accounts for */
+	size_t yes;      /* required evidence that holds */
+	struct texts for_text, against_text;
+	char *no, *unknown; /* the first required evidence that fails; that is not known */
+	struct bindings learned;
+};
+/* What one entry has to say about one problem: the best of the roles it may blame. Owned by the caller. */
+void candidate_weigh(const struct entry *e, const struct dossier *d, const struct verdict *v, const struct problem *p,
+                     const struct hits *hits, struct candidate *out);
+void candidate_clear(struct candidate *c);
+double candidate_confidence(const struct candidate *c);
+
+/* ---- fix.c ---- */
+
+/* Fills a template from bindings; a name with several values repeats the command, joined by " && ". NULL = a name is not bound. */
+char *template_fill(const char *template, const struct bindings *b);
+void fixes_make(const struct candidate *c, const struct snapshot *facts, struct cause *out); /* appends, once each */
+/* Binds "accept": rules, as for `nft insert rule`, that let this problem's packets through the chains which stop them. */
+void accepts_bind(const struct inquiry *q, const struct hits *hits, unsigned layers /* bit per enum hit_layer */);
+
+#endif
