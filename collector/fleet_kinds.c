@@ -76,7 +76,24 @@ static bool no_port(const struct leg *l, const struct kind_info *k, char why[sta
 	return true;
 }
 
-static obstacle_fn *const obstacles[] = {no_target, no_source, no_common_scope, no_segment, no_right, no_port};
+static bool routed(const struct member *from, struct ip to, struct ip source)
+{
+	return !from->snapshot || snapshot_route(from->snapshot, to, source);
+}
+
+/* Where neither end has, or was given, a way to the other, nobody meant them to talk. One that has none is a fault. */
+static bool no_route(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
+{
+	if (k->proto == PROTO_NEIGH || l->onlink)
+		return false;
+	struct ip from = family_of(l->ep_from, k->family)->ip, to = family_of(l->ep_to, k->family)->ip;
+	if (routed(l->from, to, from) || routed(l->to, from, to))
+		return false;
+	snprintf(why, WHY_MAX, "neither %s nor %s has an IPv%d route to the other", l->from->name, l->to->name, k->family);
+	return true;
+}
+
+static obstacle_fn *const obstacles[] = {no_target, no_source, no_common_scope, no_segment, no_right, no_port, no_route};
 
 static bool kind_possible(const struct leg *l, enum kind kind, char why[static WHY_MAX])
 {

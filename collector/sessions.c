@@ -345,6 +345,7 @@ static void begin_boot(struct sessions *s, const struct member *m, uint64_t boot
 	p->applied = p->durable = 0;
 	p->due = false;
 	detect_restarted(s->c->detect, m->id, mono_now());
+	detect_deaf(s->c->detect, m->id, fleet_deaf_kinds(m));
 	forget_streams(s, m->id);
 }
 

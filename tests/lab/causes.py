@@ -34,7 +34,7 @@ def cases(lab):
     g = lab.guests
     a1, a2, a3 = g["a1"], g["a2"], g["a3"]
     dead = "02:de:ad:00:00:01"
-    base_a1 = f"ip addr flush dev eth0; ip link set eth0 up; ip addr add {a1.ip}/24 dev eth0; ip addr add {a1.ip6}/64 dev eth0 nodad"
+    base_a1 = a1.base()
     return [
         Case("guest-fw-icmp-only", ("h1", "a1"), [("a1", nft("table inet t { chain c { type filter hook input priority 0; icmp type echo-request drop; icmpv6 type echo-request drop; }; }"))],
              [("a1", NO_TABLE)], "a1"),
@@ -62,7 +62,7 @@ def cases(lab):
         Case("guest-no-ip", ("h1", "a1"), [("a1", f"ip addr del {a1.ip}/24 dev eth0")], [("a1", base_a1)], "a1"),
         Case("wrong-subnet-ip", ("h1", "a1"), [("a1", f"ip addr del {a1.ip}/24 dev eth0; ip addr add 10.77.5.11/24 dev eth0")], [("a1", base_a1)], "a1", settle=1.0),
         Case("netmask-too-narrow", ("h1", "a1"), [("a1", f"ip addr del {a1.ip}/24 dev eth0; ip addr add {a1.ip}/30 dev eth0")], [("a1", base_a1)], "a1"),
-        Case("default-gateway-missing", ("a3", "c1"), [("c1", "ip route del default")], [("c1", "ip route replace default via 10.0.1.1")], "c1"),
+        Case("default-gateway-missing", ("a3", "c1"), [("c1", "ip route del default")], [("c1", g["c1"].gateways())], "c1"),
         Case("rp-filter-strict", ("h2", "a1"), [
             ("h1", f"ip link add vn-x type veth peer name eth1 netns {lab.ns('a1')}; ip link set vn-x master br-a up"),
             ("a1", "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2; ip link set eth1 up; ip route add 10.0.0.2/32 dev eth1 src 10.0.0.11; "

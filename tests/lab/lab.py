@@ -38,10 +38,18 @@ class Guest:
         self.mac = f"02:{0x1a + 'abc'.index(bridge[-1]):02x}:00:00:00:{number:02x}"
         self.port = f"vn-{name}"
 
+    def gateways(self):
+        return f"ip route replace default via {self.gateway}; ip -6 route replace default via {self.ip6.rsplit('::')[0]}::1"
+
+    def base(self):
+        """Puts the guest's interface back as it was at the start."""
+        return (f"ip addr flush dev eth0; ip link set eth0 up; ip addr add {self.ip}/24 dev eth0; ip addr add {self.ip6}/64 dev eth0 nodad"
+                + (f"; {self.gateways()}" if self.gateway else ""))
+
 
 GUESTS = [
-    Guest("a1", "red", "h1", "br-a", 11),
-    Guest("a2", "red", "h2", "br-a", 12),
+    Guest("a1", "red", "h1", "br-a", 11, gateway="10.0.0.1"),
+    Guest("a2", "red", "h2", "br-a", 12, gateway="10.0.0.1"),
     Guest("a3", "red", "h1", "br-a", 13, gateway="10.0.0.1"),
     Guest("b1", "blue", "h1", "br-b", 11),
     Guest("b2", "blue", "h2", "br-b", 12),
@@ -106,13 +114,13 @@ class Lab:
             self.run(h, f"ip addr add 10.0.0.{i}/24 dev br-a; ip addr add fd00:a::{i}/64 dev br-a nodad")
         if any(g.bridge == "br-c" for g in self.guests.values()):
             self._bridge("h1", "br-c", "02:ac:00:00:00:01")
-            self.run("h1", "ip addr add 10.0.1.1/24 dev br-c; ip addr add fd00:c::1/64 dev br-c nodad; sysctl -qw net.ipv4.ip_forward=1")
+            self.run("h1", "ip addr add 10.0.1.1/24 dev br-c; ip addr add fd00:c::1/64 dev br-c nodad; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         for g in self.guests.values():
             self._ns(g.name)
             self._veth(g.host, g.port, g.name, "eth0", g.mac)
             self.run(g.host, f"ip link set {g.port} master {g.bridge}")
             self.run(g.name, f"ip addr add {g.ip}/24 dev eth0; ip addr add {g.ip6}/64 dev eth0 nodad"
-                     + (f"; ip route add default via {g.gateway}" if g.gateway else ""))
+                     + (f"; {g.gateways()}" if g.gateway else ""))
 
     # ---- programs ----
     def path(self, *parts):
