@@ -89,7 +89,7 @@ static const char *text_or_empty(const struct options *o, const char *name)
 	return text ? text : "";
 }
 
-static int setup_read(struct agent_setup *s, const struct options *o, struct err *e)
+static int setup_read(struct agent_setup *s, const struct options *o, int argc, char **argv, struct err *e)
 {
 	const char *port = options_get(o, "probe-port"), *endpoint = options_get(o, "collector");
 	long number = PROBE_PORT_DEFAULT;
@@ -99,6 +99,8 @@ static int setup_read(struct agent_setup *s, const struct options *o, struct err
 	s->probe_ifs = text_or_empty(o, "probe-interfaces");
 	s->oob = options_get(o, "oob");
 	s->relay_dir = options_get(o, "relay-dir");
+	if (o->first_arg < argc)
+		return err_set(e, "unexpected argument \"%s\" (see --help)", argv[o->first_arg]);
 	if (!options_has(o, "state"))
 		return err_set(e, "--state DIR is needed (see --help)");
 	if (strlen(s->name) >= NAME_MAX_LEN)
@@ -212,9 +214,8 @@ int main(int argc, char **argv)
 		help_print();
 	} else if (options_has(&o, "version")) {
 		printf("bothways-agent %s (protocol %d)\n", BOTHWAYS_VERSION, PROTOCOL_VERSION);
-	} else if (o.first_arg < argc || setup_read(&agent.setup, &o, &e) < 0) {
-		log_error(o.first_arg < argc ? "unexpected argument \"%s\" (see --help)" : "%s",
-		          o.first_arg < argc ? argv[o.first_arg] : e.text);
+	} else if (setup_read(&agent.setup, &o, argc, argv, &e) < 0) {
+		log_error("%s", e.text);
 		result = 1;
 	} else if (options_has(&o, "check-config")) {
 		options_print(&o, stdout);

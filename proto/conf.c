@@ -11,6 +11,7 @@
 
 #define CONF_BYTES_MAX (1 << 20)
 #define CONF_DEPTH_MAX 32
+#define CONF_ITEMS_MAX 4096 /* of one list or map */
 
 /* ---- YAML: libfyaml's events become the tree ---- */
 
@@ -66,6 +67,11 @@ static int build_add(struct build *b, struct conf_node *n)
 	}
 	n->key = b->key;
 	b->key = NULL;
+	if (parent->count == CONF_ITEMS_MAX) {
+		build_error(b, n->line, "too many entries");
+		conf_free(n);
+		return -1;
+	}
 	if (parent->type == CONF_MAP && conf_get(parent, n->key)) {
 		err_set(b->e, "%s:%d: `%s` is given twice", b->name, n->line, n->key);
 		conf_free(n);
@@ -189,27 +195,50 @@ static bool is_blank(const char *text, size_t len)
 	return true;
 }
 
-static int line_of(const char *text, const char *at)
+/* Length of the character at `p`; 0 if it is not UTF-8 (RFC 3629) or not allowed in a text file. */
+static size_t char_length(const uint8_t *p, size_t left)
+{
+	size_t len = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+
+	if (len == 1)
+		return *p >= ' ' && *p != 0x7f ? 1 : *p == '\n' || *p == '\t' || *p == '\r' ? 1 : 0;
+	if (len == 0 || len > left)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* overlong, surrogate or beyond the last */
+	if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
+	    (*p == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+/* libfyaml loops for ever on some malformed input, above all in directives: it gets plain text only. */
+static int text_check(const char *name, const char *text, size_t len, struct err *e)
 {
 	int line = 1;
 
-	for (; text < at; text++)
-		line += *text == '\n';
-	return line;
+	if (len > CONF_BYTES_MAX)
+		return err_set(e, "%s: longer than %d bytes", name, CONF_BYTES_MAX);
+	for (size_t i = 0, n; i < len; i += n) {
+		n = char_length((const uint8_t *)text + i, len - i);
+		if (n == 0)
+			return err_set(e, "%s:%d: not text", name, line);
+		if (text[i] == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
+			return err_set(e, "%s:%d: directives are not supported", name, line);
+		line += text[i] == '\n';
+	}
+	return 0;
 }
 
 struct conf_node *conf_parse(const char *name, const char *text, size_t len, struct err *e)
 {
 	struct err own = {""};
 	struct build b = {.name = name, .e = e ? e : &own};
-	const char *nul = len ? memchr(text, '\0', len) : NULL;
-	int result = 0;
+	int result = text_check(name, text, len, b.e);
 
-	if (len > CONF_BYTES_MAX)
-		result = err_set(b.e, "%s: longer than %d bytes", name, CONF_BYTES_MAX);
-	else if (nul)
-		result = err_set(b.e, "%s:%d: not text", name, line_of(text, nul));
-	else if (!is_blank(text, len))
+	if (result == 0 && !is_blank(text, len))
 		result = text_parse(&b, text, len);
 	free(b.key);
 	if (result < 0) {

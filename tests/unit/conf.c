@@ -72,6 +72,9 @@ static void an_error_names_file_and_line(void **state)
 	    {"a: 1\n---\nb: 1\n", "file:2: a second document"},
 	    {"a: 1\n[1]: 2\n", "file:2: a key must be plain text"},
 	    {"a: \"unclosed\n", "file:"},
+	    {"a: 1\n%TAG x\n", "file:2: directives"},
+	    {"a: \xff\n", "file:1: not text"},
+	    {"a: 1\nb: \xc0\xaf\n", "file:2: not text"},
 	    {"\t- x\n: :", "file:"},
 	};
 	struct err e;

@@ -158,14 +158,15 @@ struct ends {
 
 static void ends_open(struct ends *n)
 {
-	struct buf first = {0};
+	struct buf first = {0}, out = {0};
 
 	keypair_make(&n->guest_key);
 	keypair_make(&n->collector_key);
 	seal_start(&n->guest, &n->guest_key, n->collector_key.pub);
 	seal_close(&n->guest, "first", 5, &first);
 	assert_true(seal_accept(&n->collector, &n->collector_key, n->guest_key.pub, first.data, first.len));
-	assert_true(seal_open(&n->collector, first.data, first.len, &(struct buf){0}));
+	assert_true(seal_open(&n->collector, first.data, first.len, &out));
+	buf_free(&out);
 	buf_free(&first);
 }
 
