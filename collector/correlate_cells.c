@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAG_UNFIT_US 200000 /* a sender that slept this long cannot say that answers in its NIC's queue never came */
+#define LAG_UNFIT_US 200000 /* who slept this long is no witness of what came late or not at all */
 
 static void view_why(struct view *w, const char *fmt, const char *a, const char *b)
 {
@@ -70,15 +70,30 @@ static seqset impostors(const struct view *w)
 	return odd;
 }
 
-/* Answers seen on our own NIC by an agent that slept meanwhile: nobody can say whether the socket got them in time. */
-static bool sender_too_late(const struct dossier *d, const struct view *w, seqset missing)
+static bool is_starved(const struct dossier *d, int party)
+{
+	const struct round_result *r = d->party[party].result;
+	return r && r->health.lag_us >= LAG_UNFIT_US;
+}
+
+/* A sender that slept, and all that is missing reached its NIC: nobody can say whether its socket got it in time. */
+static bool sender_overslept(const struct dossier *d, const struct view *w, seqset missing)
 {
 	const struct trace *t = &w->answers;
-	const struct round_result *r = d->party[sender_of(w->flow)].result;
-	if (!r || r->health.lag_us < LAG_UNFIT_US || t->count < 3)
-		return false;
-	return missing && (missing & ~(t->at[t->count - 2].set | w->sent->late)) == 0;
+	seqset there = w->sent->late | (t->count >= 3 ? t->at[t->count - 2].set : 0);
+	return is_starved(d, sender_of(w->flow)) && (missing & ~there) == 0;
 }
+
+/* UDP answers are made by the agent: one that slept made them late or not yet. */
+static bool receiver_overslept(const struct dossier *d, const struct view *w, seqset missing)
+{
+	bool agent_answers = kind_info(w->flow->kind)->proto == PROTO_UDP && w->received;
+	return agent_answers && is_starved(d, receiver_of(w->flow)) &&
+	       (missing & ~(w->sent->late | (view_delivered(w) & ~w->received->replied))) == 0;
+}
+
+/* A packet too big for the way, or our own kernel's word that there is no neighbour, is not a refusal by the peer. */
+static bool is_refused(const struct flow_sent *s) { return s->refused && !s->icmp_mtu && !s->unresolved; }
 
 static enum cell initiation_of_answers(const struct dossier *d, struct view *w, seqset wanted, seqset answered)
 {
@@ -86,10 +101,10 @@ static enum cell initiation_of_answers(const struct dossier *d, struct view *w, 
 	seqset late = s->late & wanted & ~answered;
 	if (answered == wanted)
 		return CELL_OK;
-	if (s->refused && !answered)
+	if (is_refused(s) && !answered)
 		return CELL_REFUSED;
-	if (sender_too_late(d, w, wanted & ~answered)) {
-		view_why(w, "%s was too short of CPU to tell%s", d->party[sender_of(w->flow)].name, "");
+	if (sender_overslept(d, w, wanted & ~answered) || receiver_overslept(d, w, wanted & ~answered)) {
+		view_why(w, "%s or %s was too short of CPU to tell", d->party[PARTY_A].name, d->party[PARTY_B].name);
 		return CELL_UNKNOWN;
 	}
 	if ((answered | late) == wanted)
@@ -196,10 +211,14 @@ static bool only_replies_pass(const struct verdict *v, int n, int k)
 	       v->dir[1 - n].initiation[k] == CELL_OK;
 }
 
-static void cells_mark_reply_only(struct verdict *v, int n)
+static void cells_mark_reply_only(struct correlation *c)
 {
-	for (int k = 0; k < KIND_COUNT; k++) {
-		if (only_replies_pass(v, n, k) && v->dir[n].delivery[kind_small(k)] == CELL_LOST)
+	struct verdict *v = c->v;
+	for (size_t i = 0; i < c->count; i++) {
+		const struct view *w = &c->views[i];
+		int n = w->flow->dir, k = w->flow->kind;
+		bool unresolved = w->sent && w->sent->unresolved; /* answers may have known the neighbour by then */
+		if (!unresolved && only_replies_pass(v, n, k) && v->dir[n].delivery[kind_small(k)] == CELL_LOST)
 			v->dir[n].initiation[k] = CELL_REPLY_ONLY;
 	}
 }
@@ -208,6 +227,5 @@ void cells_fill(struct correlation *c)
 {
 	cells_of_direction(c, 0);
 	cells_of_direction(c, 1);
-	cells_mark_reply_only(c->v, 0);
-	cells_mark_reply_only(c->v, 1);
+	cells_mark_reply_only(c);
 }

@@ -19,7 +19,15 @@ static bool error_is_own_trouble(int error)
 	return false;
 }
 
-static seqset refused_by_kernel(const struct flow_sent *s) { return error_is_own_trouble(s->error) ? 0 : s->refused_local; }
+/* EHOSTUNREACH is how a socket hears later that the neighbour did not resolve: that is no refusal of the packet. */
+static bool error_is_of_neighbour(const struct flow_sent *s) { return s->unresolved && s->error == EHOSTUNREACH; }
+
+static seqset refused_by_kernel(const struct flow_sent *s)
+{
+	return error_is_own_trouble(s->error) || error_is_of_neighbour(s) ? 0 : s->refused_local;
+}
+
+static seqset taken_by_kernel(const struct flow_sent *s) { return error_is_of_neighbour(s) ? s->sent | s->refused_local : s->sent; }
 
 /* The sender's word is lost: what was seen anywhere has been sent. */
 static seqset base_from_sightings(const struct dossier *d, const struct flow *f, const struct flow_received *r)
@@ -41,7 +49,7 @@ static seqset base_of(const struct dossier *d, const struct flow *f, const struc
 		return base_from_sightings(d, f, r);
 	if (s->unresolved && s->directed)
 		return s->directed | (s->sent & base_from_sightings(d, f, r)) | refused_by_kernel(s);
-	return s->sent | s->directed | refused_by_kernel(s);
+	return taken_by_kernel(s) | s->directed | refused_by_kernel(s);
 }
 
 /* ---- traces ---- */
@@ -62,6 +70,9 @@ static bool receiver_looked(const struct dossier *d, const struct view *w)
 	return r && w->received && w->received->looked && r->health.socket_drops == 0;
 }
 
+/* What may have been on the wire: a probe the kernel refused does not count as sent, even if it went as a frame later. */
+static seqset wired(const struct view *w) { return w->sent ? w->base & ~refused_by_kernel(w->sent) : w->base; }
+
 seqset view_delivered(const struct view *w)
 {
 	seqset seen = w->received ? w->received->seen | w->received->replied : 0;
@@ -69,7 +80,7 @@ seqset view_delivered(const struct view *w)
 	bool proven = proto == PROTO_UDP || !(w->received && w->received->looked);
 	if (w->sent && proven) /* nobody but the peer itself makes a proven answer */
 		seen |= w->sent->answered | w->sent->late;
-	return seen & w->base;
+	return seen & wired(w);
 }
 
 seqset view_returned(const struct view *w)
@@ -91,13 +102,13 @@ static void trace_points(const struct dossier *d, int dir, const struct flow *f,
 static void trace_probes(const struct dossier *d, struct view *w)
 {
 	struct trace *t = &w->probes;
-	trace_points(d, w->flow->dir, w->flow, false, w->base, t);
+	trace_points(d, w->flow->dir, w->flow, false, wired(w), t);
 	if (t->count < 2)
 		return;
 	t->at[0] = (struct sight){w->sent != NULL, w->base};
 	t->at[t->count - 1] = (struct sight){receiver_looked(d, w), view_delivered(w)};
 	/* what the kernel refused or kept did not reach the next point, whether or not anybody looks there */
-	if (w->sent && (w->never_left || (w->base && (w->base & ~refused_by_kernel(w->sent)) == 0)))
+	if (w->sent && (w->never_left || (w->base && wired(w) == 0)))
 		t->at[1].looked = true;
 }
 

@@ -570,6 +570,86 @@ static void a_starved_sender_is_no_witness_of_missing_answers(void **state)
 	bench_free(b);
 }
 
+static void a_starved_answerer_is_no_witness_of_slowness(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_UDP, 0)->id);
+	received(b, flow_of(b, KIND_UDP, 0)->id)->replied = three;
+	s->late = three;
+	s->answered = 0;
+	assert_int_equal(judge(b)->dir[0].initiation[KIND_UDP], CELL_SLOW);
+	b->results[B].health.lag_us = 900000;
+	assert_int_equal(judge(b)->dir[0].initiation[KIND_UDP], CELL_UNKNOWN);
+	bench_free(b);
+}
+
+static void a_packet_too_big_is_not_refused_by_the_peer(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, PORT_A, KIND_BIT(KIND_ICMP_LARGE), true, true, three};
+	run(b);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_ICMP_LARGE, 0)->id);
+	s->refused = three;
+	s->icmp_mtu = 1400;
+	assert_int_equal(judge(b)->dir[0].initiation[KIND_ICMP_LARGE], CELL_LOST);
+	bench_free(b);
+}
+
+static void no_route_to_host_is_the_neighbours_fault(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, KIND_BIT(KIND_ARP), true, false, three};
+	run(b);
+	keep_back(b, 0);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_TCP, 0)->id);
+	*s = (struct flow_sent){.flow = s->flow,
+	                        .status = FLOW_DONE,
+	                        .sent = 1,
+	                        .refused_local = 6,
+	                        .refused = 1,
+	                        .error = EHOSTUNREACH,
+	                        .unresolved = true};
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, UP_2, PORT_B, KIND_MASK_4 | KIND_BIT(KIND_ARP), false);
+	assert_int_equal(v->dir[0].initiation[KIND_TCP], CELL_LOST);
+	bench_free(b);
+}
+
+static void what_the_kernel_refuses_is_lost_even_if_a_frame_gets_through(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_UDP, 0)->id);
+	s->refused_local = s->directed = three;
+	s->sent = 0;
+	s->unresolved = true;
+	s->error = EPERM;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_LOST);
+	assert_one_cut(v, 0, SOCKET_A, NIC_A, KIND_BIT(KIND_UDP), false);
+	bench_free(b);
+}
+
+static void kinds_that_die_at_one_place_share_an_entry(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_1, KIND_BIT(KIND_UDP), true, true, three};
+	run(b);
+	b->fault = (struct fault){0, UP_1, KIND_BIT(KIND_ICMP), false, true, three};
+	forget(b, flow_of(b, KIND_ICMP, 1)->id);
+	run_flow(b, flow_of(b, KIND_ICMP, 1));
+	const struct verdict *v = judge(b);
+	assert_one_cut(v, 0, UP_1, UP_2, KIND_BIT(KIND_UDP) | KIND_BIT(KIND_ICMP), false);
+	assert_int_equal(v->dir[0].cuts[0].answers, KIND_BIT(KIND_ICMP));
+	bench_free(b);
+}
+
 static void an_overflowing_receiver_is_no_witness_of_loss(void **state)
 {
 	(void)state;
@@ -725,6 +805,11 @@ int main(void)
 	    cmocka_unit_test(of_several_services_the_worst_one_shows),
 	    cmocka_unit_test(late_answers_are_slow_not_lost),
 	    cmocka_unit_test(a_starved_sender_is_no_witness_of_missing_answers),
+	    cmocka_unit_test(a_starved_answerer_is_no_witness_of_slowness),
+	    cmocka_unit_test(a_packet_too_big_is_not_refused_by_the_peer),
+	    cmocka_unit_test(no_route_to_host_is_the_neighbours_fault),
+	    cmocka_unit_test(what_the_kernel_refuses_is_lost_even_if_a_frame_gets_through),
+	    cmocka_unit_test(kinds_that_die_at_one_place_share_an_entry),
 	    cmocka_unit_test(an_overflowing_receiver_is_no_witness_of_loss),
 	    cmocka_unit_test(an_offline_end_leaves_delivery_unknown),
 	    cmocka_unit_test(the_hosts_speak_for_an_offline_end),
