@@ -196,6 +196,8 @@ static int check_cut(const struct trial *t, const struct verdict *v, kind_mask k
 		return complain(t, v, "the cut has the wrong nature");
 	if (v->state != STATE_ONE_WAY)
 		return complain(t, v, "the pair is not called one-way");
+	if (v->took_ms > 2000)
+		return complain(t, v, "a broken round took more than two seconds");
 	return 0;
 }
 

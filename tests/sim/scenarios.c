@@ -174,6 +174,41 @@ static void detection_leads_to_the_cut(void **state)
 	sim_free(f.s);
 }
 
+static const struct witness *witness_of(const struct fleet_of_six *f, const struct dossier *d, int from, int to)
+{
+	for (size_t i = 0; i < d->witness_count; i++) {
+		const struct witness *w = &d->witnesses[i];
+		if (strcmp(w->from_name, f->s->machines[from].name) == 0 && strcmp(w->to_name, f->s->machines[to].name) == 0)
+			return w;
+	}
+	return NULL;
+}
+
+static void other_pairs_bear_witness(void **state)
+{
+	(void)state;
+	struct fleet_of_six f = six_watched();
+	struct dossier *d = mem_alloc(sizeof *d);
+	cut_hop(&f, f.vm1, f.vm3, 3, everything);
+	sim_run(f.s, 3000);
+	assert_true(collector_round(f.s, f.vm1, f.vm3));
+	round_dossier(f.s->c.round, f.s->c.fleet, f.s->c.planner, f.s->c.detect, sim_wall(f.s), d);
+	const struct witness *neighbours = witness_of(&f, d, f.vm1, f.vm2), *beside = witness_of(&f, d, f.vm2, f.vm4);
+	assert_non_null(neighbours);
+	assert_true(neighbours->same_host);
+	assert_int_equal(neighbours->from, PARTY_A);
+	assert_int_equal(neighbours->to, -1);
+	assert_int_equal(neighbours->delivery[KIND_ICMP], CELL_OK);
+	assert_non_null(beside);
+	assert_false(beside->same_host);
+	assert_true(cell_is_bad(beside->delivery[KIND_ICMP]));
+	assert_int_equal(witness_of(&f, d, f.vm4, f.vm2)->delivery[KIND_ICMP], CELL_OK);
+	assert_null(witness_of(&f, d, f.vm1, f.vm3)); /* the pair itself is none */
+	dossier_clear(d);
+	free(d);
+	sim_free(f.s);
+}
+
 /* ---- reports ---- */
 
 static uint64_t rows_reported(const struct sim *s)
@@ -367,6 +402,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_gray_one_way_loss_is_suspected_too),
 	    cmocka_unit_test(what_is_repaired_is_called_well_again),
 	    cmocka_unit_test(detection_leads_to_the_cut),
+	    cmocka_unit_test(other_pairs_bear_witness),
 	    cmocka_unit_test(reports_survive_a_restart_of_the_collector),
 	    cmocka_unit_test(doubled_lost_and_reordered_reports_are_applied_once),
 	    cmocka_unit_test(a_paused_agent_is_not_called_loss),

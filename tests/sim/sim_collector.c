@@ -206,13 +206,19 @@ static void round_out(void *arg, struct member *to, const struct msg *m)
 
 static bool round_is_over(struct sim *s) { return round_over(s->c.round); }
 
-struct verdict *collector_diagnose(struct sim *s, int a, int b)
+bool collector_round(struct sim *s, int a, int b)
 {
 	struct round_ask ask = {.id = sim_random(s) | 1, .a = member_of(s, a), .b = member_of(s, b)};
 	ask.id_base = (uint16_t)(20000 + sim_below(s, 30001));
 	random_bytes(s, ask.key, sizeof ask.key);
+	round_free(s->c.round);
 	s->c.round = round_new(&ask, s->c.fleet, round_out, s, s->now, NULL);
-	if (!s->c.round || !sim_run_until(s, round_is_over, 10000))
+	return s->c.round && sim_run_until(s, round_is_over, 10000);
+}
+
+struct verdict *collector_diagnose(struct sim *s, int a, int b)
+{
+	if (!collector_round(s, a, b))
 		return NULL;
 	struct dossier *d = mem_alloc(sizeof *d);
 	struct verdict *v = verdict_new();
