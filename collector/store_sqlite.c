@@ -15,20 +15,22 @@
 
 static const char *const SCHEMA[] = {
     "CREATE TABLE tenant(name TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE agent(id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL "
-    "UNIQUE,"
-    " created INTEGER NOT NULL, boot INTEGER NOT NULL, applied INTEGER NOT NULL, UNIQUE(tenant, name))",
-    "CREATE TABLE token(key BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, created INTEGER NOT "
-    "NULL,"
-    " expires INTEGER NOT NULL, uses_left INTEGER NOT NULL) WITHOUT ROWID",
+    ("CREATE TABLE agent(id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT "
+     "NULL "
+     "UNIQUE,"
+     " created INTEGER NOT NULL, boot INTEGER NOT NULL, applied INTEGER NOT NULL, UNIQUE(tenant, name))"),
+    ("CREATE TABLE token(key BLOB PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, created INTEGER "
+     "NOT "
+     "NULL,"
+     " expires INTEGER NOT NULL, uses_left INTEGER NOT NULL) WITHOUT ROWID"),
     "CREATE TABLE cli_key(key BLOB PRIMARY KEY, role TEXT NOT NULL, tenant TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE verdict(id INTEGER PRIMARY KEY, round INTEGER NOT NULL, a INTEGER NOT NULL, b INTEGER NOT NULL, state INTEGER "
-    "NOT NULL,"
-    " at INTEGER NOT NULL, cause TEXT NOT NULL, json TEXT NOT NULL, open INTEGER NOT NULL, closed_at INTEGER)",
+    ("CREATE TABLE verdict(id INTEGER PRIMARY KEY, round INTEGER NOT NULL, a INTEGER NOT NULL, b INTEGER NOT NULL, state INTEGER "
+     "NOT NULL,"
+     " at INTEGER NOT NULL, cause TEXT NOT NULL, json TEXT NOT NULL, open INTEGER NOT NULL, closed_at INTEGER)"),
     "CREATE INDEX verdict_pair ON verdict(a, b, id)",
     "CREATE INDEX verdict_open ON verdict(a, b) WHERE open",
-    "CREATE TABLE fact_change(id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, at INTEGER NOT NULL, fact TEXT NOT NULL, was TEXT, "
-    "now TEXT)",
+    ("CREATE TABLE fact_change(id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, at INTEGER NOT NULL, fact TEXT NOT NULL, was TEXT, "
+     "now TEXT)"),
     "CREATE INDEX fact_change_agent ON fact_change(agent, id)",
 };
 

@@ -346,6 +346,7 @@ static void show_cause(struct out *o, const json_t *cause)
 	if (*title || *explanation) {
 		out_pad(o, LABEL);
 		char *text = mem_printf("%s%s%s", title, *title && *explanation ? ". " : "", explanation);
+		text[0] = (char)toupper((unsigned char)text[0]);
 		out_wrapped(o, INK_PLAIN, text, LABEL, LABEL);
 		free(text);
 	}
