@@ -6,7 +6,8 @@
 #include "proto/model/dossier.h"
 #include "proto/model/verdict.h"
 
-/* Fills names, dir[0..1], state and notes of a fresh verdict. */
+/* Fills names, dir[0..1], state and notes of a fresh verdict. A kind that is unknown without a reason (why) was not asked
+ * for at all: no such flow, and nobody skipped it. */
 void correlate(const struct dossier *d, struct verdict *v);
 
 #endif

@@ -86,6 +86,18 @@ static void place_end(struct round *r, const struct fleet *f, int end)
 		place_guest(r, f, end);
 }
 
+/* A host that only carries a guest stands where that guest's bridge and uplink are. */
+static void place_carrier(struct round *r, int end)
+{
+	int host = host_of(r, end);
+	if (host < 0 || host == PARTY_A || host == PARTY_B || r->part[host].at.known)
+		return;
+	struct placement *at = &r->part[host].at;
+	*at = r->part[end].at;
+	at->port[0] = '\0';
+	at->live = true;
+}
+
 /* ---- points ---- */
 
 static int point_of(struct round *r, int part, const char *ifname, uint8_t role)
@@ -165,6 +177,8 @@ void round_paths(struct round *r, const struct fleet *f)
 	place_end(r, f, PARTY_B);
 	place_uplink(r, f, PARTY_A);
 	place_uplink(r, f, PARTY_B);
+	place_carrier(r, PARTY_A);
+	place_carrier(r, PARTY_B);
 	stack_of(r, PARTY_A, &a);
 	stack_of(r, PARTY_B, &b);
 	path_join(r, 0, &a, &b);
