@@ -25,9 +25,10 @@ struct agent_setup {
 	uint16_t probe_port;
 	const char *probe_ifs;
 	size_t service_count;
-	uint16_t services[16];
-	uint32_t version_min, version_max; /* of the protocol */
-	char restart[256];                 /* command that starts this agent again */
+	uint16_t services[SERVICES_MAX];
+	char starts[SERVICES_MAX][SERVICE_START_MAX]; /* commands, "" = not known */
+	uint32_t version_min, version_max;            /* of the protocol */
+	char restart[256];                            /* command that starts this agent again */
 };
 
 struct agent {

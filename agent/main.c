@@ -28,7 +28,7 @@ static const struct option_info options[] = {
     {"relay-dir", "DIR", "host: directory with the guests' sockets", false},
     {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
     {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
-    {"service", "PORT", "a TCP service this machine offers, to be probed too", true},
+    {"service", "PORT[=COMMAND]", "a TCP service this machine offers, to be probed too, and what starts it", true},
     {"config", "FILE", "YAML file with the same options", false},
     {"check-config", NULL, "print what was understood, and exit", false},
     {"help", NULL, "print this, and exit", false},
@@ -49,19 +49,36 @@ static int number_parse(const char *option, const char *text, long max, long *ou
 	return 0;
 }
 
-static int services_parse(struct agent_setup *s, const struct options *o, struct err *e)
+/* PORT or PORT=COMMAND */
+static int service_parse(struct agent_setup *s, const char *text, struct err *e)
 {
-	const char *texts[17];
-	size_t count = options_all(o, "service", texts, 17);
+	char number[8];
+	size_t len = strcspn(text, "=");
+	const char *start = text[len] ? text + len + 1 : "";
 	long port;
 
-	if (count > 16)
-		return err_set(e, "--service: at most 16");
-	for (size_t i = 0; i < count; i++) {
-		if (number_parse("service", texts[i], 65535, &port, e) < 0)
+	if (len >= sizeof number)
+		return err_set(e, "--service %s: a port number is expected first", text);
+	memcpy(number, text, len);
+	number[len] = '\0';
+	if (number_parse("service", number, 65535, &port, e) < 0)
+		return -1;
+	if (str_copy(s->starts[s->service_count], SERVICE_START_MAX, start) < 0)
+		return err_set(e, "--service %ld: the command is longer than %d characters", port, SERVICE_START_MAX - 1);
+	s->services[s->service_count++] = (uint16_t)port;
+	return 0;
+}
+
+static int services_parse(struct agent_setup *s, const struct options *o, struct err *e)
+{
+	const char *texts[SERVICES_MAX + 1];
+	size_t count = options_all(o, "service", texts, SERVICES_MAX + 1);
+
+	if (count > SERVICES_MAX)
+		return err_set(e, "--service: at most %d", SERVICES_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (service_parse(s, texts[i], e) < 0)
 			return -1;
-		s->services[s->service_count++] = (uint16_t)port;
-	}
 	return 0;
 }
 

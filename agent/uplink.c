@@ -211,6 +211,8 @@ static struct msg *hello_make(const struct uplink *u)
 	str_copy(h->probe_ifs, sizeof h->probe_ifs, a->setup.probe_ifs);
 	h->service_count = a->setup.service_count;
 	memcpy(h->services, a->setup.services, sizeof h->services);
+	h->start_count = a->setup.service_count;
+	memcpy(h->starts, a->setup.starts, sizeof h->starts);
 	return m;
 }
 

@@ -35,8 +35,12 @@ static struct endpoint endpoint_of_host(const struct member *m)
 
 static void party_services(struct party *p, const struct msg_hello *h)
 {
-	for (size_t i = 0; i < h->service_count && i < SERVICES_MAX_PARTY; i++)
-		p->services[p->service_count++].port = h->services[i];
+	for (size_t i = 0; i < h->service_count && i < SERVICES_MAX; i++) {
+		struct service *s = &p->services[p->service_count++];
+		s->port = h->services[i];
+		if (i < h->start_count)
+			str_copy(s->start, sizeof s->start, h->starts[i]);
+	}
 }
 
 static void party_fill(const struct round *r, int i, struct wall now, struct party *out)

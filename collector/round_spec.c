@@ -8,7 +8,7 @@
 
 #define WAIT_MS       200
 #define ID_STRIDE     32 /* >= LADDER_COUNT and any probe count */
-#define SERVICES_MAX  8  /* per direction */
+#define SERVICE_FLOWS_MAX  8  /* per direction */
 #define LADDER_GAP_MS 4
 
 struct flow_shape {
@@ -89,7 +89,7 @@ static void flow_add_service(struct round *r, kind_mask kinds, int dir, uint16_t
 static void flows_of_services(struct round *r, kind_mask kinds, int dir)
 {
 	const struct msg_hello *offer = &r->part[1 - dir].member->hello;
-	size_t left = SERVICES_MAX;
+	size_t left = SERVICE_FLOWS_MAX;
 	uint16_t asked = dir == 0 ? r->ask.service_port : 0;
 	if (asked) {
 		flow_add_service(r, kinds, dir, asked);

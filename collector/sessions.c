@@ -345,7 +345,6 @@ static void begin_boot(struct sessions *s, const struct member *m, uint64_t boot
 	p->applied = p->durable = 0;
 	p->due = false;
 	detect_restarted(s->c->detect, m->id, mono_now());
-	detect_deaf(s->c->detect, m->id, fleet_deaf_kinds(m));
 	forget_streams(s, m->id);
 }
 
@@ -377,6 +376,7 @@ static void on_hello(struct sessions *s, struct channel *ch, struct member *m, s
 	ch->greeted = true;
 	say_heard(s, ch, m, mono_now());
 	fleet_hello(s->c->fleet, m, h);
+	detect_deaf(s->c->detect, m->id, fleet_deaf_kinds(m));
 	welcome(s, ch, m, version);
 	send_plan(s, m);
 	collector_replan(s->c);

@@ -74,7 +74,9 @@ struct msg_hello { /* first message of every session */
 	char uplink_if[IFNAME_LEN];      /* interface its direct connection leaves by, "" = none or not known */
 	char probe_ifs[256];             /* --probe-interfaces, comma-separated, "" = choose */
 	size_t service_count;
-	uint16_t services[16]; /* TCP ports this machine offers */
+	uint16_t services[SERVICES_MAX];              /* TCP ports this machine offers */
+	size_t start_count;                           /* as many as services, or none */
+	char starts[SERVICES_MAX][SERVICE_START_MAX]; /* commands that start them, "" = not known */
 };
 struct msg_welcome {
 	uint32_t version;

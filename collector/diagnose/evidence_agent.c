@@ -73,7 +73,7 @@ static const struct flow *listeners_known(const struct inquiry *q, struct findin
 static void start_bind(const struct inquiry *q, uint16_t port)
 {
 	const struct party *p = &q->d->party[q->who];
-	for (size_t i = 0; i < p->service_count && i < SERVICES_MAX_PARTY; i++) {
+	for (size_t i = 0; i < p->service_count && i < SERVICES_MAX; i++) {
 		if (p->services[i].port == port && p->services[i].start[0])
 			bindings_add(q->learned, "service.start", "%s", p->services[i].start);
 	}

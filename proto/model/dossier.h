@@ -28,10 +28,9 @@ struct placement {
 };
 
 /* A TCP service a machine offers, and how it is started again. */
-#define SERVICES_MAX_PARTY 16
 struct service {
 	uint16_t port;
-	char start[256]; /* a command, "" = not known */
+	char start[SERVICE_START_MAX]; /* a command, "" = not known */
 };
 
 /* One machine that takes part: a, b, their hosts, and witnesses. */
@@ -44,7 +43,7 @@ struct party {
 	char restart[256]; /* command that starts its agent again, "" = not known */
 	uint16_t probe_port;
 	size_t service_count;
-	struct service services[SERVICES_MAX_PARTY];
+	struct service services[SERVICES_MAX];
 	struct endpoint ep;                /* where it is probed in this pair */
 	struct endpoint ep_last;           /* the last complete one, when an address has vanished; else equal to ep */
 	const struct snapshot *before;     /* at the start of the round (or the last known), may be NULL */

@@ -29,6 +29,8 @@
 #define FW_VALUES_ALL_MAX  65536 /* in all */
 #define ENDPOINTS_MAX      16    /* probe interfaces per agent */
 #define RELAY_BYTES_MAX    65536 /* one relayed frame */
+#define SERVICES_MAX       16    /* TCP services one machine offers */
+#define SERVICE_START_MAX  256   /* the command that starts one, including NUL */
 #define QUERY_ARGS_MAX     16
 
 #endif

@@ -34,7 +34,7 @@ def main(argv):
     shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared()] + shared
     shared = [(n, f) for n, f in shared if pattern in n]
     if shared:
-        services = {"a2": ["--service", f"8080=ip netns exec {lab.ns('a2')} setsid python3 -m http.server 8080 --bind {lab.guests['a2'].ip} >/dev/null 2>&1 &"]}
+        services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}
         if report("mesh-comes-up", lambda: plane.start(lab, services)):
             for name, fn in shared:
                 ok &= report(name, fn)

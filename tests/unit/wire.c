@@ -428,6 +428,9 @@ static void fill_hello(struct msg *m)
 	h->service_count = below(17);
 	for (size_t i = 0; i < h->service_count; i++)
 		h->services[i] = (uint16_t)rnd();
+	h->start_count = h->service_count;
+	for (size_t i = 0; i < h->start_count; i++)
+		TEXT(h->starts[i]);
 }
 
 static void fill_welcome(struct msg *m)
