@@ -4,8 +4,11 @@
 #include "collector/sessions.h"
 #include "collector/verdict_json.h"
 
+#include "proto/base/mem.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- names and visibility ---- */
@@ -167,28 +170,33 @@ static json_t *problems_json(const struct collector *c, const char *tenant)
 	return list;
 }
 
+static size_t count_uncovered(const struct collector *c, const char *tenant)
+{
+	uint32_t top = 0;
+	size_t uncovered = 0;
+	for (size_t i = 0; i < fleet_count(c->fleet); i++)
+		top = fleet_at(c->fleet, i)->id > top ? fleet_at(c->fleet, i)->id : top;
+	bool *covered = mem_array((size_t)top + 1, sizeof *covered);
+	for (uint32_t n = 0; n < planner_count(c->planner); n++) {
+		const struct pair *p = planner_pair(c->planner, n);
+		if (p && p->a <= top && p->b <= top)
+			covered[p->a] = covered[p->b] = true;
+	}
+	for (size_t i = 0; i < fleet_count(c->fleet); i++)
+		uncovered += is_visible(fleet_at(c->fleet, i), tenant) && !covered[fleet_at(c->fleet, i)->id];
+	free(covered);
+	return uncovered;
+}
+
 /* What the plan covers: pairs by what stands at their ends, and agents that no pair covers. */
 static json_t *coverage_json(const struct collector *c, const char *tenant)
 {
-	size_t host_guest = 0, guest_guest = 0, host_host = 0, uncovered = 0;
+	json_int_t by_hosts[3] = {0};
 	struct seen_pair p;
-	for (uint32_t at = 0; next_pair(c, tenant, &at, &p);) {
-		int hosts = (p.a->kind == AGENT_HOST) + (p.b->kind == AGENT_HOST);
-		host_host += hosts == 2;
-		host_guest += hosts == 1;
-		guest_guest += hosts == 0;
-	}
-	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
-		const struct member *m = fleet_at(c->fleet, i);
-		bool covered = false;
-		for (uint32_t n = 0; !covered && n < planner_count(c->planner); n++) {
-			const struct pair *pair = planner_pair(c->planner, n);
-			covered = pair && (pair->a == m->id || pair->b == m->id);
-		}
-		uncovered += is_visible(m, tenant) && !covered;
-	}
-	return json_pack("{s:I, s:I, s:I, s:I}", "host_guest", (json_int_t)host_guest, "guest_guest", (json_int_t)guest_guest,
-	                 "host_host", (json_int_t)host_host, "agents_in_no_pair", (json_int_t)uncovered);
+	for (uint32_t at = 0; next_pair(c, tenant, &at, &p);)
+		by_hosts[(p.a->kind == AGENT_HOST) + (p.b->kind == AGENT_HOST)]++;
+	return json_pack("{s:I, s:I, s:I, s:I}", "host_guest", by_hosts[1], "guest_guest", by_hosts[0], "host_host", by_hosts[2],
+	                 "agents_in_no_pair", (json_int_t)count_uncovered(c, tenant));
 }
 
 json_t *answer_status(const struct collector *c, const char *tenant)

@@ -26,6 +26,8 @@ extern const unsigned catalogue_yaml_len;
 int collector_commit(struct collector *c, struct err *e)
 {
 	struct err mine = {0};
+	if (c->store_ailing)
+		store_poke(c->store);
 	bool any = store_waiting(c->store) > 0;
 	if (store_flush(c->store, &mine)) {
 		c->count.store_errors++;

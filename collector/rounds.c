@@ -198,11 +198,13 @@ static void remember(struct rounds *r, const struct running *run, const struct v
 	                                .confidence = first ? first->confidence : 0});
 }
 
-static void log_verdict(const struct running *run, const struct verdict *v)
+/* One line when something new came out, not for every look at the same. */
+static void log_verdict(const struct rounds *r, const struct running *run, const struct verdict *v)
 {
-	if (run->automatic)
-		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), v->cause_count ? ", " : "",
-		         v->cause_count ? v->causes[0].id : "");
+	const struct current *known = rounds_current(r, run->a, run->b);
+	const char *cause = v->cause_count ? v->causes[0].id : "", *old = known && known->cause ? known->cause : "";
+	if (run->automatic && !(known && known->state == v->state && strcmp(cause, old) == 0))
+		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), *cause ? ", " : "", cause);
 }
 
 static struct verdict *judge(struct rounds *r, const struct running *run)
@@ -239,8 +241,8 @@ static void finish(struct rounds *r, struct running *run)
 	struct verdict *v = judge(r, run);
 	json_t *doc = verdict_json(v, round_id(run->round));
 	char *json = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	log_verdict(r, run, v);
 	remember(r, run, v, round_id(run->round), json);
-	log_verdict(run, v);
 	if (run->automatic)
 		settle_suspect(r, run, v);
 	if (run->reply.c)

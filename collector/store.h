@@ -24,6 +24,8 @@ void store_close(struct store *s);
 int store_flush(struct store *s, struct err *e);
 size_t store_waiting(const struct store *s); /* writes not yet durable */
 bool store_full(const struct store *s);
+/* When nothing waits: a write that changes nothing, to find out whether writing works again. */
+void store_poke(struct store *s);
 /* Drops what waits: for a caller that tells its client that it failed. */
 void store_forget_waiting(struct store *s);
 

@@ -46,10 +46,15 @@ enum op {
 	OP_VERDICT_CLOSE,
 	OP_VERDICT,
 	OP_VERDICT_TRIM,
+	OP_POKE,
 	OP_COUNT
 };
 
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+
 static const char *const OPS[OP_COUNT] = {
+    [OP_POKE] = "PRAGMA user_version = " TEXT(STORE_SCHEMA),
     [OP_TENANT] = "INSERT INTO tenant VALUES(?1, ?2) ON CONFLICT DO NOTHING",
     [OP_AGENT] = "INSERT INTO agent VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, 0)"
                  " ON CONFLICT(id) DO UPDATE SET key = excluded.key, created = excluded.created, boot = 0, applied = 0",
@@ -285,7 +290,8 @@ static void queue_args(struct store *s, enum op op, const struct arg *args, int 
 	w->op = op;
 	w->arg_count = count;
 	w->args = mem_array((size_t)count, sizeof *args);
-	memcpy(w->args, args, (size_t)count * sizeof *args);
+	if (count)
+		memcpy(w->args, args, (size_t)count * sizeof *args);
 }
 
 #define QUEUE(s, op, ...)                                                                                                          \
@@ -294,6 +300,12 @@ static void queue_args(struct store *s, enum op op, const struct arg *args, int 
 		_Static_assert(sizeof list / sizeof *list <= ARGS_MAX, "more arguments than an operation has");                    \
 		queue_args(s, op, list, (int)(sizeof list / sizeof *list));                                                        \
 	} while (0)
+
+void store_poke(struct store *s)
+{
+	if (!s->count)
+		queue_args(s, OP_POKE, NULL, 0);
+}
 
 int store_put_agent(struct store *s, const struct stored_agent *a, struct wall now)
 {

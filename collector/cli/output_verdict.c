@@ -166,6 +166,15 @@ static void draw_across(struct out *o, const json_t *dir)
 	out_printf(o, INK_PLAIN, "\n");
 }
 
+static bool anything_works(const json_t *cells)
+{
+	const char *kind;
+	json_t *cell;
+	json_object_foreach((json_t *)(uintptr_t)cells, kind,
+	                    cell) if (json_is_string(cell) && strcmp(json_string_value(cell), "ok") == 0) return true;
+	return false;
+}
+
 static void say_direction(struct out *o, const json_t *dir)
 {
 	struct buf delivery = {0}, initiation = {0};
@@ -178,8 +187,10 @@ static void say_direction(struct out *o, const json_t *dir)
 		out_printf(o, INK_BAD, "does not deliver %s", delivery.data);
 	else if (initiation.len)
 		out_printf(o, INK_BAD, "delivers, but %s cannot start", initiation.data);
-	else
+	else if (anything_works(doc_get(dir, "delivery")))
 		out_printf(o, INK_GOOD, "works");
+	else
+		out_printf(o, INK_WARN, "is not known");
 	out_printf(o, INK_DIM, "   %lld of %lld probes arrived\n", doc_number(loss, "received"), doc_number(loss, "sent"));
 	buf_free(&delivery);
 	buf_free(&initiation);
