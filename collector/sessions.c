@@ -23,7 +23,7 @@ enum who { WHO_AGENT, WHO_TOKEN, WHO_CLI };
 static const struct {
 	double rate, burst;
 } LIMITS[] = {
-    [WHO_AGENT] = {500, 2000},
+    [WHO_AGENT] = {2000, 8000},
     [WHO_TOKEN] = {5, 10},
     [WHO_CLI] = {100, 200},
 };
@@ -51,8 +51,9 @@ struct presence {
 	uint64_t boot, applied, durable;
 	bool due; /* an acknowledgement waits for the next flush */
 	bool has_plan;
-	uint64_t plan;    /* version it was sent */
-	uint32_t streams; /* it relays */
+	uint64_t plan;          /* version it was sent */
+	uint32_t streams;       /* it relays */
+	struct limiter limiter; /* of all its ways together: a host relays for many */
 };
 
 struct sessions {
@@ -557,7 +558,8 @@ static void channel_receive(struct sessions *s, struct channel *ch, const void *
 	                              struct mono) = {[WHO_AGENT] = from_agent, [WHO_TOKEN] = from_token, [WHO_CLI] = from_cli};
 	ch->heard = now;
 	s->c->count.messages++;
-	if (!limiter_take(&ch->limiter, LIMITS[ch->who].rate, LIMITS[ch->who].burst, now)) {
+	struct limiter *l = ch->who == WHO_AGENT ? &presence_of(s, ch->member)->limiter : &ch->limiter;
+	if (!limiter_take(l, LIMITS[ch->who].rate, LIMITS[ch->who].burst, now)) {
 		s->c->count.limited++;
 		return;
 	}
