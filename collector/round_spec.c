@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define WAIT_MS       200
-#define ID_STRIDE     32 /* >= LADDER_COUNT and any probe count */
-#define SERVICE_FLOWS_MAX  8  /* per direction */
-#define LADDER_GAP_MS 4
+#define WAIT_MS           200
+#define ID_STRIDE         32 /* >= LADDER_COUNT and any probe count */
+#define SERVICE_FLOWS_MAX 8  /* per direction */
+#define LADDER_GAP_MS     4
 
 struct flow_shape {
 	uint8_t count;

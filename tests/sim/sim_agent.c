@@ -81,7 +81,6 @@ static void reports_send(struct sim *s, int machine)
 		control_send(s, machine, -1, copy);
 		msg_free(copy);
 		m->told = number;
-		m->resend_at = mono_add_ms(s->now, RESEND_MS);
 	}
 }
 
@@ -321,6 +320,14 @@ static void on_welcome(struct sim *s, int machine, struct msg *m)
 		report_make(s, machine, true);
 }
 
+static void on_ack(struct sim *s, struct machine *me, uint64_t number)
+{
+	uint64_t oldest = spool_oldest(me->spool);
+	spool_ack(me->spool, number);
+	if (spool_oldest(me->spool) != oldest)
+		me->resend_at = mono_add_ms(s->now, RESEND_MS);
+}
+
 void agent_message(struct sim *s, int machine, struct msg *m)
 {
 	struct machine *me = &s->machines[machine];
@@ -331,7 +338,7 @@ void agent_message(struct sim *s, int machine, struct msg *m)
 	else if (m->type == MSG_PLAN)
 		watch_plan(me->watch, &m->u.plan, s->now);
 	else if (m->type == MSG_ACK && m->u.ack.boot == me->boot)
-		spool_ack(me->spool, m->u.ack.number);
+		on_ack(s, me, m->u.ack.number);
 	else if (m->type == MSG_ROUND_ARM)
 		on_arm(s, machine, m);
 	else if (m->type == MSG_ROUND_GO && me->exec && exec_spec(me->exec)->id == m->u.round_go.round)
