@@ -421,19 +421,41 @@ static bool rp_values(const struct inquiry *q, const struct snapshot *s, int64_t
 	return snapshot_sysctl(s, "net.ipv4.conf.all.rp_filter", all) && snapshot_sysctl(s, name, own);
 }
 
-/* What it was before, when it was changed; else loose on this interface, which the kernel takes for both. */
-static void rp_bind(const struct inquiry *q)
+/* What the two settings were before, when one of them was made strict lately. */
+static bool rp_restore(const struct inquiry *q, char names[2][64])
 {
-	char key[104], names[2][64];
-	snprintf(names[0], sizeof names[0], "net.ipv4.conf.all.rp_filter");
-	snprintf(names[1], sizeof names[1], "net.ipv4.conf.%s.rp_filter", party_if(q->d, q->who));
+	char key[160];
+	bool changed = false;
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(key, sizeof key, "sysctl.%s", names[i]);
 		const struct fact_change *c = history_last(&q->d->party[q->who], key);
-		if (c && c->was && c->now && strcmp(c->now, "1") == 0)
-			bindings_add(q->learned, "sysctl", "%s=%s", names[i], c->was);
+		if (!c || !c->was || !c->now || strcmp(c->now, "1"))
+			continue;
+		bindings_add(q->learned, "sysctl", "%s=%s", names[i], c->was);
+		changed = true;
 	}
-	if (!bindings_get(q->learned, "sysctl"))
+	return changed;
+}
+
+static bool route_is_new(const struct inquiry *q, const struct route *r)
+{
+	char key[96], dst[PREFIX_TEXT_MAX];
+	snprintf(key, sizeof key, "route.%d.%s", r->dst.ip.family, r->dst.len ? prefix_format(r->dst, dst) : "default");
+	const struct fact_change *c = history_last(&q->d->party[q->who], key);
+	return c && c->now && r->table == 254;
+}
+
+/* Whichever of the two was changed lately is undone: the filter or the route. When nobody knows, both; loose on this
+ * interface is enough, since the kernel takes the larger one. */
+static void rp_bind(const struct inquiry *q, const struct snapshot *s, const struct route *r)
+{
+	char names[2][64];
+	snprintf(names[0], sizeof names[0], "net.ipv4.conf.all.rp_filter");
+	snprintf(names[1], sizeof names[1], "net.ipv4.conf.%s.rp_filter", party_if(q->d, q->who));
+	bool filter_new = rp_restore(q, names), route_new = route_is_new(q, r);
+	if (route_new || !filter_new)
+		divert_bind(q, s, r, 4);
+	if (!filter_new && (!route_new || !bindings_get(q->learned, "undo")))
 		bindings_add(q->learned, "sysctl", "%s=2", names[1]);
 }
 
@@ -457,7 +479,7 @@ static void rp_filter(const struct inquiry *q, struct finding *f)
 		find_no(f, "the reverse-path filter of %s is strict, but its route back is the right one", name_of(q, q->who));
 		return;
 	}
-	rp_bind(q);
+	rp_bind(q, s, r);
 	find_yes(f, kinds_of_family(4), "reverse-path filtering is strict on %s:%s, and the route back to %s leaves by %s",
 	         name_of(q, q->who), party_if(q->d, q->who), ip_format(other_ip(q, 4), peer), if_of(s, r));
 }

@@ -10,7 +10,7 @@ enum stop { STOP_ANY, STOP_DROP, STOP_REJECT };
 
 static bool hit_fits(const struct inquiry *q, const struct hit *h, unsigned layers, enum stop how)
 {
-	if (h->party != q->who || !(layers & 1u << h->layer))
+	if (h->party != q->who || h->foreseen || !(layers & 1u << h->layer))
 		return false;
 	return how == STOP_ANY || h->decision.reject == (how == STOP_REJECT);
 }
@@ -92,7 +92,7 @@ static void layer_says(const struct inquiry *q, struct finding *f, unsigned laye
 	if (kinds)
 		find_yes(f, kinds, "%s", "");
 	else
-		find_no(f, "%s of %s %s not stop it", what, name_of(q, q->who), strchr(what, 's') ? "do" : "does");
+		find_no(f, "%s of %s does not stop it", what, name_of(q, q->who));
 }
 
 static void filter_is_ip(const struct inquiry *q, struct finding *f)
@@ -101,7 +101,7 @@ static void filter_is_ip(const struct inquiry *q, struct finding *f)
 }
 static void filter_is_l2(const struct inquiry *q, struct finding *f)
 {
-	layer_says(q, f, guest_in_pair(q) ? 1u << HIT_L2 : 0, "the bridge and interface filters");
+	layer_says(q, f, guest_in_pair(q) ? 1u << HIT_L2 : 0, "the filter of bridge and interfaces");
 }
 static void filter_is_bridged_ip(const struct inquiry *q, struct finding *f)
 {

@@ -488,6 +488,11 @@ static void path_small(const struct inquiry *q, struct finding *f)
 		bindings_add(q->learned, "mtu", "%u", best);
 	bindings_add(q->learned, "component", "%s", narrow ? c.out->name : "between the uplinks");
 	if (narrow)
+		bindings_add(q->learned, "span", "%s", name_of(q, q->who));
+	else
+		bindings_add(q->learned, "span", "%s-%s", name_of(q, dossier_host(q->d, PARTY_A)),
+		             name_of(q, dossier_host(q->d, PARTY_B)));
+	if (narrow)
 		find_yes(f, kinds_large(), "the MTU of %s:%s on the way is %u", name_of(q, q->who), c.out->name, c.out->mtu);
 	else
 		find_yes(f, kinds_large(),

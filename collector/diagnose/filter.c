@@ -24,6 +24,7 @@ struct search {
 	int party;
 	const struct snapshot *s;
 	int asked; /* see struct hit */
+	bool foreseen;
 };
 
 /* ---- packets ---- */
@@ -144,6 +145,7 @@ static void hook_ask(struct search *s, enum fw_layer layer, enum hit_layer as, c
 		                .answer = answer,
 		                .layer = (uint8_t)as,
 		                .asked = s->asked,
+		                .foreseen = s->foreseen,
 		                .decision = found[i]};
 		h.iif = k->iif;
 		h.oif = k->oif;
@@ -295,6 +297,18 @@ static void step_ask(struct search *s, const struct step *t, const struct flow *
 		ask_device(s, "egress", t->out, f, answer, k);
 }
 
+/* Where probes die, answers of the same kind travelling the same way are not told apart: whether they would die as well
+ * matters to the fix only. */
+static void step_ask_later(struct search *s, const struct step *t, int kind)
+{
+	const struct flow *f = flow_of(s->d, kind, 1 - s->p->dir);
+	if (!f)
+		return;
+	s->foreseen = true;
+	step_ask(s, t, f, true);
+	s->foreseen = false;
+}
+
 static void step_all(struct search *s, const struct step *t)
 {
 	for (int k = 0; k < KIND_COUNT; k++) {
@@ -304,6 +318,8 @@ static void step_all(struct search *s, const struct step *t)
 			step_ask(s, t, probes, false);
 		if (answers)
 			step_ask(s, t, answers, true);
+		else if (probes)
+			step_ask_later(s, t, k);
 	}
 }
 

@@ -66,6 +66,7 @@ struct hit {
 	uint8_t kind;
 	bool answer;
 	uint8_t layer;         /* enum hit_layer */
+	bool foreseen;         /* not seen to die here, but it would */
 	bool sure;             /* stops it, or stops some of it where some of it dies */
 	int asked;             /* ARP seen from a machine's own chains: whose address is looked for; else -1 */
 	const char *iif, *oif; /* as that chain sees them */

@@ -1,0 +1,139 @@
+/* catalogue: what is shipped is whole, and every mistake in one is told with its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/case_world.h"
+
+static const char *const first_set[] = {"guest-fw-icmp-only",
+                                        "guest-fw-inbound-drop",
+                                        "guest-fw-egress-drop",
+                                        "guest-fw-reject",
+                                        "icmp-echo-ignore",
+                                        "host-fw-input-drop",
+                                        "host-fw-output-drop",
+                                        "hypervisor-vm-firewall",
+                                        "bridge-nf-forward-drop",
+                                        "guest-no-ip",
+                                        "wrong-subnet-ip",
+                                        "netmask-too-narrow",
+                                        "default-gateway-missing",
+                                        "rp-filter-strict",
+                                        "blackhole-route",
+                                        "duplicate-ip-vm-vm",
+                                        "duplicate-ip-vm-host",
+                                        "arp-spoofing",
+                                        "stale-arp-host",
+                                        "stale-arp-guest",
+                                        "arp-not-answered",
+                                        "vnic-link-down",
+                                        "guest-nic-admin-down",
+                                        "tap-not-in-bridge",
+                                        "uplink-missing-from-bridge",
+                                        "port-isolation",
+                                        "stp-not-forwarding",
+                                        "mtu-guest-smaller",
+                                        "mtu-physical-path",
+                                        "service-not-listening",
+                                        "agent-down"};
+
+static void the_first_set_is_there(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	(void)state;
+	for (size_t i = 0; i < sizeof first_set / sizeof *first_set; i++) {
+		struct catalogue_entry e;
+		int at = catalogue_find(c, first_set[i]);
+		assert_true(at >= 0);
+		assert_true(catalogue_get(c, (size_t)at, &e));
+		assert_string_equal(e.id, first_set[i]);
+		assert_true(e.requires_count > 0 && e.fix_count > 0);
+		for (size_t k = 0; k < e.requires_count; k++)
+			assert_non_null(evidence_doc(e.requires[k]));
+		for (size_t k = 0; k < e.fix_count; k++)
+			assert_non_null(e.fixes[k]);
+	}
+	assert_int_equal(catalogue_find(c, "nothing-of-the-sort"), -1);
+	struct catalogue_entry e;
+	assert_false(catalogue_get(c, catalogue_count(c), &e));
+	catalogue_free(c);
+}
+
+static struct catalogue *read(const char *text, struct err *e)
+{
+	memset(e, 0, sizeof *e);
+	struct conf_node *n = conf_parse("mine.yaml", text, strlen(text), e);
+	struct catalogue *c = n ? catalogue_new(n, "mine.yaml", e) : NULL;
+	conf_free(n);
+	return c;
+}
+
+#define HEAD "causes:\n  - id: x\n    title: t\n    explanation: e\n    category: c\n    severity: low\n"
+#define REST "    where: [dst]\n    requires: {is-guest: 1}\n    fix:\n      - command: true\n"
+
+static void mistakes_are_told_with_their_line(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} rows[] = {
+	    {"other: 1\n", "mine.yaml:1: needs a list named causes"},
+	    {"causes:\n  - title: t\n", "mine.yaml:2: needs a text for id"},
+	    {HEAD "    where: [dst]\n    requires: {no-such: 1}\n    fix:\n      - command: true\n",
+	     "mine.yaml:8: x: unknown evidence no-such"},
+	    {HEAD "    where: [nowhere]\n", "mine.yaml:7: x: where is one of"},
+	    {HEAD "    where: [dst]\n    requires: {is-guest: heavy}\n", "mine.yaml:8: x: is not a weight: heavy"},
+	    {HEAD "    where: [dst]\n    fix:\n      - command: true\n", "mine.yaml:2: x: needs evidence for requires"},
+	    {HEAD "    where: [dst]\n    requires: [is-guest]\n", "mine.yaml:2: x: needs a list of 1 to 8 for fix"},
+	    {HEAD "    where: [dst]\n    requires: [is-guest]\n    fix:\n      - at: who\n",
+	     "mine.yaml:10: x: needs a text for command"},
+	    {HEAD REST "    speling: 1\n", "mine.yaml:11: x: unknown part speling"},
+	    {HEAD REST "    confused_with: [y]\n", "mine.yaml:2: x: confused_with names no cause of this catalogue: y"},
+	    {HEAD REST "  - id: x\n    title: t\n    explanation: e\n    category: c\n    severity: low\n" REST,
+	     "mine.yaml:11: x: stands twice"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct err e;
+		struct catalogue *c = read(rows[i].text, &e);
+		if (c || strncmp(e.text, rows[i].message, strlen(rows[i].message)))
+			fprintf(stderr, "row %zu: \"%s\" instead of \"%s\"\n", i, e.text, rows[i].message);
+		assert_null(c);
+		assert_int_equal(strncmp(e.text, rows[i].message, strlen(rows[i].message)), 0);
+	}
+}
+
+/* A cause made of known evidence needs no C. */
+static void a_new_cause_is_data(void **state)
+{
+	static const char text[] =
+	    "causes:\n"
+	    "  - id: udp-lost-in-guest\n    title: UDP is lost in the guest\n    explanation: e\n    category: c\n    severity: "
+	    "low\n"
+	    "    where: [dst]\n    requires: {is-guest: 1, lost-arriving: 3}\n    fix:\n      - command: echo {who} {who.if}\n";
+	struct err e;
+	struct catalogue *c = read(text, &e);
+	struct world *w = world_new("h1", "g1");
+	(void)state;
+	assert_non_null(c);
+	cut(w, "h1", "g1:eth0", "g1:socket", K(UDP), 0);
+	diagnose(c, w->d, w->v);
+	assert_int_equal(w->v->cause_count, 1);
+	assert_string_equal(w->v->causes[0].id, "udp-lost-in-guest");
+	assert_string_equal(w->v->causes[0].fixes[0].command, "echo g1 eth0");
+	assert_string_equal(w->v->causes[0].verify, "bothways diagnose h1 g1");
+	world_free(w);
+	catalogue_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_first_set_is_there),
+	    cmocka_unit_test(mistakes_are_told_with_their_line),
+	    cmocka_unit_test(a_new_cause_is_data),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

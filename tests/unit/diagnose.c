@@ -1,0 +1,874 @@
+/* diagnose: every cause of the catalogue's first set named from what it does, and not named from what only looks like it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/case_world.h"
+
+#define DEAD "02:de:ad:00:00:01"
+
+struct scenario {
+	const char *name, *a, *b;
+	void (*inject)(struct world *w);
+	const char *cause; /* NULL = none may be named */
+	const char *where;
+	const char *fix;  /* part of a command */
+	const char *also; /* a second cause that must be there too */
+};
+
+/* ---- filters ---- */
+
+static void icmp_only(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "icmp type echo-request drop"), FW_ICMP_TYPE, 8, 8);
+	cut(w, "h1", "g1:eth0", "g1:socket", ICMP4, 0);
+}
+static void icmp_only_unreadable(struct world *w)
+{
+	facts(w, "g1")->firewall_known = FW_NO_RIGHTS;
+	cut(w, "h1", "g1:eth0", "g1:socket", ICMP4, 0);
+}
+static void icmp_only_no_rule(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_ip(match_number(add_rule(c, FW_DROP, "ip saddr 10.9.9.9 icmp type echo-request drop"), FW_ICMP_TYPE, 8, 8), FW_SADDR,
+	         "10.9.9.9");
+	cut(w, "h1", "g1:eth0", "g1:socket", ICMP4, 0);
+}
+static void stateful_input(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "input", "input", FW_DROP);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established,related accept"), FW_CT_STATE, FW_CT_ESTABLISHED | FW_CT_RELATED,
+	             0);
+	match_number(add_rule(c, FW_ACCEPT, "icmpv6 type nd accept"), FW_ICMP6_TYPE, 133, 137);
+	cut(w, "g2", "g1:eth0", "g1:socket", IP4 | IP6, 0);
+}
+static void stateless_input(struct world *w)
+{
+	add_chain(facts(w, "g1"), "ip", "filter", "INPUT", "input", FW_DROP);
+	cut(w, "g2", "g1:eth0", "g1:socket", IP4, IP4);
+}
+static void stateless_replies(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "ip", "f", "in", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "icmp type echo-reply drop"), FW_ICMP_TYPE, 0, 0);
+	cut(w, "g2", "g1:eth0", "g1:socket", 0, ICMP4);
+}
+static void output_drop(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "output", "output", FW_DROP);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4 | IP6, K(ND));
+}
+static void reject(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_REJECT, "meta l4proto { tcp, udp } reject"), FW_L4PROTO, 6, 17);
+	cut(w, "h1", "g1:eth0", "g1:socket", K(UDP) | K(TCP) | K(UDP_LARGE), 0);
+	fails(w, "h1", K(UDP) | K(TCP) | K(UDP_LARGE), CELL_REFUSED);
+}
+static void echo_ignore(struct world *w)
+{
+	add_sysctl(facts(w, "g1"), "net.ipv4.icmp_echo_ignore_all", 1);
+	cut(w, "g1", "g1:socket", "g1:eth0", 0, ICMP4);
+}
+static void echo_reply_filtered(struct world *w) /* looks like echo_ignore */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "ip", "f", "out", "output", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "icmp type echo-reply drop"), FW_ICMP_TYPE, 0, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", 0, ICMP4);
+}
+static void host_input(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h1"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_name(match_number(add_rule(c, FW_DROP, "iifname br0 meta l4proto udp drop"), FW_L4PROTO, 17, 17), FW_IIF, "br0");
+	cut(w, "g1", "h1:br0", "h1:socket", K(UDP) | K(UDP_LARGE), 0);
+}
+static void host_input_other_if(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h1"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_name(match_number(add_rule(c, FW_DROP, "iifname br1 meta l4proto udp drop"), FW_L4PROTO, 17, 17), FW_IIF, "br1");
+	cut(w, "g1", "h1:br0", "h1:socket", K(UDP) | K(UDP_LARGE), 0);
+}
+static void host_output(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h1"), "inet", "filter", "output", "output", FW_ACCEPT);
+	match_name(match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0), FW_OIF,
+	           "br*");
+	match_name(add_rule(c, FW_DROP, "oifname br0 drop"), FW_OIF, "br0");
+	cut(w, "h1", "h1:socket", "h1:br0", IP4, 0);
+}
+static void bridge_filter(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h2"), "bridge", "filter", "FORWARD", "forward", FW_ACCEPT);
+	match_ip(add_rule(c, FW_DROP, "ip daddr 10.0.0.12 drop"), FW_DADDR, "10.0.0.12");
+	cut(w, "g1", "h2:up0", "h2:v2", IP4, IP4);
+}
+static void bridge_filter_arp(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h2"), "bridge", "filter", "FORWARD", "forward", FW_ACCEPT);
+	match_number(match_ip(add_rule(c, FW_DROP, "arp daddr ip 10.0.0.12 drop"), FW_ARP_TPA, "10.0.0.12"), FW_ARP_OP, 1, 1);
+	cut(w, "g1", "h2:up0", "h2:v2", K(ARP), 0);
+	fails(w, "g1", IP4, CELL_LOST);
+	unresolved(w, "g1", IP4);
+}
+static void netdev_filter(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h2"), "netdev", "t", "c", "ingress", FW_DROP);
+	str_copy(c->device, IFNAME_LEN, "up0");
+	cut(w, "g1", "h2:up0", "h2:v2", ALL, ALL);
+}
+static void bridge_nf(struct world *w)
+{
+	add_sysctl(facts(w, "h1"), "net.bridge.bridge-nf-call-iptables", 1);
+	add_chain(facts(w, "h1"), "ip", "filter", "FORWARD", "forward", FW_DROP);
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+	cut(w, "g2", "h1:up0", "h1:v1", IP4, 0);
+}
+static void bridge_nf_new(struct world *w)
+{
+	bridge_nf(w);
+	changed(w, "h1", "sysctl.net.bridge.bridge-nf-call-iptables", "0", "1");
+}
+static void bridge_nf_off(struct world *w) /* the policy is there, bridged frames do not meet it */
+{
+	add_chain(facts(w, "h1"), "ip", "filter", "FORWARD", "forward", FW_DROP);
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+}
+
+/* ---- addresses and routes ---- */
+
+/* The peer asks in vain; its packets, sent as directed frames, are not for anybody there. */
+static void unreachable_stack(struct world *w, kind_mask neigh, kind_mask ip)
+{
+	cut(w, "h1", "g1:eth0", "g1:socket", ip, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", ip, neigh);
+	unresolved(w, "h1", ip);
+}
+static void no_ip(struct world *w)
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	changed(w, "g1", "addr.eth0.10.0.0.11/24", "present", NULL);
+	changed(w, "g1", "route.4.10.0.0.0/24", "unicast dev eth0 src 10.0.0.11", NULL);
+	changed(w, "g1", "route.4.default", "unicast via 10.0.0.1 dev eth0", NULL);
+	unreachable_stack(w, K(ARP), IP4);
+}
+static void no_ip_unheard(struct world *w)
+{
+	silence(w, "g1");
+	w->d->party[party(w, "g1")].before = facts(w, "g1");
+	drop_addr(w, "g1", "10.0.0.11/24");
+	fails(w, "h1", K(ARP) | IP4, CELL_LOST);
+	for (int k = 0; k < KIND_COUNT; k++)
+		w->v->dir[1].delivery[k] = w->v->dir[1].initiation[k] = CELL_UNKNOWN;
+	verdict_decide_state(w->v);
+	for (int k = 0; k < KIND_SERVICE; k++)
+		sent(w, "h1", k)->answered = 0;
+}
+static void wrong_subnet(struct world *w)
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_addr(facts(w, "g1"), 1, "10.77.5.11/24");
+	changed(w, "g1", "addr.eth0.10.0.0.11/24", "present", NULL);
+	changed(w, "g1", "addr.eth0.10.77.5.11/24", NULL, "present");
+	unreachable_stack(w, K(ARP), IP4);
+}
+static void two_subnets(struct world *w) /* always were, and nobody else says otherwise */
+{
+	w->d->owner_count = 0;
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_addr(facts(w, "g1"), 1, "10.77.5.11/24");
+	struct party *p = &w->d->party[party(w, "g1")];
+	p->ep.ip4 = p->ep_last.ip4 = P("10.77.5.11/24");
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "0.0.0.0/0", "10.77.5.1", 1);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void narrow(struct world *w)
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_addr(facts(w, "g1"), 1, "10.0.0.11/30");
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "10.0.0.8/30", NULL, 1);
+	struct party *p = &w->d->party[party(w, "g1")];
+	p->ep.ip4 = P("10.0.0.11/30");
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void narrow_with_route(struct world *w)
+{
+	narrow(w);
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "0.0.0.0/0", "10.0.0.9", 1);
+}
+static void off_link_pair(struct world *w)
+{
+	struct party *p = &w->d->party[party(w, "h1")];
+	p->ep.ip4 = p->ep_last.ip4 = P("192.168.5.1/24");
+	for (size_t i = 0; i < w->d->flow_count; i++)
+		w->d->flows[i].onlink = false;
+	w->d->onlink = false;
+}
+static void no_gateway(struct world *w)
+{
+	off_link_pair(w);
+	changed(w, "g1", "route.4.default", "unicast via 10.0.0.254 dev eth0", NULL);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void has_gateway(struct world *w)
+{
+	off_link_pair(w);
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "0.0.0.0/0", "10.0.0.254", 1);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void divert(struct world *w)
+{
+	add_link(facts(w, "g1"), "eth1", "", "02:00:00:00:01:11");
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "10.0.0.1/32", NULL, 2);
+}
+static void rp_strict(struct world *w)
+{
+	divert(w);
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.rp_filter", 1);
+	changed(w, "g1", "route.4.10.0.0.1/32", NULL, "unicast dev eth1");
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, K(ARP));
+}
+static void rp_loose(struct world *w)
+{
+	divert(w);
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.rp_filter", 1);
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.eth0.rp_filter", 2);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void rp_strict_same_way(struct world *w)
+{
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.rp_filter", 1);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void policy_route(struct world *w)
+{
+	divert(w);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void blackhole(struct world *w)
+{
+	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "10.0.0.1/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void blackhole_of_another(struct world *w)
+{
+	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "10.0.0.99/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void prohibit_rule(struct world *w)
+{
+	struct snapshot *s = facts(w, "g1");
+	struct policy_rule *r = GROW(s->rules, s->rule_count);
+	*r = (struct policy_rule){.family = 4, .priority = 100, .action = 8, .dst = P("10.0.0.1/32")};
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+
+/* ---- who is behind an address ---- */
+
+static void two_macs(struct world *w, const char *from, const char *own, const char *other)
+{
+	struct flow_sent *s = sent(w, from, KIND_ARP);
+	s->mac_count = 2;
+	s->macs[0] = M(own);
+	s->macs[1] = M(other);
+}
+static void twin_vm(struct world *w)
+{
+	world_owner(w, "g3", "10.0.0.12/24", "02:00:00:00:00:13");
+	two_macs(w, "g1", "02:00:00:00:00:12", "02:00:00:00:00:13");
+	frames_to(w, "g1", false, "h1", "v1", IP4, "02:00:00:00:00:13");
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+	fails(w, "g1", ICMP4, CELL_IMPOSTOR);
+	fails(w, "g1", K(UDP) | K(TCP) | K(UDP_LARGE), CELL_REFUSED);
+}
+static void twin_elsewhere(struct world *w) /* same address on another tenant's segment: normal */
+{
+	world_owner(w, "g3", "10.0.0.12/24", "02:00:00:00:00:13");
+	w->d->owners[w->d->owner_count - 1].same_segment = false;
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+}
+static void twin_stranger(struct world *w)
+{
+	two_macs(w, "g1", "02:00:00:00:00:12", "02:77:00:00:00:77");
+	frames_to(w, "g1", false, "h1", "v1", IP4, "02:77:00:00:00:77");
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+}
+static void twin_host(struct world *w)
+{
+	add_addr(facts(w, "g1"), 1, "10.0.0.1/32");
+	changed(w, "g1", "addr.eth0.10.0.0.1/32", NULL, "present");
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void spoof(struct world *w)
+{
+	add_neigh(w, "g1", "10.0.0.12", "02:00:00:00:00:13", NEIGH_REACHABLE);
+	struct snapshot *h = facts(w, "h1");
+	struct fdb *f = GROW(h->fdbs, h->fdb_count);
+	*f = (struct fdb){.bridge = 1, .port = link_named(w, "h1", "v3")->index, .mac = M("02:00:00:00:00:13")};
+	frames_to(w, "g1", false, "h1", "v1", IP4, "02:00:00:00:00:13");
+	frames_to(w, "g2", true, "h1", "v1", IP4, "02:00:00:00:00:13");
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, IP4);
+}
+static void permanent_to_other_vm(struct world *w)
+{
+	spoof(w);
+	facts(w, "g1")->neighs[0].state = NEIGH_PERMANENT;
+}
+static void stale_host(struct world *w)
+{
+	add_neigh(w, "h1", "10.0.0.11", DEAD, NEIGH_PERMANENT);
+	frames_to(w, "h1", false, "h1", "v1", IP4, DEAD);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, IP4);
+}
+static void stale_guest(struct world *w)
+{
+	add_neigh(w, "g1", "10.0.0.1", DEAD, NEIGH_STALE);
+	frames_to(w, "g1", false, "g1", "eth0", IP4, DEAD);
+	cut(w, "g1", "h1:v1", "h1:br0", IP4, IP4);
+}
+static void right_mac(struct world *w)
+{
+	add_neigh(w, "g1", "10.0.0.1", machine("h1")->mac, NEIGH_PERMANENT);
+	frames_to(w, "g1", false, "g1", "eth0", IP4, machine("h1")->mac);
+	cut(w, "g1", "h1:v1", "h1:br0", IP4, IP4);
+}
+static void arp_mute(struct world *w)
+{
+	cut(w, "g1", "g1:socket", "g1:eth0", 0, K(ARP));
+	fails(w, "h1", K(ARP) | IP4, CELL_LOST);
+	unresolved(w, "h1", IP4);
+}
+static void arp_ignore(struct world *w)
+{
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.arp_ignore", 8);
+	arp_mute(w);
+}
+static void arp_ignore_1(struct world *w) /* harmless: the address is on this interface */
+{
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.arp_ignore", 1);
+	arp_mute(w);
+}
+static void arp_off(struct world *w)
+{
+	link_named(w, "g1", "eth0")->noarp = true;
+	arp_mute(w);
+	frames_to(w, "g1", false, "h1", "v1", IP4, machine("g1")->mac);
+	cut(w, "g1", "h1:v1", "h1:br0", IP4, 0);
+}
+static void arp_rule(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "arp", "f", "out", "output", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "arp operation reply drop"), FW_ARP_OP, 2, 2);
+	arp_mute(w);
+}
+
+/* ---- cables, bridges, ports ---- */
+
+static void dead_cable(struct world *w)
+{
+	cut(w, "h1", "h1:br0", "h1:v1", ALL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", ALL, 0);
+}
+static void port_down(struct world *w)
+{
+	link_named(w, "h1", "v1")->up = link_named(w, "h1", "v1")->carrier = false;
+	link_named(w, "h1", "v1")->port_state = PORT_DISABLED;
+	link_named(w, "g1", "eth0")->carrier = false;
+	dead_cable(w);
+}
+static void qemu_link_off(struct world *w)
+{
+	str_copy(link_named(w, "h1", "v1")->name, IFNAME_LEN, "vnet1");
+	str_copy(w->d->party[party(w, "g1")].at.port, IFNAME_LEN, "vnet1");
+	link_named(w, "g1", "eth0")->carrier = false;
+	cut(w, "h1", "h1:v1", "g1:eth0", ALL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", ALL, 0);
+}
+static void cable_fine(struct world *w) { dead_cable(w); }
+static void nic_down(struct world *w)
+{
+	struct link *l = link_named(w, "g1", "eth0");
+	l->up = l->carrier = false;
+	link_named(w, "h1", "v1")->carrier = false;
+	link_named(w, "h1", "v1")->port_state = PORT_DISABLED;
+	drop_addr(w, "g1", "fd00::11/64");
+	changed(w, "g1", "addr.eth0.fd00::11/64", "present", NULL);
+	changed(w, "g1", "route.4.default", "unicast via 10.0.0.1 dev eth0 metric 100", NULL);
+	dead_cable(w);
+}
+static void unplugged(struct world *w)
+{
+	struct link *l = link_named(w, "h1", "v1");
+	l->master = 0;
+	l->port = false;
+	cut(w, "h1", "h1:br0", "h1:v1", ALL, IP4 | IP6);
+}
+static void unplugged_both(struct world *w)
+{
+	unplugged(w);
+	cut(w, "g1", "h1:v1", "h1:br0", K(ND) | IP6, 0);
+}
+static void no_uplink(struct world *w)
+{
+	struct link *l = link_named(w, "h1", "up0");
+	l->master = 0;
+	l->port = false;
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+	cut(w, "g2", "h1:up0", "h1:v1", ALL, 0);
+}
+static void uplink_off(struct world *w)
+{
+	struct link *l = link_named(w, "h1", "up0");
+	l->up = l->carrier = false;
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+	cut(w, "g2", "h2:up0", "h1:up0", ALL, 0);
+}
+static void uplink_member(struct world *w)
+{
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+	cut(w, "g2", "h1:up0", "h1:v1", ALL, 0);
+}
+static void isolated(struct world *w)
+{
+	link_named(w, "h1", "v1")->isolated = link_named(w, "h1", "v3")->isolated = true;
+	changed(w, "h1", "port.v1.isolated", "off", "on");
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+	cut(w, "g3", "h1:v3", "h1:v1", ALL, 0);
+}
+static void isolated_one(struct world *w)
+{
+	link_named(w, "h1", "v1")->isolated = true;
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+}
+static void isolated_up(struct world *w)
+{
+	link_named(w, "h1", "v1")->isolated = link_named(w, "h1", "up0")->isolated = true;
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+}
+static void held(struct world *w)
+{
+	link_named(w, "h1", "v1")->port_state = PORT_DISABLED;
+	cut(w, "h1", "h1:br0", "h1:v1", ALL, 0);
+	cut(w, "g1", "h1:v1", "h1:br0", ALL, 0);
+}
+static void held_by_stp(struct world *w)
+{
+	held(w);
+	link_named(w, "h1", "v1")->port_state = PORT_LEARNING;
+	link_named(w, "h1", "br0")->stp = true;
+}
+static void bridge_off(struct world *w)
+{
+	link_named(w, "h1", "br0")->up = false;
+	held(w);
+}
+static void bcast_off(struct world *w)
+{
+	link_named(w, "h2", "v2")->bcast_flood = false;
+	cut(w, "g1", "h2:up0", "h2:v2", K(ARP), 0);
+	fails(w, "g1", IP4, CELL_LOST);
+	unresolved(w, "g1", IP4);
+}
+static void fdb_sticky(struct world *w)
+{
+	struct snapshot *h = facts(w, "h1");
+	struct fdb *f = GROW(h->fdbs, h->fdb_count);
+	*f = (struct fdb){.bridge = 1,
+	                  .port = link_named(w, "h1", "v3")->index,
+	                  .mac = M("02:00:00:00:00:12"),
+	                  .sticky = true,
+	                  .is_static = true};
+	cut(w, "g1", "h1:v1", "h1:up0", IP4 | IP6, K(ARP) | K(ND));
+}
+
+/* ---- sizes ---- */
+
+static void mtu_small(struct world *w)
+{
+	link_named(w, "g1", "eth0")->mtu = 1400;
+	changed(w, "g1", "link.eth0.mtu", "1500", "1400");
+	cut(w, "g2", "h1:v1", "g1:eth0", LARGE4, 0);
+}
+static void mtu_small_all_die(struct world *w)
+{
+	link_named(w, "g1", "eth0")->mtu = 1400;
+	cut(w, "g2", "h1:v1", "g1:eth0", IP4, 0);
+}
+static void mtu_large(struct world *w)
+{
+	link_named(w, "g1", "eth0")->mtu = 9000;
+	for (size_t i = 0; i < w->d->flow_count; i++) {
+		if (w->d->flows[i].dir == 0 && w->d->flows[i].size)
+			w->d->flows[i].size = 9000;
+	}
+	cut(w, "g1", "g1:socket", "g1:eth0", LARGE4, 0);
+}
+static void ladder(struct world *w, int dir, seqset seen)
+{
+	struct flow *f = &w->d->flows[w->d->flow_count];
+	*f = (struct flow){.id = (uint8_t)w->d->flow_count,
+	                   .kind = KIND_UDP_LARGE,
+	                   .dir = (uint8_t)dir,
+	                   .stage = STAGE_LADDER,
+	                   .ladder = true,
+	                   .count = LADDER_COUNT};
+	w->d->flow_count++;
+	struct round_result *r = w->result[1 - dir];
+	r->received[r->received_count++] = (struct flow_received){.flow = f->id, .looked = true, .seen = seen};
+}
+static void fabric_mtu(struct world *w)
+{
+	cut(w, "g1", "h1:up0", "h2:up0", LARGE4, 0);
+	cut(w, "g2", "h2:up0", "h1:up0", LARGE4, 0);
+	ladder(w, 0, 0xff); /* up to 1400 */
+	ladder(w, 1, 0xff);
+}
+static void fabric_dead(struct world *w) { cut(w, "g1", "h1:up0", "h2:up0", ALL, 0); }
+
+/* ---- services and agents ---- */
+
+static void service(struct world *w)
+{
+	struct flow *f = &w->d->flows[w->d->flow_count];
+	*f = (struct flow){.id = (uint8_t)w->d->flow_count,
+	                   .kind = KIND_SERVICE,
+	                   .dir = 0,
+	                   .count = 3,
+	                   .dport = 8080,
+	                   .dst = w->d->party[1].ep.ip4.ip};
+	w->d->flow_count++;
+	struct round_result *r = w->result[0];
+	r->sent[r->sent_count++] = (struct flow_sent){.flow = f->id, .status = FLOW_DONE, .sent = 7, .refused = 7};
+	w->v->dir[0].delivery[KIND_SERVICE] = CELL_OK;
+	w->v->service_port = w->d->service_port = 8080;
+	fails(w, "g1", K(SERVICE), CELL_REFUSED);
+}
+static void service_startable(struct world *w)
+{
+	service(w);
+	struct party *p = &w->d->party[1];
+	p->services[0].port = 8080;
+	str_copy(p->services[0].start, sizeof p->services[0].start, "systemctl start web");
+	p->service_count = 1;
+}
+static void listener(struct world *w, const char *ip)
+{
+	struct snapshot *s = facts(w, "g2");
+	struct listener *l = GROW(s->listeners, s->listener_count);
+	l->proto = IPPROTO_TCP;
+	l->port = 8080;
+	ip_parse(ip, &l->ip);
+}
+static void service_local(struct world *w)
+{
+	service(w);
+	listener(w, "127.0.0.1");
+}
+static void service_rejected(struct world *w) /* it listens; something else refuses */
+{
+	service(w);
+	listener(w, "0.0.0.0");
+}
+static void dead_agent(struct world *w)
+{
+	silence(w, "g1");
+	str_copy(w->d->party[party(w, "g1")].restart, 64, "systemctl start bothways-agent");
+	for (int k = 0; k < KIND_COUNT; k++)
+		w->v->dir[1].delivery[k] = w->v->dir[1].initiation[k] = CELL_UNKNOWN;
+	for (int k = 0; k < KIND_SERVICE; k++) {
+		enum proto p = kind_info((enum kind)k)->proto;
+		if (p != PROTO_UDP && p != PROTO_TCP)
+			continue;
+		sent(w, "h1", k)->answered = 0;
+		sent(w, "h1", k)->refused = 7;
+		w->v->dir[0].delivery[k] = CELL_UNKNOWN;
+		w->v->dir[0].initiation[k] = CELL_REFUSED;
+	}
+	verdict_decide_state(w->v);
+}
+static void dead_machine(struct world *w)
+{
+	dead_agent(w);
+	for (int k = 0; k < KIND_SERVICE; k++) {
+		sent(w, "h1", k)->answered = sent(w, "h1", k)->refused = 0;
+		w->v->dir[0].initiation[k] = CELL_LOST;
+		w->v->dir[0].delivery[k] = CELL_UNKNOWN;
+	}
+	verdict_decide_state(w->v);
+}
+
+/* ---- none, and several ---- */
+
+static void healthy(struct world *w) { (void)w; }
+static void unknown_in_stack(struct world *w) { cut(w, "h1", "g1:eth0", "g1:socket", K(UDP), 0); }
+static void unknown_in_bridge(struct world *w) { cut(w, "g1", "h1:v1", "h1:up0", IP4, 0); }
+static void unknown_leaving(struct world *w) { cut(w, "g1", "g1:socket", "g1:eth0", K(TCP), 0); }
+static void two_faults(struct world *w)
+{
+	icmp_only(w);
+	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "10.0.0.1/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
+static void two_faults_one_place(struct world *w) /* a rule for TCP, and echo replies not made */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "o", "output", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "meta l4proto tcp drop"), FW_L4PROTO, 6, 6);
+	add_sysctl(facts(w, "g1"), "net.ipv4.icmp_echo_ignore_all", 1);
+	cut(w, "g1", "g1:socket", "g1:eth0", K(TCP) | K(TCP6), ICMP4);
+}
+
+static const struct scenario scenarios[] = {
+    {"icmp only", "h1", "g1", icmp_only, "guest-fw-icmp-only", "g1",
+     "nft insert rule inet filter input ip saddr 10.0.0.1 icmp type echo-request accept", NULL},
+    {"icmp only, seen from the guest", "g1", "h1", icmp_only, "guest-fw-icmp-only", "g1", "ip saddr 10.0.0.1", NULL},
+    {"icmp only, rules unreadable", "h1", "g1", icmp_only_unreadable, NULL, NULL, NULL, NULL},
+    {"icmp only, the rule is for others", "h1", "g1", icmp_only_no_rule, NULL, NULL, NULL, NULL},
+    {"stateful input", "g2", "g1", stateful_input, "guest-fw-inbound-drop", "g1", "ip6 saddr fd00::12 accept", NULL},
+    {"stateless input", "g2", "g1", stateless_input, "guest-fw-inbound-drop", "g1",
+     "nft insert rule ip filter INPUT ip saddr 10.0.0.12 accept", NULL},
+    {"replies dropped", "g2", "g1", stateless_replies, "guest-fw-stateless-drop", "g1", "icmp type echo-reply accept", NULL},
+    {"output", "g1", "h1", output_drop, "guest-fw-egress-drop", "g1",
+     "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", NULL},
+    {"reject", "h1", "g1", reject, "guest-fw-reject", "g1", "ip saddr 10.0.0.1 meta l4proto { udp, tcp } accept", NULL},
+    {"echo ignored", "h1", "g1", echo_ignore, "icmp-echo-ignore", "g1", "sysctl -w net.ipv4.icmp_echo_ignore_all=0", NULL},
+    {"echo reply filtered", "h1", "g1", echo_reply_filtered, "guest-fw-egress-drop", "g1",
+     "ip daddr 10.0.0.1 icmp type echo-reply accept", NULL},
+    {"host input", "h1", "g1", host_input, "host-fw-input-drop", "h1",
+     "nft insert rule inet filter input ip saddr 10.0.0.11 meta l4proto udp accept", NULL},
+    {"host input of another interface", "h1", "g1", host_input_other_if, NULL, NULL, NULL, NULL},
+    {"host output", "h1", "g1", host_output, "host-fw-output-drop", "h1", "ip daddr 10.0.0.11 accept", NULL},
+    {"bridge filter", "g1", "g2", bridge_filter, "hypervisor-vm-firewall", "h2",
+     "nft insert rule bridge filter FORWARD ip saddr 10.0.0.11 ip daddr 10.0.0.12 accept", NULL},
+    {"bridge filter, ARP", "g1", "g2", bridge_filter_arp, "hypervisor-vm-firewall", "h2",
+     "nft insert rule bridge filter FORWARD arp daddr ip 10.0.0.12 accept", NULL},
+    {"interface filter", "g1", "g2", netdev_filter, "hypervisor-vm-firewall", "h2", "arp saddr ip 10.0.0.11 accept", NULL},
+    {"bridged frames forwarded", "g1", "g2", bridge_nf, "bridge-nf-forward-drop", "h1",
+     "nft insert rule ip filter FORWARD iifname br0 oifname br0 accept", NULL},
+    {"bridged frames, lately", "g1", "g2", bridge_nf_new, "bridge-nf-forward-drop", "h1",
+     "sysctl -w net.bridge.bridge-nf-call-iptables=0", NULL},
+    {"forward policy that bridged frames do not meet", "g1", "g2", bridge_nf_off, NULL, NULL, NULL, NULL},
+    {"no address", "h1", "g1", no_ip, "guest-no-ip", "g1",
+     "ip addr add 10.0.0.11/24 dev eth0 && ip route replace default via 10.0.0.1 dev eth0", NULL},
+    {"no address, and not heard", "h1", "g1", no_ip_unheard, NULL, NULL, NULL, NULL},
+    {"wrong subnet", "h1", "g1", wrong_subnet, "wrong-subnet-ip", "g1",
+     "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.77.5.11/24 dev eth0", NULL},
+    {"two subnets", "h1", "g1", two_subnets, NULL, NULL, NULL, NULL},
+    {"narrow prefix", "h1", "g1", narrow, "netmask-too-narrow", "g1",
+     "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.0.0.11/30 dev eth0", NULL},
+    {"narrow prefix with a route", "h1", "g1", narrow_with_route, NULL, NULL, NULL, NULL},
+    {"no gateway", "h1", "g1", no_gateway, "default-gateway-missing", "g1", "ip route replace default via 10.0.0.254 dev eth0",
+     NULL},
+    {"a gateway", "h1", "g1", has_gateway, NULL, NULL, NULL, NULL},
+    {"reverse path", "h1", "g1", rp_strict, "rp-filter-strict", "g1", "ip route del 10.0.0.1/32 dev eth1", NULL},
+    {"reverse path, loose", "h1", "g1", rp_loose, NULL, NULL, NULL, NULL},
+    {"reverse path, the same way", "h1", "g1", rp_strict_same_way, NULL, NULL, NULL, NULL},
+    {"diverted", "h1", "g1", policy_route, "policy-route-guest", "g1", "ip route del 10.0.0.1/32 dev eth1", NULL},
+    {"blackhole", "h1", "g1", blackhole, "blackhole-route", "g1", "ip route del blackhole 10.0.0.1/32", NULL},
+    {"blackhole of another", "h1", "g1", blackhole_of_another, NULL, NULL, NULL, NULL},
+    {"prohibit rule", "h1", "g1", prohibit_rule, "blackhole-route", "g1", "ip rule del priority 100", NULL},
+    {"twin guest", "g1", "g2", twin_vm, "duplicate-ip-vm-vm", "g3", "ip addr del 10.0.0.12/24 dev eth0", NULL},
+    {"twin elsewhere", "g1", "g2", twin_elsewhere, NULL, NULL, NULL, NULL},
+    {"twin without an agent", "g1", "g2", twin_stranger, "duplicate-ip-vm-vm", "the machine with 02:77:00:00:00:77",
+     "ip neigh flush to 10.0.0.12 dev eth0", NULL},
+    {"twin of a host", "h1", "g1", twin_host, "duplicate-ip-vm-host", "g1", "ip addr del 10.0.0.1/32 dev eth0", NULL},
+    {"spoofing", "g1", "g2", spoof, "arp-spoofing", "g3", "spoof iifname v3 arp saddr ip 10.0.0.12 drop", NULL},
+    {"permanent entry for another guest", "g1", "g2", permanent_to_other_vm, "stale-arp-guest", "g1",
+     "ip neigh del 10.0.0.12 dev eth0", NULL},
+    {"stale at the host", "h1", "g1", stale_host, "stale-arp-host", "h1", "ip neigh del 10.0.0.11 dev br0", NULL},
+    {"stale at the guest", "h1", "g1", stale_guest, "stale-arp-guest", "g1", "ip neigh del 10.0.0.1 dev eth0", NULL},
+    {"right hardware address", "h1", "g1", right_mac, NULL, NULL, NULL, NULL},
+    {"arp_ignore", "h1", "g1", arp_ignore, "arp-not-answered", "g1", "sysctl -w net.ipv4.conf.all.arp_ignore=0", NULL},
+    {"arp_ignore that does not matter", "h1", "g1", arp_ignore_1, NULL, NULL, NULL, NULL},
+    {"arp off", "h1", "g1", arp_off, "arp-not-answered", "g1", "ip link set dev eth0 arp on", NULL},
+    {"arp rule", "h1", "g1", arp_rule, "arp-not-answered", "g1", "nft insert rule arp f out arp saddr ip 10.0.0.11 accept", NULL},
+    {"host side down", "h1", "g1", port_down, "vnic-link-down", "h1", "ip link set dev v1 up", NULL},
+    {"link off in qemu", "h1", "g1", qemu_link_off, "vnic-link-down", "h1", "virsh domif-setlink \"$d\" vnet1 up", NULL},
+    {"cable fine", "h1", "g1", cable_fine, NULL, NULL, NULL, NULL},
+    {"interface off", "h1", "g1", nic_down, "guest-nic-admin-down", "g1",
+     "ip addr add fd00::11/64 dev eth0 nodad && ip route replace default via 10.0.0.1 dev eth0 metric 100", NULL},
+    {"port out", "h1", "g1", unplugged, "tap-not-in-bridge", "h1", "ip link set dev v1 master br0", NULL},
+    {"port out, both ways", "g1", "h1", unplugged_both, "tap-not-in-bridge", "h1", "ip link set dev v1 master br0", NULL},
+    {"uplink out", "g1", "g2", no_uplink, "uplink-missing-from-bridge", "h1", "ip link set dev up0 master br0", NULL},
+    {"uplink off", "g1", "g2", uplink_off, "pnic-link-down", "h1", "ip link set dev up0 up", NULL},
+    {"uplink in place", "g1", "g2", uplink_member, NULL, NULL, NULL, NULL},
+    {"isolated", "g1", "g3", isolated, "port-isolation", "h1", "bridge link set dev v1 isolated off", NULL},
+    {"one isolated", "g1", "g3", isolated_one, NULL, NULL, NULL, NULL},
+    {"isolated uplink", "g1", "g2", isolated_up, "port-isolation-uplink", "h1", "bridge link set dev up0 isolated off", NULL},
+    {"port disabled", "h1", "g1", held, "stp-not-forwarding", "h1", "bridge link set dev v1 state 3", NULL},
+    {"port learning", "h1", "g1", held_by_stp, "stp-not-forwarding", "h1", "stp_state 0 && bridge link set dev v1 state 3", NULL},
+    {"bridge off", "h1", "g1", bridge_off, "bridge-down", "h1", "ip link set dev br0 up", NULL},
+    {"no broadcasts", "g1", "g2", bcast_off, "broadcast-flood-off", "h2", "bridge link set dev v2 bcast_flood on", NULL},
+    {"sticky entry", "g1", "g2", fdb_sticky, "stale-fdb", "h1", "bridge fdb del 02:00:00:00:00:12 dev v3 master", NULL},
+    {"small receiver", "g2", "g1", mtu_small, "mtu-guest-smaller", "g1", "ip link set dev eth0 mtu 1500", NULL},
+    {"small receiver, but all die", "g2", "g1", mtu_small_all_die, NULL, NULL, NULL, NULL},
+    {"large sender", "g1", "g2", mtu_large, "mtu-guest-larger", "g1", "ip link set dev eth0 mtu 1500", NULL},
+    {"small fabric", "g1", "g2", fabric_mtu, "mtu-physical-path", NULL, "ip link set dev eth0 mtu 1400", NULL},
+    {"dead fabric", "g1", "g2", fabric_dead, NULL, NULL, NULL, NULL},
+    {"no service", "g1", "g2", service, "service-not-listening", "g2", "start the service that should listen on TCP port 8080",
+     NULL},
+    {"no service, with a command", "g1", "g2", service_startable, "service-not-listening", "g2", "systemctl start web", NULL},
+    {"service on loopback", "g1", "g2", service_local, "service-bound-wrong-address", "g2", "listen on all addresses", NULL},
+    {"service refused by something else", "g1", "g2", service_rejected, NULL, NULL, NULL, NULL},
+    {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
+    {"dead machine", "h1", "g1", dead_machine, NULL, NULL, NULL, NULL},
+    {"healthy", "g1", "g2", healthy, NULL, NULL, NULL, NULL},
+    {"unknown, in the stack", "h1", "g1", unknown_in_stack, NULL, NULL, NULL, NULL},
+    {"unknown, in the bridge", "g1", "g2", unknown_in_bridge, NULL, NULL, NULL, NULL},
+    {"unknown, leaving", "g1", "g2", unknown_leaving, NULL, NULL, NULL, NULL},
+    {"two faults", "h1", "g1", two_faults, "blackhole-route", "g1", NULL, "guest-fw-icmp-only"},
+    {"two faults in one place", "h1", "g1", two_faults_one_place, "guest-fw-egress-drop", "g1", NULL, "icmp-echo-ignore"},
+};
+
+static bool has_fix(const struct verdict *v, const char *part)
+{
+	for (size_t i = 0; i < v->causes[0].fix_count; i++) {
+		if (strstr(v->causes[0].fixes[i].command, part))
+			return true;
+	}
+	return false;
+}
+
+static bool has_cause(const struct verdict *v, const char *id)
+{
+	for (size_t i = 0; i < v->cause_count; i++) {
+		if (strcmp(v->causes[i].id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const char *judge(const struct scenario *s, const struct verdict *v)
+{
+	if (!s->cause)
+		return v->cause_count ? "named a cause although there is none to be named" : NULL;
+	if (!v->cause_count || strcmp(v->causes[0].id, s->cause))
+		return "did not name the cause first";
+	if (s->where && strcmp(v->causes[0].where, s->where))
+		return "blamed the wrong machine";
+	if (s->fix && !has_fix(v, s->fix))
+		return "does not print the fix";
+	if (v->causes[0].confidence < 0.75)
+		return "is not sure enough";
+	if (s->also && !has_cause(v, s->also))
+		return "did not name the second cause";
+	return !s->also && v->cause_count > 1 && v->causes[1].confidence > 0.5 ? "named too much" : NULL;
+}
+
+static void every_scenario(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	int failed = 0;
+	(void)state;
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+		const struct scenario *s = &scenarios[i];
+		struct world *w = world_new(s->a, s->b);
+		s->inject(w);
+		diagnose(c, w->d, w->v);
+		const char *wrong = judge(s, w->v);
+		if (wrong) {
+			fprintf(stderr, "%s: %s (expected %s)\n", s->name, wrong, s->cause ? s->cause : "nothing");
+			verdict_dump(w->v);
+			failed++;
+		}
+		world_free(w);
+	}
+	catalogue_free(c);
+	assert_int_equal(failed, 0);
+}
+
+/* Both ends and the host between may be to blame; whoever asks, it is the same one. */
+static void either_side_may_ask(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	(void)state;
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+		const struct scenario *s = &scenarios[i];
+		if (s->inject == service || s->inject == service_startable || s->inject == service_local ||
+		    s->inject == service_rejected || s->inject == dead_agent || s->inject == dead_machine ||
+		    s->inject == no_ip_unheard || s->inject == mtu_large)
+			continue; /* these know which one is a */
+		struct world *w = world_new(s->b, s->a);
+		s->inject(w);
+		diagnose(c, w->d, w->v);
+		const char *wrong = judge(s, w->v);
+		if (wrong) {
+			fprintf(stderr, "%s, asked from the other side: %s\n", s->name, wrong);
+			verdict_dump(w->v);
+		}
+		assert_null(wrong);
+		world_free(w);
+	}
+	catalogue_free(c);
+}
+
+static void texts_are_filled_in(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	(void)state;
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+		struct world *w = world_new(scenarios[i].a, scenarios[i].b);
+		scenarios[i].inject(w);
+		diagnose(c, w->d, w->v);
+		assert_non_null(w->v->sentence);
+		for (size_t k = 0; k < w->v->cause_count; k++) {
+			assert_true(w->v->causes[k].fix_count > 0);
+			assert_true(w->v->causes[k].for_count > 0);
+			assert_non_null(strstr(w->v->causes[k].verify, "bothways diagnose "));
+		}
+		world_free(w);
+	}
+	catalogue_free(c);
+}
+
+static void what_looks_alike_is_ruled_out(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	struct world *w = world_new("h1", "g1");
+	bool found = false;
+	(void)state;
+	icmp_only(w);
+	diagnose(c, w->d, w->v);
+	for (size_t i = 0; i < w->v->ruled_out_count; i++)
+		found |= strcmp(w->v->ruled_out[i].id, "icmp-echo-ignore") == 0 && w->v->ruled_out[i].because[0];
+	assert_true(found);
+	world_free(w);
+	catalogue_free(c);
+}
+
+static void what_remains_possible_is_told(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	struct world *w = world_new("h1", "g1");
+	(void)state;
+	icmp_only_unreadable(w);
+	diagnose(c, w->d, w->v);
+	assert_int_equal(w->v->note_count, 1);
+	assert_non_null(strstr(w->v->notes[0], "guest-fw-icmp-only"));
+	assert_non_null(strstr(w->v->sentence, "undetermined"));
+	assert_non_null(strstr(w->v->sentence, "between g1:eth0 and g1:socket"));
+	world_free(w);
+	catalogue_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_scenario),
+	    cmocka_unit_test(either_side_may_ask),
+	    cmocka_unit_test(texts_are_filled_in),
+	    cmocka_unit_test(what_looks_alike_is_ruled_out),
+	    cmocka_unit_test(what_remains_possible_is_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
