@@ -10,9 +10,10 @@
 struct round;
 
 struct round_ask {
-	uint64_t id;               /* random, not 0 */
+	uint64_t id; /* random, not 0 */
 	struct member *a, *b;
 	uint16_t service_port;     /* 0 = none: also TCP to this port of b (and a's and b's declared services are probed anyway) */
+	struct wall well_at;       /* when the pair was last known to be well, 0 = not known: changes since then may matter */
 	uint8_t key[PAIR_KEY_LEN]; /* fresh */
 	uint16_t id_base;          /* random start for ports and identifiers, 20000..50000 */
 };
@@ -20,7 +21,8 @@ struct round_ask {
 typedef void round_send_fn(void *arg, struct member *to, const struct msg *m);
 
 /* NULL and the reason when it cannot be run at all (no endpoints, neither agent online). An offline end does not stop it. */
-struct round *round_new(const struct round_ask *ask, const struct fleet *f, round_send_fn *send, void *arg, struct mono now, struct err *e);
+struct round *round_new(const struct round_ask *ask, const struct fleet *f, round_send_fn *send, void *arg, struct mono now,
+                        struct err *e);
 void round_free(struct round *r);
 uint64_t round_id(const struct round *r);
 /* MSG_ROUND_ARMED, MSG_STAGE_DONE, MSG_ROUND_RESULT of a participant; takes over what the message owns (leaves it emptied). */
@@ -28,9 +30,11 @@ void round_message(struct round *r, const struct member *from, struct msg *m, st
 void round_tick(struct round *r, struct mono now); /* deadlines */
 struct mono round_next(const struct round *r);     /* the next deadline */
 bool round_over(const struct round *r);
-const char *round_progress(const struct round *r); /* "arming", "probing host1 -> vm1", ... for people; lives as long as the round */
+const char *
+round_progress(const struct round *r); /* "arming", "probing host1 -> vm1", ... for people; lives as long as the round */
 /* The dossier lends from round and fleet: valid while both live and unchanged. `planner` and `detect` give witnesses. */
-void round_dossier(const struct round *r, const struct fleet *f, const struct planner *p, const struct detect *d, struct wall now, struct dossier *out);
+void round_dossier(const struct round *r, const struct fleet *f, const struct planner *p, const struct detect *d, struct wall now,
+                   struct dossier *out);
 uint32_t round_took_ms(const struct round *r);
 
 #endif

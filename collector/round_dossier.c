@@ -19,10 +19,11 @@ static struct endpoint endpoint_last(const struct member *m, const struct endpoi
 	return *ep;
 }
 
-static void party_changes(struct party *p, const struct member *m, struct wall now)
+/* Since the pair was last known to be well; the last hour when that is longer ago or not known. */
+static void party_changes(struct party *p, const struct member *m, struct wall well_at, struct wall now)
 {
 	size_t first = m->change_count;
-	while (first > 0 && now.ns - m->changes[first - 1].at.ns <= CHANGES_AGE_NS)
+	while (first > 0 && m->changes[first - 1].at.ns > well_at.ns && now.ns - m->changes[first - 1].at.ns <= CHANGES_AGE_NS)
 		first--;
 	p->changes = &m->changes[first];
 	p->change_count = m->change_count - first;
@@ -62,7 +63,7 @@ static void party_fill(const struct round *r, int i, struct wall now, struct par
 	out->result = p->result;
 	out->at = p->at;
 	party_services(out, &m->hello);
-	party_changes(out, m, now);
+	party_changes(out, m, r->ask.well_at, now);
 }
 
 /* ---- points, paths, kinds ---- */

@@ -71,8 +71,27 @@ static void flow_add_ladder(struct round *r, enum kind kind, int dir)
 	f->size = 0;
 }
 
+static bool listens(const struct snapshot *s, uint16_t port, int family)
+{
+	for (size_t i = 0; s && i < s->listener_count; i++) {
+		const struct listener *l = &s->listeners[i];
+		bool dual = l->ip.family == 6 && !l->v6only;
+		if (l->proto == IPPROTO_TCP && l->port == port && (l->ip.family == family || (dual && family == 4)))
+			return true;
+	}
+	return false;
+}
+
+/* A service that lives in one family only is not ill in the other. One that nobody listens for is asked for in every family. */
+static kind_mask service_families(const struct snapshot *s, kind_mask kinds, uint16_t port)
+{
+	kind_mask have = (listens(s, port, 4) ? KIND_BIT(KIND_TCP) : 0) | (listens(s, port, 6) ? KIND_BIT(KIND_TCP6) : 0);
+	return kinds & have ? kinds & have : kinds;
+}
+
 static void flow_add_service(struct round *r, kind_mask kinds, int dir, uint16_t port)
 {
+	kinds = service_families(r->part[1 - dir].member->snapshot, kinds, port);
 	if (kinds & KIND_BIT(KIND_TCP)) {
 		struct flow *f = flow_add(r, KIND_SERVICE, dir);
 		if (f)

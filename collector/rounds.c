@@ -29,7 +29,8 @@ struct suspect {
 	bool wanted; /* an automatic round is due at `next` */
 	struct mono next;
 	int64_t cooldown_ms;
-	enum state state; /* of the last automatic round */
+	enum state state;    /* of the last automatic round */
+	struct wall well_at; /* last known to be well, 0 = not known */
 };
 
 struct rounds {
@@ -243,6 +244,8 @@ static void finish(struct rounds *r, struct running *run)
 	char *json = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	log_verdict(r, run, v);
 	remember(r, run, v, round_id(run->round), json);
+	if (v->state == STATE_OK)
+		suspect_get(r, run->a, run->b)->well_at = v->at;
 	if (run->automatic)
 		settle_suspect(r, run, v);
 	if (run->reply.c)
@@ -266,7 +269,8 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	struct round_ask ask = {.id = keys_random64() | 1,
 	                        .a = fleet_by_id(c->fleet, run->a),
 	                        .b = fleet_by_id(c->fleet, run->b),
-	                        .service_port = run->service_port};
+	                        .service_port = run->service_port,
+	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
 	keys_random(ask.key, sizeof ask.key);
 	run->round = round_new(&ask, c->fleet, send_to, r, mono_now(), e);
@@ -434,6 +438,7 @@ void rounds_event(struct rounds *r, const struct detect_event *event)
 		return;
 	}
 	s->wanted = false;
+	s->well_at = wall_now();
 	current_end(r, p->a, p->b);
 }
 
