@@ -80,7 +80,8 @@ static void ipv6_off(const struct inquiry *q, struct finding *f)
 	if (!s)
 		return;
 	snprintf(name, sizeof name, "net.ipv6.conf.%s.disable_ipv6", party_if(q->d, q->who));
-	bool known = snapshot_sysctl(s, name, &own) | snapshot_sysctl(s, "net.ipv6.conf.all.disable_ipv6", &all);
+	bool known = snapshot_sysctl(s, name, &own);
+	known |= snapshot_sysctl(s, "net.ipv6.conf.all.disable_ipv6", &all);
 	if (!known) {
 		find_unknown(f, "%s did not say whether IPv6 is disabled", name_of(q, q->who));
 	} else if (own == 1) {
