@@ -498,7 +498,8 @@ static int paths_open(struct uplink *u, struct err *e)
 
 	bus_client_free(u->bus);
 	u->current = PATH_NONE;
-	memset(u->paths, 0, sizeof u->paths);
+	for (int id = 0; id < PATH_COUNT; id++)
+		u->paths[id].up = u->paths[id].greeting = false; /* what was logged of it stays known */
 	u->bus =
 	    bus_client_new(u->a->loop, me->endpoint, identity_pair(me), identity_collector(me), bus_message, bus_happened, u, e);
 	if (!u->bus)
