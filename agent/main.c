@@ -6,6 +6,7 @@
 #include "agent/report.h"
 #include "agent/restart.h"
 #include "agent/rounds.h"
+#include "agent/trim.h"
 #include "agent/uplink.h"
 #include "proto/base/log.h"
 #include "proto/conf.h"
@@ -17,7 +18,8 @@
 #include <unistd.h>
 
 #define PORT_TRIES    10
-#define PORT_PAUSE_US 300000 /* whoever we replace may still hold the port */
+#define STARTED_US    5000000 /* until what starting needed can go */
+#define PORT_PAUSE_US 300000  /* whoever we replace may still hold the port */
 
 static const struct option_info options[] = {
     {"state", "DIR", "where the agent keeps its key (made when absent)", false},
@@ -192,6 +194,12 @@ static void agent_finish(struct agent *a)
 	identity_close(&a->id);
 }
 
+static void started(void *arg)
+{
+	(void)arg;
+	trim_memory();
+}
+
 static int agent_run(struct agent *a, const struct options *o)
 {
 	struct err e = {""};
@@ -199,6 +207,7 @@ static int agent_run(struct agent *a, const struct options *o)
 
 	if (agent_start(a, o, &e) == 0) {
 		log_info("version %s, probes on port %u, collector %s", BOTHWAYS_VERSION, prober_port(a->prober), a->id.endpoint);
+		loop_timer_arm(loop_timer(a->loop, started, a), STARTED_US);
 		result = loop_run(a->loop);
 	} else {
 		log_error("%s", e.text);

@@ -3,6 +3,7 @@
 #include "agent/capture.h"
 #include "agent/facts/facts.h"
 #include "agent/report.h"
+#include "agent/trim.h"
 #include "agent/uplink.h"
 #include "proto/base/log.h"
 
@@ -63,6 +64,7 @@ static void ticked(void *arg)
 	if (!any) {
 		loop_remove(r->tick);
 		r->tick = NULL;
+		trim_memory(); /* captures and snapshots took some */
 	}
 }
 
