@@ -110,18 +110,32 @@ static bool was_in(const struct inquiry *q, struct prefix net)
 	return false;
 }
 
-/* Most of the others on the segment have their address in `net`. */
-static bool others_are_in(const struct inquiry *q, struct prefix net)
+/* Without a history: several others on the segment have their address in `net`, and nobody shares the subnet of `mine`. */
+static bool others_are_in(const struct inquiry *q, struct prefix net, struct prefix mine)
 {
-	size_t in = 0, out = 0;
+	size_t in = 0;
 	for (size_t i = 0; i < q->d->owner_count; i++) {
 		const struct owner *o = &q->d->owners[i];
 		if (!o->same_segment || o->ip.ip.family != net.ip.family || strcmp(o->agent, name_of(q, q->who)) == 0 ||
 		    strcmp(o->agent, name_of(q, other_end(q))) == 0)
 			continue;
-		*(prefix_contains(net, o->ip.ip) ? &in : &out) += 1;
+		if (prefix_contains(mine, o->ip.ip))
+			return false;
+		in += prefix_contains(net, o->ip.ip);
 	}
-	return in > 0 && in > out;
+	return in >= 2;
+}
+
+/* A gateway that is there makes a subnet of its own on the same wire. */
+static bool gateway_is_there(const struct snapshot *s, struct prefix mine)
+{
+	for (size_t i = 0; i < s->route_count; i++) {
+		const struct route *r = &s->routes[i];
+		const struct neigh *n = r->dst.len == 0 && r->gateway.family ? snapshot_neigh(s, r->gateway, r->link) : NULL;
+		if (n && prefix_contains(mine, r->gateway) && mac_is_set(n->mac) && !(n->state & (NEIGH_FAILED | NEIGH_INCOMPLETE)))
+			return true;
+	}
+	return false;
 }
 
 static bool addr_is_new(const struct inquiry *q, const char *prefix)
@@ -139,6 +153,10 @@ static void outside_subnet(const struct inquiry *q, struct finding *f)
 	char has[PREFIX_TEXT_MAX], want[PREFIX_TEXT_MAX];
 	if (!s || !net.ip.family)
 		return;
+	if (!q->d->onlink) {
+		find_no(f, "%s and %s are not on one segment", name_of(q, q->who), name_of(q, other_end(q)));
+		return;
+	}
 	const struct addr *first = addr_on(s, party_link(q->d, q->who), 4, 0), *a;
 	if (!first || !nic_works(q)) {
 		find_no(f, "%s has no address at all there", name_of(q, q->who));
@@ -150,7 +168,7 @@ static void outside_subnet(const struct inquiry *q, struct finding *f)
 			return;
 		}
 	}
-	if (!was_in(q, net) && !others_are_in(q, net)) {
+	if (!was_in(q, net) && (gateway_is_there(s, first->prefix) || !others_are_in(q, net, first->prefix))) {
 		find_no(f, "%s and %s are in different subnets, and were before", name_of(q, q->who), name_of(q, other_end(q)));
 		return;
 	}
@@ -160,6 +178,16 @@ static void outside_subnet(const struct inquiry *q, struct finding *f)
 		bindings_add(q->learned, "restore", "addr del %s dev %s", has, party_if(q->d, q->who));
 	find_yes(f, kinds_of_family(4), "%s:%s has %s, which is outside the segment's subnet %s", name_of(q, q->who),
 	         party_if(q->d, q->who), has, prefix_format(prefix_network(net), want));
+}
+
+static void peer_outside_subnet(const struct inquiry *q, struct finding *f)
+{
+	struct bindings unused = {0};
+	struct inquiry peer = *q;
+	peer.who = other_end(q);
+	peer.learned = &unused;
+	outside_subnet(&peer, f);
+	bindings_free(&unused);
 }
 
 /* ---- prefix and gateway ---- */
@@ -548,6 +576,8 @@ static const struct evidence items[] = {
     {"no-address", no_address, "addresses, links", "the machine's interface is up and has no address"},
     {"ipv6-off", ipv6_off, "sysctl", "IPv6 is disabled on the machine's interface"},
     {"outside-subnet", outside_subnet, "addresses, history, others", "the machine's address is outside the subnet of its segment"},
+    {"peer-outside-subnet", peer_outside_subnet, "addresses, history, others",
+     "the peer's address is outside the subnet of its segment"},
     {"prefix-narrow", prefix_narrow, "addresses, routes",
      "the machine's prefix is so long that its peer looks off-link, and there is no other route"},
     {"no-gateway", no_gateway, "routes, neighbours, history",

@@ -395,18 +395,49 @@ static void twin_answers(const struct inquiry *q, struct finding *f)
 
 /* ---- a bystander in between ---- */
 
-/* The frames for dst go to a live machine that does not own dst's address. */
-static const struct owner *bystander(const struct inquiry *q, int *family, kind_mask *kinds)
+struct bystander {
+	const struct owner *owner;
+	int family;
+	kind_mask kinds;
+	bool answers; /* seen answering for the address only: the frames go the right way at the moment */
+};
+
+/* A machine that neither is one of the two nor owns dst's address. */
+static const struct owner *bystander_of(const struct inquiry *q, struct mac m, int family)
 {
-	struct mac m;
-	*kinds = q->who == q->src ? wrong_frames(q, &m) : 0;
-	if (!*kinds)
-		return NULL;
-	*family = *kinds & kinds_of_family(4) ? 4 : 6;
 	const struct owner *o = mac_owner(q->d, m);
-	if (!o || mac_owns(q->d, m, dst_ip(q, *family)))
+	if (!o || mac_owns(q->d, m, dst_ip(q, family)) || mac_of_party(q->d, q->dst, m) || mac_of_party(q->d, q->src, m))
 		return NULL;
 	return strcmp(o->agent, name_of(q, q->src)) && strcmp(o->agent, name_of(q, q->dst)) ? o : NULL;
+}
+
+/* It answers for dst's address while nothing of it is lost yet. A host may answer for its guests: proxy ARP. */
+static bool bystander_claims(const struct inquiry *q, struct bystander *b)
+{
+	for (b->family = 4; b->family <= 6; b->family += 2) {
+		const struct flow_sent *s = neigh_asked(q, q->src, b->family);
+		b->kinds = q->p->starts & kinds_of_proto(PROTO_NEIGH) & kinds_of_family(b->family);
+		for (size_t i = 0; s && b->kinds && i < s->mac_count && i < FLOW_MACS_MAX; i++) {
+			b->owner = bystander_of(q, s->macs[i], b->family);
+			b->answers = true;
+			if (b->owner && !b->owner->host)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The frames for dst go to a live machine that does not own dst's address, or it claims it. */
+static bool bystander_find(const struct inquiry *q, struct bystander *b)
+{
+	struct mac m;
+	*b = (struct bystander){0};
+	if (q->who != q->src)
+		return false;
+	b->kinds = wrong_frames(q, &m);
+	b->family = b->kinds & kinds_of_family(4) ? 4 : 6;
+	b->owner = b->kinds ? bystander_of(q, m, b->family) : NULL;
+	return b->owner || (!b->kinds && bystander_claims(q, b));
 }
 
 /* The port by which it enters a host of ours: not the uplink, behind which others stand too. */
@@ -433,32 +464,32 @@ static void guard_bind(const struct inquiry *q, struct mac m, struct ip claimed)
 
 static void bystander_gets_it(const struct inquiry *q, struct finding *f)
 {
-	int family;
-	kind_mask kinds;
+	struct bystander b;
 	char mac[MAC_TEXT_MAX], ip[IP_TEXT_MAX];
-	const struct owner *o = bystander(q, &family, &kinds);
-	if (!o) {
+	if (!bystander_find(q, &b)) {
 		find_no(f, "no other machine was seen in between");
 		return;
 	}
-	struct ip claimed = dst_ip(q, family);
-	bindings_add(q->learned, "other", "%s", o->agent);
-	bindings_add(q->learned, "component", "%s", mac_format(o->mac, mac));
+	struct ip claimed = dst_ip(q, b.family);
+	bindings_add(q->learned, "other", "%s", b.owner->agent);
+	bindings_add(q->learned, "component", "%s", mac_format(b.owner->mac, mac));
 	bindings_add(q->learned, "victim", "%s", name_of(q, q->src));
 	bindings_add(q->learned, "flush", "%s dev %s", ip_format(claimed, ip), party_if(q->d, q->src));
-	if (family == 4)
-		guard_bind(q, o->mac, claimed);
-	find_yes(f, kinds, "frames of %s for %s go to %s, which is %s and does not own %s", name_of(q, q->src), name_of(q, q->dst),
-	         mac, o->agent, ip);
+	if (b.family == 4)
+		guard_bind(q, b.owner->mac, claimed);
+	if (b.answers)
+		find_yes(f, b.kinds, "%s (%s) tells %s that it has %s, and does not own that address", b.owner->agent, mac,
+		         name_of(q, q->src), ip);
+	else
+		find_yes(f, b.kinds, "frames of %s for %s go to %s, which is %s and does not own %s", name_of(q, q->src),
+		         name_of(q, q->dst), mac, b.owner->agent, ip);
 }
 
 static void bystander_answers(const struct inquiry *q, struct finding *f)
 {
-	int family;
-	kind_mask kinds;
-	const struct owner *o = bystander(q, &family, &kinds);
-	if (o && mac_answered(q, q->src, family, o->mac))
-		find_yes(f, ~0u, "%s answers ARP for the address of %s", o->agent, name_of(q, q->dst));
+	struct bystander b;
+	if (bystander_find(q, &b) && mac_answered(q, q->src, b.family, b.owner->mac))
+		find_yes(f, ~0u, "%s claims the address of %s by ARP", b.owner->agent, name_of(q, q->dst));
 	else
 		find_unknown(f, "it was not seen answering ARP for it");
 }

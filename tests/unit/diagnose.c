@@ -225,6 +225,17 @@ static void has_gateway(struct world *w)
 	add_route(facts(w, "g1"), ROUTE_UNICAST, "0.0.0.0/0", "10.0.0.254", 1);
 	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
 }
+static void routed_pair(struct world *w) /* each in its own subnet, g1 lost its gateway */
+{
+	struct party *p = &w->d->party[party(w, "g3")];
+	p->ep.ip4 = p->ep_last.ip4 = P("10.0.1.13/24");
+	drop_addr(w, "g3", "10.0.0.13/24");
+	drop_route(w, "g3", "10.0.0.0/24");
+	add_addr(facts(w, "g3"), 1, "10.0.1.13/24");
+	w->d->onlink = false;
+	changed(w, "g1", "route.4.default", "unicast via 10.0.0.1 dev eth0", NULL);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, IP4);
+}
 static void divert(struct world *w)
 {
 	add_link(facts(w, "g1"), "eth1", "", "02:00:00:00:01:11");
@@ -319,6 +330,14 @@ static void spoof(struct world *w)
 	frames_to(w, "g1", false, "h1", "v1", IP4, "02:00:00:00:00:13");
 	frames_to(w, "g2", true, "h1", "v1", IP4, "02:00:00:00:00:13");
 	cut(w, "g1", "h1:v1", "h1:up0", IP4, IP4);
+}
+static void spoof_by_arp_only(struct world *w) /* the frames happen to go the right way at the moment */
+{
+	struct snapshot *h = facts(w, "h1");
+	struct fdb *f = GROW(h->fdbs, h->fdb_count);
+	*f = (struct fdb){.bridge = 1, .port = link_named(w, "h1", "v3")->index, .mac = M("02:00:00:00:00:13")};
+	two_macs(w, "g1", "02:00:00:00:00:12", "02:00:00:00:00:13");
+	fails(w, "g1", K(ARP), CELL_IMPOSTOR);
 }
 static void permanent_to_other_vm(struct world *w)
 {
@@ -669,6 +688,8 @@ static const struct scenario scenarios[] = {
     {"narrow prefix with a route", "h1", "g1", narrow_with_route, NULL, NULL, NULL, NULL},
     {"no gateway", "h1", "g1", no_gateway, "default-gateway-missing", "g1", "ip route replace default via 10.0.0.254 dev eth0",
      NULL},
+    {"no gateway, routed", "g3", "g1", routed_pair, "default-gateway-missing", "g1",
+     "ip route replace default via 10.0.0.1 dev eth0", NULL},
     {"a gateway", "h1", "g1", has_gateway, NULL, NULL, NULL, NULL},
     {"reverse path", "h1", "g1", rp_strict, "rp-filter-strict", "g1", "ip route del 10.0.0.1/32 dev eth1", NULL},
     {"reverse path, loose", "h1", "g1", rp_loose, NULL, NULL, NULL, NULL},
@@ -683,6 +704,7 @@ static const struct scenario scenarios[] = {
      "ip neigh flush to 10.0.0.12 dev eth0", NULL},
     {"twin of a host", "h1", "g1", twin_host, "duplicate-ip-vm-host", "g1", "ip addr del 10.0.0.1/32 dev eth0", NULL},
     {"spoofing", "g1", "g2", spoof, "arp-spoofing", "g3", "spoof iifname v3 arp saddr ip 10.0.0.12 drop", NULL},
+    {"spoofing, by ARP only", "g1", "g2", spoof_by_arp_only, "arp-spoofing", "g3", "ip neigh flush to 10.0.0.12 dev eth0", NULL},
     {"permanent entry for another guest", "g1", "g2", permanent_to_other_vm, "stale-arp-guest", "g1",
      "ip neigh del 10.0.0.12 dev eth0", NULL},
     {"stale at the host", "h1", "g1", stale_host, "stale-arp-host", "h1", "ip neigh del 10.0.0.11 dev br0", NULL},
