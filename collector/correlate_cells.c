@@ -204,11 +204,13 @@ static int kind_small(int k)
 }
 
 /* This direction's probes die, yet answers pass the same way: somebody lets through only what was asked for. Large answers
- * may be smaller than their probes, so size alone must not look like it. */
+ * may be smaller than their probes, so size alone must not look like it; and an echo request is told from an echo reply by its
+ * type, without any state, so for ICMP it says nothing. */
 static bool only_replies_pass(const struct verdict *v, int n, int k)
 {
-	return kind_info(k)->proto != PROTO_NEIGH && v->dir[n].delivery[k] == CELL_LOST && v->dir[n].initiation[k] == CELL_LOST &&
-	       v->dir[1 - n].initiation[k] == CELL_OK;
+	enum proto proto = kind_info(k)->proto;
+	return (proto == PROTO_UDP || proto == PROTO_TCP) && v->dir[n].delivery[k] == CELL_LOST &&
+	       v->dir[n].initiation[k] == CELL_LOST && v->dir[1 - n].initiation[k] == CELL_OK;
 }
 
 static void cells_mark_reply_only(struct correlation *c)

@@ -76,9 +76,9 @@ static bool no_port(const struct leg *l, const struct kind_info *k, char why[sta
 	return true;
 }
 
-static bool routed(const struct member *from, struct ip to, struct ip source)
+static bool routed(const struct member *from, const struct prefix *own, struct ip to)
 {
-	return !from->snapshot || snapshot_route(from->snapshot, to, source);
+	return !from->snapshot || prefix_contains(*own, to) || snapshot_route(from->snapshot, to, own->ip);
 }
 
 /* Where neither end has, or was given, a way to the other, nobody meant them to talk. One that has none is a fault. */
@@ -86,8 +86,8 @@ static bool no_route(const struct leg *l, const struct kind_info *k, char why[st
 {
 	if (k->proto == PROTO_NEIGH || l->onlink)
 		return false;
-	struct ip from = family_of(l->ep_from, k->family)->ip, to = family_of(l->ep_to, k->family)->ip;
-	if (routed(l->from, to, from) || routed(l->to, from, to))
+	const struct prefix *from = family_of(l->ep_from, k->family), *to = family_of(l->ep_to, k->family);
+	if (routed(l->from, from, to->ip) || routed(l->to, to, from->ip))
 		return false;
 	snprintf(why, WHY_MAX, "neither %s nor %s has an IPv%d route to the other", l->from->name, l->to->name, k->family);
 	return true;

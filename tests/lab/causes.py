@@ -89,7 +89,7 @@ def cases(lab):
         Case("mtu-guest-smaller", ("a2", "a1"), [("a1", "ip link set eth0 mtu 1400")], [("a1", "ip link set eth0 mtu 1500")], "a1"),
         Case("mtu-physical-path", ("a1", "a2"), [("sw", "ip link set sa1 mtu 1400; ip link set sa2 mtu 1400")],
              [("sw", "ip link set sa1 mtu 1500; ip link set sa2 mtu 1500"), ("a1", "ip link set eth0 mtu 1500"), ("a2", "ip link set eth0 mtu 1500")], None),
-        Case("service-not-listening", ("a1", "a2"), [("a2", "for p in $(ip netns pids %s); do tr '\\0' ' ' </proc/$p/cmdline | grep -q 'http.server 8080' && kill $p; done; true" % lab.ns("a2"))],
+        Case("service-not-listening", ("a1", "a2"), [("a2", "for p in $(ip netns pids %s); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^python3 -m http.server 8080' && kill $p; done; true" % lab.ns("a2"))],
              [("a2", "true")], "a2", args=("--service", "8080")),
         Case("agent-down", ("h1", "a1"), ["kill a1"], ["restart a1"], "a1", settle=4.0),
     ]
