@@ -13,6 +13,7 @@
 #define REPORT_MS_MIN     100
 #define REPORT_MS_MAX     60000
 #define FACTS_MS          10000 /* looked at even when nothing announced a change */
+#define STEAL_MS          1000
 #define FACTS_QUIET_MS    300
 #define ROWS_PER_CALL     512
 
@@ -32,6 +33,8 @@ struct report {
 	/* health: what was last time */
 	uint32_t lag_us, socket_drops;
 	struct cpu_times cpu;
+	struct mono cpu_read;   /* when; the file is long on large machines */
+	int32_t steal_permille; /* between the last two readings, -1 = not known */
 	int64_t wall_offset_ns;
 };
 
@@ -53,13 +56,19 @@ static bool cpu_read(struct cpu_times *out)
 	return n == 8;
 }
 
-static int32_t steal_permille(const struct cpu_times *was, const struct cpu_times *now)
+static void steal_update(struct report *r)
 {
-	uint64_t total = now->total - was->total;
+	struct cpu_times was = r->cpu;
+	struct mono now = mono_now();
 
-	if (now->total <= was->total || now->steal < was->steal)
-		return 0;
-	return (int32_t)((now->steal - was->steal) * 1000 / total);
+	if (r->cpu_read.ns && mono_ms_since(r->cpu_read, now) < STEAL_MS)
+		return;
+	r->steal_permille = -1;
+	if (!cpu_read(&r->cpu))
+		return;
+	if (r->cpu_read.ns && r->cpu.total > was.total && r->cpu.steal >= was.steal)
+		r->steal_permille = (int32_t)((r->cpu.steal - was.steal) * 1000 / (r->cpu.total - was.total));
+	r->cpu_read = now;
 }
 
 static int64_t wall_offset_ns(void) { return wall_now().ns - mono_now().ns; }
@@ -67,10 +76,9 @@ static int64_t wall_offset_ns(void) { return wall_now().ns - mono_now().ns; }
 struct health report_health(struct report *r)
 {
 	struct prober_stats p = prober_stats(r->a->prober);
-	struct cpu_times cpu;
 	uint32_t lag = loop_take_lag_us(r->a->loop);
-	bool cpu_known = cpu_read(&cpu);
 
+	steal_update(r);
 	if (lag > r->lag_us)
 		r->lag_us = lag;
 	return (struct health){
@@ -79,7 +87,7 @@ struct health report_health(struct report *r)
 	    .spool_dropped = spool_dropped(r->a->spool),
 	    .rejected = p.rejected,
 	    .limited = p.limited + watch_stats(r->a->watch).limited,
-	    .steal_permille = cpu_known ? steal_permille(&r->cpu, &cpu) : -1,
+	    .steal_permille = r->steal_permille,
 	    .clock_step_us = (wall_offset_ns() - r->wall_offset_ns) / 1000,
 	};
 }
@@ -89,7 +97,6 @@ static void health_begin(struct report *r)
 {
 	r->lag_us = 0;
 	r->socket_drops = prober_stats(r->a->prober).socket_drops;
-	cpu_read(&r->cpu);
 	r->wall_offset_ns = wall_offset_ns();
 }
 
@@ -205,6 +212,7 @@ struct report *report_new(struct agent *a, struct err *e)
 	r->a = a;
 	r->rows = mem_array(ROWS_PER_CALL, sizeof *r->rows);
 	r->every_ms = REPORT_MS_DEFAULT;
+	r->steal_permille = -1;
 	r->timer = loop_every_ms(a->loop, r->every_ms, report_now, r);
 	r->at_once = loop_timer(a->loop, report_now, r);
 	r->facts_timer = loop_every_ms(a->loop, FACTS_MS, facts_look, r);
