@@ -1,6 +1,6 @@
 /* frame: messages on a byte stream (unix socket, virtio-serial, vsock) that may start in the middle, break off, or carry
- * garbage. Pure. Layout: magic "\xb7BW\x01" | type 1 | length 3 (big endian, <= RELAY_BYTES_MAX) | CRC-32 4 (of type, length and payload) | payload.
- * A reader that loses its place searches for the next magic; a bad CRC costs one frame and is counted. */
+ * garbage. Pure. Layout: magic "\xb7BW\x01" | type 1 | length 3 (big endian, <= RELAY_BYTES_MAX) | CRC-32 4 (of type, length and
+ * payload) | payload. A reader that loses its place searches for the next magic; a bad CRC costs one frame and is counted. */
 #ifndef BW_FRAME_H
 #define BW_FRAME_H
 
@@ -11,7 +11,12 @@
 
 #define FRAME_HEADER_LEN 12
 
-enum frame_type { FRAME_DATA = 1, FRAME_RESET = 2 /* the sender (re)started: forget the session */, FRAME_PING = 3, FRAME_PONG = 4 };
+enum frame_type {
+	FRAME_DATA = 1,
+	FRAME_RESET = 2 /* the sender (re)started: forget the session */,
+	FRAME_PING = 3,
+	FRAME_PONG = 4
+};
 
 struct frame_reader {
 	struct buf in;

@@ -9,7 +9,7 @@
 struct loop;
 struct loop_source; /* a timer, fd, signal or idle watcher; freed by loop_remove */
 
-#define LOOP_READ 1
+#define LOOP_READ  1
 #define LOOP_WRITE 2
 
 typedef void loop_fn(void *arg);

@@ -11,11 +11,11 @@
 #include <stddef.h>
 
 #define PROBE_HEADER_LEN 36
-#define PROBE_VERSION 1
+#define PROBE_VERSION    1
 
 struct probe_header {
 	uint8_t kind;
-	bool answer;       /* it is an agent's answer */
+	bool answer; /* it is an agent's answer */
 	bool wants_answer;
 	uint32_t pair, epoch;
 	uint64_t round;

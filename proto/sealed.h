@@ -34,7 +34,8 @@ enum sealed_event {
 typedef void sealed_emit_fn(void *arg, const void *payload, size_t len);
 
 /* Guest: begins a new session; emits its opening payload. Forgets the one before. */
-void sealed_start(struct sealed *s, const struct keypair *own, const uint8_t collector[static KEY_LEN], sealed_emit_fn *emit, void *arg);
+void sealed_start(struct sealed *s, const struct keypair *own, const uint8_t collector[static KEY_LEN], sealed_emit_fn *emit,
+                  void *arg);
 /* Collector: is this payload an opening, and by whose (claimed) key? */
 bool sealed_peer(const void *payload, size_t len, uint8_t key[static KEY_LEN]);
 /* Collector: takes an opening; emits the answer. False if it does not open; `s` is then as it was. */

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define MAC_TEXT_MAX 18
-#define IP_TEXT_MAX 46
+#define MAC_TEXT_MAX    18
+#define IP_TEXT_MAX     46
 #define PREFIX_TEXT_MAX 50
 
 struct mac {

@@ -5,18 +5,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *mem_alloc(size_t size);                 /* zeroed */
-void *mem_array(size_t count, size_t size);   /* zeroed; overflow is fatal */
+void *mem_alloc(size_t size);               /* zeroed */
+void *mem_array(size_t count, size_t size); /* zeroed; overflow is fatal */
 void *mem_resize(void *p, size_t count, size_t size);
-char *mem_strdup(const char *s);              /* NULL stays NULL */
+char *mem_strdup(const char *s); /* NULL stays NULL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Room for one more element: grows `*items` (of `size` bytes each) when `count` has reached `*cap`. */
 void mem_grow(void **items, size_t *cap, size_t count, size_t size);
 /* VEC_ADD(array, count, cap) -> pointer to a fresh zeroed last element; `count` is raised. */
-#define VEC_ADD(items, count, cap)                                                                 \
-	(mem_grow((void **)&(items), &(cap), (count), sizeof *(items)),                            \
-	 memset(&(items)[(count)], 0, sizeof *(items)), &(items)[(count)++])
+#define VEC_ADD(items, count, cap)                                                                                                 \
+	(mem_grow((void **)&(items), &(cap), (count), sizeof *(items)), memset(&(items)[(count)], 0, sizeof *(items)),             \
+	 &(items)[(count)++])
 
 struct buf {
 	char *data; /* always NUL-terminated behind `len` once anything was added; NULL when empty */
