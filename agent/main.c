@@ -216,6 +216,18 @@ static int agent_run(struct agent *a, const struct options *o)
 	return result;
 }
 
+/* A token is a secret, and what is printed here ends up in tickets. */
+static void config_print(struct options *o)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		if (strcmp(o->items[i].name, "join") == 0) {
+			free(o->items[i].value);
+			o->items[i].value = mem_strdup("(a token)");
+		}
+	}
+	options_print(o, stdout);
+}
+
 static void help_print(void)
 {
 	printf("usage: bothways-agent --state DIR --join TOKEN [OPTION...]     the first time\n"
@@ -244,7 +256,7 @@ int main(int argc, char **argv)
 		log_error("%s", e.text);
 		result = 1;
 	} else if (options_has(&o, "check-config")) {
-		options_print(&o, stdout);
+		config_print(&o);
 	} else {
 		restart_command(agent.setup.restart, sizeof agent.setup.restart, argc, argv);
 		result = agent_run(&agent, &o);

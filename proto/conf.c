@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define CONF_BYTES_MAX (1 << 20)
+#define HELP_COLUMN    32
 #define CONF_DEPTH_MAX 32
 #define CONF_ITEMS_MAX 4096 /* of one list or map */
 
@@ -457,10 +458,14 @@ size_t options_all(const struct options *o, const char *name, const char **out, 
 void options_help(const struct option_info *table, size_t count, FILE *to)
 {
 	for (size_t i = 0; i < count; i++) {
-		int width =
-		    fprintf(to, "  --%s%s%s", table[i].name, table[i].value ? " " : "", table[i].value ? table[i].value : "");
+		const struct option_info *o = &table[i];
+		int width;
 
-		fprintf(to, "%*s%s%s\n", width < 28 ? 28 - width : 1, "", table[i].help, table[i].many ? " (repeatable)" : "");
+		if (!o->help)
+			continue;
+		width = fprintf(to, "  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+		fprintf(to, "%*s%s%s\n", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", o->help,
+		        o->many ? " (repeatable)" : "");
 	}
 }
 
@@ -503,8 +508,10 @@ static void option_print(const struct options *o, size_t first, FILE *to)
 
 void options_print(const struct options *o, FILE *to)
 {
+	/* what is printed can be used as a config file */
 	for (size_t i = 0; i < o->count; i++)
-		option_print(o, i, to);
+		if (strcmp(o->items[i].name, "config") != 0 && strcmp(o->items[i].name, "check-config") != 0)
+			option_print(o, i, to);
 }
 
 void options_free(struct options *o)

@@ -242,6 +242,20 @@ static void what_was_understood_prints_as_yaml(void **state)
 	free(out);
 }
 
+static void help_shows_what_is_for_users(void **state)
+{
+	static const struct option_info shown[] = {{"state", "DIR", "where", false}, {"hidden", "N", NULL, false}};
+	char *out = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&out, &len);
+
+	(void)state;
+	options_help(shown, 2, f);
+	fclose(f);
+	assert_string_equal(out, "  --state DIR                   where\n");
+	free(out);
+}
+
 static void endpoints_and_durations_are_checked(void **state)
 {
 	static const char *const good[] = {"tcp://192.0.2.1:7400", "tcp://[2001:db8::1]:1", "tcp://*:65535", "tcp://a-b.example:80",
@@ -274,7 +288,7 @@ int main(void)
 	    cmocka_unit_test(depth_and_size_are_bounded),          cmocka_unit_test(options_come_from_the_command_line),
 	    cmocka_unit_test(bad_usage_names_the_option),          cmocka_unit_test(a_file_fills_in_what_the_command_line_leaves),
 	    cmocka_unit_test(a_bad_file_is_refused_with_its_line), cmocka_unit_test(what_was_understood_prints_as_yaml),
-	    cmocka_unit_test(endpoints_and_durations_are_checked),
+	    cmocka_unit_test(help_shows_what_is_for_users),        cmocka_unit_test(endpoints_and_durations_are_checked),
 	};
 	int result;
 
