@@ -8,12 +8,12 @@
 struct spool;
 struct spool *spool_new(size_t max_bytes);
 void spool_free(struct spool *s);
-uint64_t spool_next_number(const struct spool *s);   /* the number the next report must carry; from 1 */
+uint64_t spool_next_number(const struct spool *s);             /* the number the next report must carry; from 1 */
 void spool_put(struct spool *s, const void *data, size_t len); /* copied; takes spool_next_number */
-void spool_ack(struct spool *s, uint64_t number);    /* this and all before are done */
+void spool_ack(struct spool *s, uint64_t number);              /* this and all before are done */
 /* The report after `number` (0 = the oldest): its bytes, or NULL. */
 const void *spool_after(const struct spool *s, uint64_t number, uint64_t *found, size_t *len);
-uint64_t spool_oldest(const struct spool *s);        /* number of the oldest kept, or next number */
+uint64_t spool_oldest(const struct spool *s); /* number of the oldest kept, or next number */
 size_t spool_bytes(const struct spool *s);
 uint32_t spool_dropped(const struct spool *s);
 
