@@ -204,7 +204,7 @@ static void log_verdict(const struct rounds *r, const struct running *run, const
 {
 	const struct current *known = rounds_current(r, run->a, run->b);
 	const char *cause = v->cause_count ? v->causes[0].id : "", *old = known && known->cause ? known->cause : "";
-	if (run->automatic && !(known && known->state == v->state && strcmp(cause, old) == 0))
+	if (run->automatic && verdict_exit_code(v) != 0 && !(known && known->state == v->state && strcmp(cause, old) == 0))
 		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), *cause ? ", " : "", cause);
 }
 
@@ -234,6 +234,8 @@ static void settle_suspect(struct rounds *r, const struct running *run, const st
 	if (s->cooldown_ms > ROUND_COOLDOWN_MAX_MS)
 		s->cooldown_ms = ROUND_COOLDOWN_MAX_MS;
 	s->state = v->state;
+	/* Perhaps it began or ended in the middle of the round. */
+	s->wanted = s->wanted || verdict_exit_code(v) == 3;
 	s->next = mono_add_ms(mono_now(), s->cooldown_ms);
 }
 
