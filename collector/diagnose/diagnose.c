@@ -11,7 +11,8 @@
 #define AGREE_BONUS 0.7 /* log-odds for each further problem that the same cause explains */
 #define ROUNDS_MAX  3   /* several causes in one place */
 #define CHANGED_MAX 40
-#define MENTIONED   3 /* remaining candidates in a note */
+#define MENTIONED   3   /* remaining candidates in a note */
+#define TOLD_FROM   0.1 /* less probable alternatives are not worth a line */
 
 struct study { /* one problem with what every cause has to say about it */
 	struct problem problem;
@@ -41,7 +42,7 @@ static struct study *study_add(struct work *w, const struct problem *p)
 	s->of = mem_array(w->entries, sizeof *s->of);
 	hits_find(w->d, w->v, p, &s->hits);
 	for (size_t i = 0; i < w->entries; i++)
-		candidate_weigh(catalogue_entry(w->c, i), w->d, w->v, p, &s->hits, &s->of[i]);
+		candidate_weigh(catalogue_entry(w->c, i), w->d, w->v, p, &s->hits, -1, &s->of[i]);
 	return s;
 }
 
@@ -130,6 +131,7 @@ struct found { /* a cause of the verdict in the making */
 	const struct candidate *first;
 	double confidence;
 	size_t problems;
+	kind_mask kinds;
 	bool dirs[2];
 	bool main; /* explains a problem best, not only as well */
 	struct cause cause;
@@ -195,6 +197,7 @@ static void found_add(struct work *w, struct founds *f, const struct study *s, c
 	n->problems += main;
 	n->confidence = confidence > n->confidence ? confidence : n->confidence;
 	n->dirs[s->problem.dir] = true;
+	n->kinds |= c->kinds & problem_kinds(&s->problem);
 	cause_texts(&n->cause, c);
 	fixes_make(c, party_facts(w->d, c->who), &n->cause);
 }
@@ -219,8 +222,9 @@ static void founds_make(struct work *w, struct founds *f)
 		for (size_t k = 0; s->winner >= 0 && k < w->entries; k++) {
 			const struct candidate *c = &s->of[k];
 			double rest = 1 - confidence_of(odds_with_agreement(w, s, (size_t)s->winner));
-			if ((int)k != s->winner && c->fits == TRI_YES && candidate_confidence(c) >= NAMED_FROM &&
-			    c->kinds & s->of[s->winner].kinds)
+			bool fits =
+			    c->fits == TRI_YES && candidate_confidence(c) >= NAMED_FROM && c->kinds & s->of[s->winner].kinds;
+			if ((int)k != s->winner && fits && candidate_confidence(c) * rest >= TOLD_FROM)
 				found_add(w, f, s, c, false, candidate_confidence(c) * rest);
 		}
 	}
@@ -233,6 +237,9 @@ static int found_cmp(const void *a, const void *b)
 		return y->main - x->main;
 	if (x->problems != y->problems)
 		return x->problems < y->problems ? 1 : -1;
+	int a_kinds = __builtin_popcount(x->kinds), b_kinds = __builtin_popcount(y->kinds);
+	if (a_kinds != b_kinds)
+		return b_kinds - a_kinds;
 	return (x->confidence < y->confidence) - (x->confidence > y->confidence);
 }
 
@@ -274,6 +281,17 @@ static void rule_out(struct verdict *v, const char *id, const char *because)
 	v->ruled_out[v->ruled_out_count++] = (struct ruled_out){mem_strdup(id), mem_strdup(because)};
 }
 
+/* Why it is not this one either; at the machine that is to blame, when that is possible. */
+static void rule_out_alike(struct work *w, const struct study *s, size_t entry)
+{
+	struct candidate there;
+	if (s->of[entry].fits != TRI_NO)
+		return;
+	candidate_weigh(catalogue_entry(w->c, entry), w->d, w->v, &s->problem, &s->hits, s->of[s->winner].who, &there);
+	rule_out(w->v, s->of[entry].entry->id, there.no ? there.no : s->of[entry].no);
+	candidate_clear(&there);
+}
+
 /* What is easily taken for the cause that was found, and everything else that would explain the same place. */
 static void ruled_out_fill(struct work *w)
 {
@@ -281,9 +299,7 @@ static void ruled_out_fill(struct work *w)
 		const struct study *s = &w->studies[i];
 		const struct entry *e = s->winner >= 0 ? catalogue_entry(w->c, (size_t)s->winner) : NULL;
 		for (size_t k = 0; e && k < e->confused_count; k++) {
-			const struct candidate *c = &s->of[catalogue_find(w->c, e->confused[k])];
-			if (c->fits == TRI_NO)
-				rule_out(w->v, c->entry->id, c->no);
+			rule_out_alike(w, s, (size_t)catalogue_find(w->c, e->confused[k]));
 		}
 		for (size_t k = 0; k < w->entries; k++) {
 			const struct candidate *c = &s->of[k];
@@ -350,8 +366,8 @@ static void sentence_place(const struct work *w, const struct problem *p, struct
 	}
 	path_point_name(&d->path[p->after], after);
 	path_point_name(&d->path[p->before], before);
-	buf_printf(b, "from %s to %s %s%s (%s) %slost between %s and %s", d->from, d->to, p->partial ? "some " : "",
-	           p->probes ? "packets" : "answers", kinds, p->partial ? "are " : "are ", after, before);
+	buf_printf(b, "from %s to %s %s%s (%s) are lost between %s and %s", d->from, d->to, p->partial ? "some " : "",
+	           p->probes ? "packets" : "answers", kinds, after, before);
 }
 
 static const char *state_words(enum state s)
@@ -379,15 +395,18 @@ static void sentence_cause(const struct verdict *v, struct buf *b)
 	buf_puts(b, ".");
 }
 
-/* The problem that the first cause explains; without a cause the first one. */
+/* The problem that the first cause explains; without a cause the largest one. */
 static const struct problem *main_problem(const struct work *w)
 {
+	const struct problem *largest = NULL;
 	for (size_t i = 0; i < w->count; i++) {
 		const struct study *s = &w->studies[i];
 		if (s->winner >= 0 && w->v->cause_count && strcmp(s->of[s->winner].entry->id, w->v->causes[0].id) == 0)
 			return &s->problem;
+		if (!largest || __builtin_popcount(problem_kinds(&s->problem)) > __builtin_popcount(problem_kinds(largest)))
+			largest = &s->problem;
 	}
-	return w->count ? &w->studies[0].problem : NULL;
+	return largest;
 }
 
 static void sentence_fill(struct work *w)

@@ -527,24 +527,46 @@ static bool arp_is_ignored(const struct inquiry *q, const struct snapshot *s, ch
 	return true;
 }
 
-static bool arp_is_filtered(const struct inquiry *q, bool answers_others, char *text, size_t size)
+static bool neigh_is_filtered(const struct inquiry *q, int kind, bool answers_others, char *text, size_t size)
 {
 	struct hits hits;
-	hits_arp(q->d, q->p, q->who, answers_others, &hits);
+	hits_neighbour(q->d, q->p, q->who, kind, answers_others, &hits);
 	for (size_t i = 0; i < hits.count; i++) {
 		if (!hits.item[i].sure)
 			continue;
-		accepts_bind(q, &hits, 1u << HIT_ARP);
+		accepts_bind(q, &hits, 1u << HIT_NEIGH);
 		firewall_text(&hits.item[i].decision, text, size);
 		return true;
 	}
 	return false;
 }
 
-static bool arp_unanswered_by(const struct inquiry *q)
+static bool unanswered_by(const struct inquiry *q, int kind)
 {
 	kind_mask here = q->who == q->src ? q->p->answers : q->who == q->dst ? q->p->starts : 0;
-	return here & KIND_BIT(KIND_ARP) && (q->who == q->dst || (q->p->placed && q->p->after == 0));
+	return here & KIND_BIT(kind) && (q->who == q->dst || (q->p->placed && q->p->after == 0));
+}
+
+/* Without ARP a machine sends its frames to its own hardware address. */
+static kind_mask frames_to_self(const struct inquiry *q)
+{
+	kind_mask kinds = 0;
+	struct mac m;
+	for (int k = 0; k < KIND_COUNT && q->who == q->src; k++) {
+		for (int answers = 0; answers < 2; answers++) {
+			kind_mask among = answers ? q->p->answers : q->p->probes;
+			const struct flow *f = among & KIND_BIT(k) ? flow_of(q->d, k, answers ? 1 - q->p->dir : q->p->dir) : NULL;
+			if (f && kind_info((enum kind)k)->proto != PROTO_NEIGH && frame_dst(q, f, answers, &m) &&
+			    mac_of_party(q->d, q->src, m))
+				kinds |= KIND_BIT(k);
+		}
+	}
+	return kinds;
+}
+
+static kind_mask noarp_takes(const struct inquiry *q)
+{
+	return frames_to_self(q) | (unanswered_by(q, KIND_ARP) ? kinds_of_family(4) | kinds_of_family(6) : 0);
 }
 
 static void arp_silenced(const struct inquiry *q, struct finding *f)
@@ -558,15 +580,27 @@ static void arp_silenced(const struct inquiry *q, struct finding *f)
 	}
 	if (l && l->noarp && l->up) {
 		bindings_add(q->learned, "noarp", "%s", l->name);
-		find_yes(f, ~0u, "ARP is switched off on %s:%s", name_of(q, q->who), l->name);
+		find_yes(f, noarp_takes(q), "ARP is switched off on %s:%s", name_of(q, q->who), l->name);
 		return;
 	}
 	struct ip mine = party_prefix(q->d, q->who, 4).ip;
 	bool has = mine.family && snapshot_addr_of(s, mine);
-	if (has && arp_unanswered_by(q) && (arp_is_ignored(q, s, why, sizeof why) || arp_is_filtered(q, true, why, sizeof why)))
+	if (has && unanswered_by(q, KIND_ARP) &&
+	    (arp_is_ignored(q, s, why, sizeof why) || neigh_is_filtered(q, KIND_ARP, true, why, sizeof why)))
 		find_yes(f, kinds_of_family(4), "%s has the address and does not answer ARP for it: %s", name_of(q, q->who), why);
 	else
 		find_no(f, "nothing keeps %s from answering ARP", name_of(q, q->who));
+}
+
+static void nd_silenced(const struct inquiry *q, struct finding *f)
+{
+	char why[400];
+	if (!party_facts(q->d, q->who))
+		find_unknown(f, "%s did not report its facts", name_of(q, q->who));
+	else if (unanswered_by(q, KIND_ND) && neigh_is_filtered(q, KIND_ND, true, why, sizeof why))
+		find_yes(f, kinds_of_family(6), "%s filters neighbour discovery: %s", name_of(q, q->who), why);
+	else
+		find_no(f, "no filter keeps %s from answering neighbour discovery", name_of(q, q->who));
 }
 
 static void arp_replies_filtered(const struct inquiry *q, struct finding *f)
@@ -574,7 +608,7 @@ static void arp_replies_filtered(const struct inquiry *q, struct finding *f)
 	char why[400];
 	if (!party_facts(q->d, q->who))
 		find_unknown(f, "%s did not report its facts", name_of(q, q->who));
-	else if (arp_is_filtered(q, false, why, sizeof why))
+	else if (neigh_is_filtered(q, KIND_ARP, false, why, sizeof why))
 		find_yes(f, kinds_of_family(4), "%s drops its own ARP: %s", name_of(q, q->who), why);
 	else
 		find_no(f, "%s does not filter its own ARP", name_of(q, q->who));
@@ -596,6 +630,7 @@ static const struct evidence items[] = {
     {"bystander-answers", bystander_answers, "ARP answers", "that third machine answers ARP for the address"},
     {"arp-silenced", arp_silenced, "links, sysctl, ARP rules",
      "the machine has the address and is set up not to answer ARP for it"},
+    {"nd-silenced", nd_silenced, "firewall rules", "the machine's own filter keeps it from answering neighbour discovery"},
     {"arp-replies-filtered", arp_replies_filtered, "ARP rules", "the machine drops its own ARP requests or the replies to them"},
 };
 const struct evidence_table evidence_neigh = {items, COUNT(items)};

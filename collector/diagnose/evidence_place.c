@@ -1,6 +1,7 @@
 /* evidence_place: where it dies, and what dies, seen from one machine. */
 #include "collector/diagnose/inquiry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT 128
@@ -79,6 +80,27 @@ static void in_own_stack(const struct inquiry *q, struct finding *f)
 		lost_arriving(q, f);
 	else
 		not_answered(q, f);
+}
+
+/* Without a way back, packets that come in die only where reverse-path filtering is on. */
+static bool checks_way_back(const struct inquiry *q)
+{
+	const struct snapshot *s = party_facts(q->d, q->who);
+	char name[96];
+	int64_t all = 0, own = 0;
+	snprintf(name, sizeof name, "net.ipv4.conf.%s.rp_filter", party_if(q->d, q->who));
+	return s && ((snapshot_sysctl(s, "net.ipv4.conf.all.rp_filter", &all) && all) || (snapshot_sysctl(s, name, &own) && own));
+}
+
+static void cannot_send(const struct inquiry *q, struct finding *f)
+{
+	in_own_stack(q, f);
+	if (f->is != TRI_YES || !arriving(q))
+		return;
+	if (checks_way_back(q) && f->kinds & kinds_of_family(4))
+		f->kinds &= kinds_of_family(4);
+	else
+		find_no(f, "%s loses what comes in, not what it sends", name_of(q, q->who));
 }
 
 static void in_end_stack(const struct inquiry *q, struct finding *f)
@@ -186,10 +208,16 @@ static kind_mask kinds_lost(const struct inquiry *q, kind_mask among)
 	return m;
 }
 
+static kind_mask families_dying(const struct inquiry *q)
+{
+	kind_mask v4 = kinds_of_family(4), v6 = kinds_of_family(6);
+	return (dying(q) & v4 ? v4 : 0) | (dying(q) & v6 ? v6 : 0);
+}
+
 static void only_icmp(const struct inquiry *q, struct finding *f)
 {
 	char ok[TEXT];
-	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = ~(icmp | kinds_of_proto(PROTO_NEIGH)) & (KIND_BIT(KIND_COUNT) - 1);
+	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = families_dying(q) & ~(icmp | kinds_of_proto(PROTO_NEIGH));
 	kind_mask through = kinds_ok(q, other);
 	if (dying(q) & other) {
 		find_no(f, "not only ICMP is lost, but %s too", kinds_text(dying(q) & other, ok, sizeof ok));
@@ -261,6 +289,8 @@ static const struct evidence items[] = {
     {"lost-arriving", lost_arriving, "cut", "what comes for the machine reaches its interface and not its socket"},
     {"not-answered", not_answered, "cut, matrix", "the machine receives requests and no answer leaves it"},
     {"in-own-stack", in_own_stack, "cut, matrix", "it is lost, or left unanswered, inside this end of the pair"},
+    {"cannot-send", cannot_send, "cut, matrix, sysctl",
+     "what this end sends or answers is lost inside it, or it drops what it has no way back for"},
     {"in-end-stack", in_end_stack, "cut, matrix", "it is lost, or left unanswered, inside one of the two ends"},
     {"lost-in-host", lost_in_host, "cut", "it is lost inside this machine, between two of its points"},
     {"lost-crossing", lost_crossing, "cut", "it is lost inside this machine, between two of its interfaces"},

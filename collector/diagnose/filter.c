@@ -181,7 +181,7 @@ struct step {
 	const char *in_bridge, *out_bridge; /* above them */
 };
 
-static enum hit_layer ip_layer(const struct fw_packet *k) { return k->ethertype == ETH_ARP ? HIT_ARP : HIT_IP; }
+static enum hit_layer ip_layer(const struct fw_packet *k) { return k->ethertype == ETH_ARP ? HIT_NEIGH : HIT_IP; }
 
 static void ask_ip(struct search *s, const char *hook, const char *iif, const char *oif, enum hit_layer as, const struct flow *f,
                    bool answer, struct fw_packet k)
@@ -341,20 +341,22 @@ void hits_find(const struct dossier *d, const struct verdict *v, const struct pr
 	}
 }
 
-void hits_arp(const struct dossier *d, const struct problem *p, int party, bool answers_others, struct hits *out)
+/* Requests to the machine come in and its replies leave, or its own requests leave and the replies come in. */
+static void ask_neighbour(struct search *s, const struct flow *f, bool answer, bool in, const char *dev)
+{
+	static const char *const hooks[2][2] = {{"output", "postrouting"}, {"input", "prerouting"}};
+	struct fw_packet k;
+	packet_make(s->d, f, answer, &k);
+	for (size_t i = 0; i < (k.ethertype == ETH_ARP ? 1 : 2); i++)
+		ask_ip(s, hooks[in][i], in ? dev : "", in ? "" : dev, HIT_NEIGH, f, answer, k);
+}
+
+void hits_neighbour(const struct dossier *d, const struct problem *p, int party, int kind, bool answers_others, struct hits *out)
 {
 	struct search s = {.d = d, .p = p, .out = out, .party = party, .s = party_facts(d, party)};
+	const struct flow *f = flow_of(d, kind, answers_others == (party == PARTY_B) ? 0 : 1);
 	s.asked = answers_others ? party : 1 - party;
-	const char *dev = party_if(d, party);
 	out->count = 0;
-	/* requests to it come in and replies leave, or its own requests leave and replies come in */
-	const struct flow *f = flow_of(d, KIND_ARP, answers_others == (party == PARTY_B) ? 0 : 1);
-	if (!s.s || !f)
-		return;
-	for (int answer = 0; answer < 2; answer++) {
-		struct fw_packet k;
-		packet_make(d, f, answer, &k);
-		bool in = answers_others == !answer;
-		ask_ip(&s, in ? "input" : "output", in ? dev : "", in ? "" : dev, HIT_ARP, f, answer, k);
-	}
+	for (int answer = 0; s.s && f && answer < 2; answer++)
+		ask_neighbour(&s, f, answer, answers_others == !answer, party_if(d, party));
 }

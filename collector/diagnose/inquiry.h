@@ -59,7 +59,7 @@ void bindings_free(struct bindings *b);
 
 /* ---- filter.c: the firewall rules on the stretch where a problem's packets die ---- */
 
-enum hit_layer { HIT_IP, HIT_BRIDGED_IP /* an IP chain that sees bridged frames */, HIT_L2, HIT_ARP };
+enum hit_layer { HIT_IP, HIT_BRIDGED_IP /* an IP chain that sees bridged frames */, HIT_L2, HIT_NEIGH };
 
 struct hit {
 	int party;
@@ -79,8 +79,9 @@ struct hits {
 	struct hit item[HITS_MAX];
 };
 void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out);
-/* The ARP chains of one machine, wherever on the path it stands; requests it gets and replies it makes, or the reverse. */
-void hits_arp(const struct dossier *d, const struct problem *p, int party, bool answers_others, struct hits *out);
+/* What one machine's own chains do to ARP or ND (`kind`), wherever the packets die: to the requests it gets and the replies it
+ * makes, or the reverse. */
+void hits_neighbour(const struct dossier *d, const struct problem *p, int party, int kind, bool answers_others, struct hits *out);
 
 /* ---- evidence ---- */
 
@@ -191,9 +192,10 @@ struct candidate {
 	char *no, *unknown; /* the first required evidence that fails; that is not known */
 	struct bindings learned;
 };
-/* What one entry has to say about one problem: the best of the roles it may blame. Owned by the caller. */
+/* What one entry has to say about one problem: the best of the roles it may blame, or `only` that machine (-1 = any); who < 0: it
+ * cannot blame it. Owned by the caller. */
 void candidate_weigh(const struct entry *e, const struct dossier *d, const struct verdict *v, const struct problem *p,
-                     const struct hits *hits, struct candidate *out);
+                     const struct hits *hits, int only, struct candidate *out);
 void candidate_clear(struct candidate *c);
 double candidate_confidence(const struct candidate *c);
 

@@ -174,14 +174,14 @@ static int role_party(const struct inquiry *q, uint8_t role)
 }
 
 void candidate_weigh(const struct entry *e, const struct dossier *d, const struct verdict *v, const struct problem *p,
-                     const struct hits *hits, struct candidate *out)
+                     const struct hits *hits, int only, struct candidate *out)
 {
 	*out = (struct candidate){.entry = e, .who = -1, .fits = TRI_NO};
 	for (size_t i = 0; i < e->where_count; i++) {
 		struct inquiry q = {.d = d, .v = v, .p = p, .hits = hits, .src = dir_src(p->dir), .dst = dir_dst(p->dir)};
 		struct candidate c;
 		q.who = role_party(&q, e->where[i]);
-		if (q.who < 0)
+		if (q.who < 0 || (only >= 0 && q.who != only))
 			continue;
 		weigh(e, &q, &c);
 		bool keep = out->who < 0 || better(&c, out);

@@ -385,6 +385,14 @@ static void arp_off(struct world *w)
 	frames_to(w, "g1", false, "h1", "v1", IP4, machine("g1")->mac);
 	cut(w, "g1", "h1:v1", "h1:br0", IP4, 0);
 }
+static void nd_rule(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "ip6", "f", "in", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "icmpv6 type nd-neighbor-solicit drop"), FW_ICMP6_TYPE, 135, 135);
+	cut(w, "g1", "g1:socket", "g1:eth0", 0, K(ND));
+	fails(w, "h1", K(ND) | IP6, CELL_LOST);
+	unresolved(w, "h1", IP6);
+}
 static void arp_rule(struct world *w)
 {
 	struct fw_chain *c = add_chain(facts(w, "g1"), "arp", "f", "out", "output", FW_ACCEPT);
@@ -639,6 +647,12 @@ static void two_faults(struct world *w)
 	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "10.0.0.1/32", NULL, 0);
 	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
 }
+static void two_families(struct world *w) /* ping is filtered, IPv6 has nowhere to go */
+{
+	icmp_only(w);
+	add_route(facts(w, "h1"), ROUTE_BLACKHOLE, "fd00::11/128", NULL, 0);
+	cut(w, "h1", "h1:socket", "h1:br0", IP6, 0);
+}
 static void two_faults_one_place(struct world *w) /* a rule for TCP, and echo replies not made */
 {
 	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "o", "output", FW_ACCEPT);
@@ -713,6 +727,8 @@ static const struct scenario scenarios[] = {
     {"arp_ignore", "h1", "g1", arp_ignore, "arp-not-answered", "g1", "sysctl -w net.ipv4.conf.all.arp_ignore=0", NULL},
     {"arp_ignore that does not matter", "h1", "g1", arp_ignore_1, NULL, NULL, NULL, NULL},
     {"arp off", "h1", "g1", arp_off, "arp-not-answered", "g1", "ip link set dev eth0 arp on", NULL},
+    {"nd rule", "h1", "g1", nd_rule, "nd-filtered", "g1",
+     "nft insert rule ip6 f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", NULL},
     {"arp rule", "h1", "g1", arp_rule, "arp-not-answered", "g1", "nft insert rule arp f out arp saddr ip 10.0.0.11 accept", NULL},
     {"host side down", "h1", "g1", port_down, "vnic-link-down", "h1", "ip link set dev v1 up", NULL},
     {"link off in qemu", "h1", "g1", qemu_link_off, "vnic-link-down", "h1", "virsh domif-setlink \"$d\" vnet1 up", NULL},
@@ -749,6 +765,7 @@ static const struct scenario scenarios[] = {
     {"unknown, in the bridge", "g1", "g2", unknown_in_bridge, NULL, NULL, NULL, NULL},
     {"unknown, leaving", "g1", "g2", unknown_leaving, NULL, NULL, NULL, NULL},
     {"two faults", "h1", "g1", two_faults, "blackhole-route", "g1", NULL, "guest-fw-icmp-only"},
+    {"two families", "h1", "g1", two_families, "blackhole-route", "h1", NULL, "guest-fw-icmp-only"},
     {"two faults in one place", "h1", "g1", two_faults_one_place, "guest-fw-egress-drop", "g1", NULL, "icmp-echo-ignore"},
 };
 
