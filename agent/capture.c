@@ -185,7 +185,7 @@ static int ring_size(size_t points)
 
 static int point_failed(struct point *p, const char *what)
 {
-	snprintf(p->status.why, sizeof p->status.why, "%s", what);
+	str_copy(p->status.why, sizeof p->status.why, what);
 	if (p->pcap)
 		pcap_close(p->pcap);
 	p->pcap = NULL;

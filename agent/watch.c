@@ -11,7 +11,7 @@
 #define TIMEOUT_MIN_US  150000
 #define TIMEOUT_MAX_US  1000000
 #define REORDER_MS      50 /* a receiver's epoch waits that long for stragglers when the next one has begun */
-#define HOT_PROBES      8  /* at full rate after a change for the worse or the better */
+#define HOT_PROBES      40 /* at full rate after a change for the worse or the better */
 #define REFUSALS_SLOW   3  /* in a row; then REFUSED_MS: kernels limit the errors they send */
 #define REFUSED_MS      1000
 #define NEIGH_MS        300

@@ -22,7 +22,7 @@
 
 /* Good probes in a row that make a bad cell well again. */
 #define WELL_LOST    5
-#define WELL_PARTIAL 60
+#define WELL_PARTIAL 40 /* of a loss that the fast test found, 30 % and more: 0.7^40 < 1e-6 */
 #define WELL_SLOW    1000
 
 #define STREAK_MAX   7
@@ -261,13 +261,14 @@ static void delivery_recover(struct tally *c, unsigned lost, unsigned good)
 {
 	unsigned need = c->delivery == CELL_LOST ? WELL_LOST : c->small ? WELL_SLOW : WELL_PARTIAL;
 	if (lost) {
-		if (c->delivery == CELL_LOST && (good || c->slow)) {
+		bool mixed = c->delivery == CELL_LOST && (good || c->slow);
+		if (mixed && c->slow) {
 			c->delivery = CELL_PARTIAL;
 			c->small = false;
 		} else if (c->streak >= STREAK_WORSE) {
 			c->delivery = CELL_LOST;
 		}
-		c->slow = 0;
+		c->slow = mixed && !c->slow; /* the epoch in which a full loss ends has both: that alone is no partial loss */
 		return;
 	}
 	c->slow = (uint16_t)test_feed(c->slow, good, 1, 0, 0, UINT16_MAX);
@@ -312,11 +313,12 @@ static void initiation_recover(struct tally *c, const struct asked *a)
 {
 	unsigned need = c->initiation == CELL_PARTIAL ? WELL_PARTIAL : WELL_LOST;
 	if (a->failed) {
-		if (a->good || c->fast[1])
+		bool mixed = c->initiation != CELL_PARTIAL && (a->good || c->fast[1]);
+		if (mixed && c->fast[1])
 			c->initiation = CELL_PARTIAL;
-		else if (c->initiation != CELL_PARTIAL || c->streak_init >= STREAK_WORSE)
+		else if (!mixed && (c->initiation != CELL_PARTIAL || c->streak_init >= STREAK_WORSE))
 			c->initiation = initiation_fault(c, a) & 15;
-		c->fast[1] = 0;
+		c->fast[1] = mixed && !c->fast[1]; /* as for deliveries */
 		return;
 	}
 	c->fast[1] = (uint8_t)test_feed(c->fast[1], a->good, 1, 0, 0, UINT8_MAX);

@@ -295,5 +295,9 @@ void round_free(struct round *r)
 		return;
 	for (size_t i = 0; i < r->part_count; i++)
 		participant_clear(&r->part[i]);
+	for (int k = 0; k < KIND_COUNT; k++) {
+		free(r->skip_why[0][k]);
+		free(r->skip_why[1][k]);
+	}
 	free(r);
 }

@@ -46,7 +46,7 @@ struct round {
 	size_t flow_count;
 	struct flow flows[ROUND_FLOWS_MAX];
 	kind_mask skipped[2];
-	const char *skip_why[2][KIND_COUNT]; /* static strings */
+	char *skip_why[2][KIND_COUNT]; /* owned */
 	size_t point_count;
 	struct round_point points[PARTICIPANTS_MAX * 4]; /* id = index */
 	size_t path_count[2];

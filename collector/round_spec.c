@@ -125,8 +125,10 @@ static void flows_of_services(struct round *r, kind_mask kinds, int dir)
 static void flows_of_direction(struct round *r, int dir)
 {
 	const kind_mask services = KIND_BIT(KIND_SERVICE) | KIND_BIT(KIND_SERVICE6);
-	kind_mask kinds =
-	    fleet_kinds(r->part[dir].member, &r->ep[dir], r->part[1 - dir].member, &r->ep[1 - dir], r->onlink, r->skip_why[dir]);
+	const char *why[KIND_COUNT];
+	kind_mask kinds = fleet_kinds(r->part[dir].member, &r->ep[dir], r->part[1 - dir].member, &r->ep[1 - dir], r->onlink, why);
+	for (int k = 0; k < KIND_COUNT; k++)
+		r->skip_why[dir][k] = mem_strdup(why[k]);
 	r->skipped[dir] = ~kinds & ~services & (KIND_BIT(KIND_COUNT) - 1);
 	for (int k = 0; k < KIND_COUNT; k++) {
 		if (kinds & ~services & KIND_BIT(k))

@@ -88,7 +88,8 @@ def unattended_verdict_comes_by_itself(lab):
         took = time.monotonic() - t
     finally:
         lab.run("a1", "nft flush ruleset")
-    lab.until(lambda: all(p["state"] == "ok" for p in lab.bw("mesh", rc=None)[1]["pairs"]), 15, "the mesh did not become well again")
+    ill = lambda: [p for p in lab.bw("mesh", rc=None)[1]["pairs"] if p["state"] != "ok"]
+    lab.until(lambda: not ill(), 20, lambda: "the mesh did not become well again: " + json.dumps(ill())[:3000])
 
 
 def collector_restart_loses_nothing(lab):
