@@ -15,23 +15,10 @@
 
 static bool is_visible(const struct member *m, const char *tenant) { return !tenant || strcmp(m->tenant, tenant) == 0; }
 
-const char *answer_name(const struct collector *c, const struct member *m, char out[static 2 * NAME_MAX_LEN])
-{
-	for (size_t i = 0; i < fleet_count(c->fleet); i++) {
-		const struct member *o = fleet_at(c->fleet, i);
-		if (o != m && strcmp(o->name, m->name) == 0) {
-			snprintf(out, 2 * NAME_MAX_LEN, "%s/%s", m->tenant, m->name);
-			return out;
-		}
-	}
-	snprintf(out, 2 * NAME_MAX_LEN, "%s", m->name);
-	return out;
-}
-
 static json_t *name_json(const struct collector *c, const struct member *m)
 {
-	char name[2 * NAME_MAX_LEN];
-	return json_string(answer_name(c, m, name));
+	char name[TITLE_MAX_LEN];
+	return json_string(fleet_title(c->fleet, m, name));
 }
 
 static json_t *time_json(struct wall t)
@@ -228,12 +215,12 @@ json_t *answer_status(const struct collector *c, const char *tenant)
 static json_t *path_json(const struct collector *c, const struct member *m)
 {
 	const struct member *relay = m->heard_by == HEARD_RELAY ? fleet_by_id(c->fleet, m->relay) : NULL;
-	char text[2 * NAME_MAX_LEN + 16], name[2 * NAME_MAX_LEN];
+	char text[TITLE_MAX_LEN + 16], name[TITLE_MAX_LEN];
 	if (m->heard_by == HEARD_NEVER)
 		return json_string("never");
 	if (m->heard_by == HEARD_DIRECT)
 		return json_string("direct");
-	snprintf(text, sizeof text, "relay via %s", relay ? answer_name(c, relay, name) : "?");
+	snprintf(text, sizeof text, "relay via %s", relay ? fleet_title(c->fleet, relay, name) : "?");
 	return json_string(text);
 }
 

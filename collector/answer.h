@@ -22,7 +22,5 @@ struct pair_counts {
 struct pair_counts answer_pair_counts(const struct collector *c, const char *tenant);
 /* Every agent that is online has reported, has its plan, and every pair of such agents was measured once. */
 bool answer_is_settled(const struct collector *c);
-/* Name for people: "tenant/name" when another tenant has one of the same name, else "name". */
-const char *answer_name(const struct collector *c, const struct member *m, char out[static 2 * NAME_MAX_LEN]);
 
 #endif

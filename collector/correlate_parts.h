@@ -32,7 +32,7 @@ struct view {
 	struct trace probes;
 	struct trace answers;                         /* along the path of the other direction */
 	uint8_t delivery, initiation;                 /* enum cell */
-	char why[REASON_MAX_LEN + NAME_MAX_LEN + 32]; /* when one of them is unknown or skipped */
+	char why[REASON_MAX_LEN + 2 * TITLE_MAX_LEN]; /* when one of them is unknown or skipped */
 };
 
 struct correlation {

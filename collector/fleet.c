@@ -165,6 +165,15 @@ struct member *fleet_find(const struct fleet *f, const char *name, const char *t
 	return NULL;
 }
 
+const char *fleet_title(const struct fleet *f, const struct member *m, char out[static TITLE_MAX_LEN])
+{
+	bool shared = false;
+	for (size_t i = 0; i < f->count && !shared; i++)
+		shared = &f->nodes[i]->member != m && !strcmp(f->nodes[i]->member.name, m->name);
+	snprintf(out, TITLE_MAX_LEN, "%s%s%s", shared ? m->tenant : "", shared ? "/" : "", m->name);
+	return out;
+}
+
 /* ---- heard ---- */
 
 void fleet_heard(struct fleet *f, struct member *m, enum heard_by how, uint32_t relay, struct mono now, struct wall wall)

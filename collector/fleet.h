@@ -50,6 +50,8 @@ struct member *fleet_by_key(const struct fleet *f, const uint8_t key[static KEY_
 /* `name` or `tenant/name`; `tenant` limits what the caller may see (NULL = all). NULL and the reason when unknown or ambiguous
  * (lists the candidates). */
 struct member *fleet_find(const struct fleet *f, const char *name, const char *tenant, struct err *e);
+/* How people are told of it: its name, or tenant/name when another agent has the same name. fleet_find understands it. */
+const char *fleet_title(const struct fleet *f, const struct member *m, char out[static TITLE_MAX_LEN]);
 void fleet_heard(struct fleet *f, struct member *m, enum heard_by how, uint32_t relay, struct mono now, struct wall wall);
 /* Marks members offline that were not heard; returns how many changed state. */
 size_t fleet_tick(struct fleet *f, struct mono now);

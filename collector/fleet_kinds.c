@@ -134,6 +134,9 @@ kind_mask fleet_deaf_kinds(const struct member *m)
 /* ---- owners ---- */
 
 struct listing {
+	const struct fleet *f;
+	const struct member *titled; /* whose title it holds */
+	char title[TITLE_MAX_LEN];
 	struct owner *out;
 	size_t count, max;
 };
@@ -144,7 +147,9 @@ static void listing_add(struct listing *l, const struct member *m, const struct 
 		return;
 	struct owner *o = &l->out[l->count++];
 	*o = (struct owner){.mac = link->mac, .ip = ip, .same_segment = same_segment};
-	memcpy(o->agent, m->name, sizeof(o->agent));
+	if (l->titled != m)
+		fleet_title(l->f, l->titled = m, l->title);
+	memcpy(o->agent, l->title, sizeof(o->agent));
 	memcpy(o->ifname, link->name, sizeof(o->ifname));
 }
 
@@ -193,7 +198,7 @@ static void listing_member(struct listing *l, const struct fleet *f, const struc
 
 size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const struct member *near)
 {
-	struct listing l = {.out = out, .max = max};
+	struct listing l = {.f = f, .out = out, .max = max};
 	for (int same_segment = 1; same_segment >= 0; same_segment--) /* those first, where room is short */
 		for (size_t i = 0; i < f->count; i++)
 			listing_member(&l, f, node_of(near), f->nodes[i], same_segment);

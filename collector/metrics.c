@@ -74,10 +74,11 @@ static void write_problems(const struct collector *c, struct buf *out)
 	for (size_t i = 0; i < rounds_current_count(c->rounds); i++) {
 		const struct current *v = rounds_current_at(c->rounds, i);
 		const struct member *a = fleet_by_id(c->fleet, v->a), *b = fleet_by_id(c->fleet, v->b);
-		char na[2 * NAME_MAX_LEN], nb[2 * NAME_MAX_LEN];
+		char na[TITLE_MAX_LEN], nb[TITLE_MAX_LEN];
 		if (a && b)
-			buf_printf(out, "bothways_problem{a=\"%s\",b=\"%s\",state=\"%s\",cause=\"%s\"} 1\n", answer_name(c, a, na),
-			           answer_name(c, b, nb), state_name(v->state), v->cause ? v->cause : "");
+			buf_printf(out, "bothways_problem{a=\"%s\",b=\"%s\",state=\"%s\",cause=\"%s\"} 1\n",
+			           fleet_title(c->fleet, a, na), fleet_title(c->fleet, b, nb), state_name(v->state),
+			           v->cause ? v->cause : "");
 	}
 }
 

@@ -54,13 +54,15 @@ static void end_all(struct round *r)
 /* ---- phases ---- */
 
 /* What people are told in each phase; made once, so that the texts live as long as the round. */
-static void progress_prepare(struct round *r)
+static void progress_prepare(struct round *r, const struct fleet *f)
 {
-	const char *a = r->part[PARTY_A].member->name, *b = r->part[PARTY_B].member->name;
+	char a[TITLE_MAX_LEN], b[TITLE_MAX_LEN];
 	static const char *const texts[] = {[STAGE_NEIGH] = "neighbours of %s and %s",
 	                                    [STAGE_A_TO_B] = "probing %s -> %s",
 	                                    [STAGE_B_TO_A] = "probing %s -> %s",
 	                                    [STAGE_LADDER] = "packet sizes between %s and %s"};
+	fleet_title(f, r->part[PARTY_A].member, a);
+	fleet_title(f, r->part[PARTY_B].member, b);
 	for (int s = 0; s < STAGE_COUNT; s++) {
 		bool turned = s == STAGE_B_TO_A;
 		snprintf(r->progress[s], sizeof r->progress[s], texts[s], turned ? b : a, turned ? a : b);
@@ -272,7 +274,7 @@ struct round *round_new(const struct round_ask *ask, const struct fleet *f, roun
 		round_free(r);
 		return NULL;
 	}
-	progress_prepare(r);
+	progress_prepare(r, f);
 	round_flows(r);
 	round_paths(r, f);
 	arm_all(r);

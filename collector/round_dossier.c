@@ -44,11 +44,11 @@ static void party_services(struct party *p, const struct msg_hello *h)
 	}
 }
 
-static void party_fill(const struct round *r, int i, struct wall now, struct party *out)
+static void party_fill(const struct round *r, const struct fleet *f, int i, struct wall now, struct party *out)
 {
 	const struct participant *p = &r->part[i];
 	const struct member *m = p->member;
-	str_copy(out->name, sizeof out->name, m->name);
+	fleet_title(f, m, out->name);
 	str_copy(out->tenant, sizeof out->tenant, m->tenant);
 	str_copy(out->restart, sizeof out->restart, m->hello.restart);
 	out->kind = m->kind;
@@ -131,16 +131,16 @@ static bool pair_is_near(const struct round *r, const struct member *m[2], const
 	return false;
 }
 
-static void witness_add(const struct round *r, const struct member *m[2], int dir, const struct cells *c, bool same_host,
-                        struct dossier *out)
+static void witness_add(const struct round *r, const struct fleet *f, const struct member *m[2], int dir, const struct cells *c,
+                        bool same_host, struct dossier *out)
 {
 	if (out->witness_count == WITNESSES_MAX)
 		return;
 	struct witness *w = &out->witnesses[out->witness_count++];
 	w->from = party_of(r, m[dir]);
 	w->to = party_of(r, m[1 - dir]);
-	str_copy(w->from_name, sizeof w->from_name, m[dir]->name);
-	str_copy(w->to_name, sizeof w->to_name, m[1 - dir]->name);
+	fleet_title(f, m[dir], w->from_name);
+	fleet_title(f, m[1 - dir], w->to_name);
 	memcpy(w->delivery, c->delivery[dir], sizeof w->delivery);
 	memcpy(w->initiation, c->initiation[dir], sizeof w->initiation);
 	w->same_host = same_host;
@@ -156,8 +156,8 @@ static void witness_of_pair(const struct round *r, const struct fleet *f, const 
 	if (!pair_is_near(r, m, host))
 		return;
 	bool same_host = host[0] && host[0] == host[1];
-	witness_add(r, m, 0, c, same_host, out);
-	witness_add(r, m, 1, c, same_host, out);
+	witness_add(r, f, m, 0, c, same_host, out);
+	witness_add(r, f, m, 1, c, same_host, out);
 }
 
 static void witnesses_fill(const struct round *r, const struct fleet *f, const struct planner *p, const struct detect *d,
@@ -181,7 +181,7 @@ void round_dossier(const struct round *r, const struct fleet *f, const struct pl
 	out->onlink = r->onlink;
 	out->party_count = r->part_count;
 	for (size_t i = 0; i < r->part_count; i++)
-		party_fill(r, (int)i, now, &out->party[i]);
+		party_fill(r, f, (int)i, now, &out->party[i]);
 	out->flow_count = r->flow_count;
 	memcpy(out->flows, r->flows, r->flow_count * sizeof *r->flows);
 	points_fill(r, out);

@@ -55,7 +55,7 @@ struct round {
 	enum round_phase phase;
 	enum stage stage;
 	struct mono started, stage_began, unanswered_at, deadline, ended;
-	char progress[STAGE_COUNT][2 * NAME_MAX_LEN + 32];
+	char progress[STAGE_COUNT][2 * TITLE_MAX_LEN + 32];
 };
 
 /* round_spec.c: flows of both directions, and what one participant is told. */

@@ -112,8 +112,9 @@ static void current_end(struct rounds *r, uint32_t a, uint32_t b)
 		if (same_pair(r->current[i].a, r->current[i].b, a, b)) {
 			const struct member *ma = fleet_by_id(r->c->fleet, a), *mb = fleet_by_id(r->c->fleet, b);
 			store_close_verdict(r->c->store, r->current[i].a, r->current[i].b, wall_now());
+			char na[TITLE_MAX_LEN], nb[TITLE_MAX_LEN];
 			if (ma && mb)
-				log_info("%s - %s: well again", ma->name, mb->name);
+				log_info("%s - %s: well again", fleet_title(r->c->fleet, ma, na), fleet_title(r->c->fleet, mb, nb));
 			current_drop(r, i);
 			return;
 		}

@@ -340,7 +340,7 @@ static void changed_fill(struct work *w)
 		for (size_t k = p->change_count; k-- > 0 && v->changed_count < CHANGED_MAX;) {
 			v->changed = mem_resize(v->changed, v->changed_count + 1, sizeof *v->changed);
 			memset(&v->changed[v->changed_count], 0, sizeof *v->changed);
-			str_copy(v->changed[v->changed_count].agent, NAME_MAX_LEN, p->name);
+			str_copy(v->changed[v->changed_count].agent, TITLE_MAX_LEN, p->name);
 			v->changed[v->changed_count].fact = mem_strdup(p->changes[k].key);
 			v->changed[v->changed_count].was = mem_strdup(p->changes[k].was);
 			v->changed[v->changed_count].now = mem_strdup(p->changes[k].now);

@@ -172,9 +172,9 @@ static void neigh_entry_permanent(const struct inquiry *q, struct finding *f)
 /* ---- another machine with the same address ---- */
 
 struct twin {
-	int victim, asker;       /* whose address it is; who meets the wrong one */
-	int party;               /* the twin, when it takes part; else -1 */
-	char name[NAME_MAX_LEN]; /* "" = a machine without an agent */
+	int victim, asker;        /* whose address it is; who meets the wrong one */
+	int party;                /* the twin, when it takes part; else -1 */
+	char name[TITLE_MAX_LEN]; /* "" = a machine without an agent */
 	char ifname[IFNAME_LEN];
 	struct mac mac;
 	struct prefix ip;

@@ -35,7 +35,7 @@ struct service {
 
 /* One machine that takes part: a, b, their hosts, and witnesses. */
 struct party {
-	char name[NAME_MAX_LEN], tenant[NAME_MAX_LEN];
+	char name[TITLE_MAX_LEN] /* as people are told it */, tenant[NAME_MAX_LEN];
 	uint8_t kind; /* enum agent_kind */
 	uint32_t rights;
 	bool online;       /* heard by any path within the last seconds */
@@ -61,7 +61,7 @@ struct party {
 /* What the rest of the fleet says about one segment: fresh watch results of other pairs. */
 struct witness {
 	int from, to; /* party indexes, -1 when not a party */
-	char from_name[NAME_MAX_LEN], to_name[NAME_MAX_LEN];
+	char from_name[TITLE_MAX_LEN], to_name[TITLE_MAX_LEN];
 	uint8_t delivery[KIND_COUNT]; /* enum cell */
 	uint8_t initiation[KIND_COUNT];
 	bool same_host; /* both on one host */
@@ -70,7 +70,7 @@ struct witness {
 
 /* Who owns an address or a MAC, over the whole fleet and within the pair's own network only. */
 struct owner {
-	char agent[NAME_MAX_LEN];
+	char agent[TITLE_MAX_LEN];
 	char ifname[IFNAME_LEN];
 	struct mac mac;
 	struct prefix ip;  /* family 0 for a MAC without address */

@@ -3,6 +3,7 @@
 #define BW_MODEL_LIMITS_H
 
 #define NAME_MAX_LEN       64  /* agent and tenant names, including NUL */
+#define TITLE_MAX_LEN      128 /* an agent's name as people are told it: the name, or tenant/name where that is ambiguous */
 #define IFNAME_LEN         16  /* as IFNAMSIZ */
 #define REASON_MAX_LEN     160 /* short human reasons, including NUL */
 #define FACT_KEY_MAX       160

@@ -27,14 +27,14 @@ const char *cell_name(enum cell c, bool delivery);
 bool cell_is_bad(enum cell c); /* lost, partial, slow, refused, reply-only, impostor */
 
 struct path_point {
-	char agent[NAME_MAX_LEN]; /* whose point */
-	char ifname[IFNAME_LEN];  /* "" for the socket */
-	uint8_t role;             /* enum point_role */
-	bool looked;              /* somebody looked here (armed, no drops of its own) */
-	uint32_t seen;            /* of this direction's probes, all kinds */
-	uint8_t agent_kind;       /* enum agent_kind */
+	char agent[TITLE_MAX_LEN]; /* whose point */
+	char ifname[IFNAME_LEN];   /* "" for the socket */
+	uint8_t role;              /* enum point_role */
+	bool looked;               /* somebody looked here (armed, no drops of its own) */
+	uint32_t seen;             /* of this direction's probes, all kinds */
+	uint8_t agent_kind;        /* enum agent_kind */
 };
-#define POINT_NAME_MAX (NAME_MAX_LEN + IFNAME_LEN + 8)
+#define POINT_NAME_MAX (TITLE_MAX_LEN + IFNAME_LEN + 8)
 const char *path_point_name(const struct path_point *p, char out[static POINT_NAME_MAX]); /* "vm1:eth0", "vm1:socket" */
 
 #define PATH_POINTS_MAX 24
@@ -50,7 +50,7 @@ struct cut { /* the last point that saw it and the first that should have and di
 #define CUTS_MAX 12
 
 struct direction {
-	char from[NAME_MAX_LEN], to[NAME_MAX_LEN];
+	char from[TITLE_MAX_LEN], to[TITLE_MAX_LEN];
 	uint8_t delivery[KIND_COUNT]; /* enum cell */
 	uint8_t initiation[KIND_COUNT];
 	char *why[KIND_COUNT]; /* owned; why skipped or unknown, else NULL */
@@ -89,7 +89,7 @@ struct ruled_out {
 };
 
 struct verdict {
-	char a[NAME_MAX_LEN], b[NAME_MAX_LEN];
+	char a[TITLE_MAX_LEN], b[TITLE_MAX_LEN]; /* as people are told them */
 	char tenant_a[NAME_MAX_LEN], tenant_b[NAME_MAX_LEN];
 	enum state state;
 	char *sentence;          /* one sentence that answers the question */
@@ -100,7 +100,7 @@ struct verdict {
 	struct ruled_out *ruled_out;
 	size_t changed_count;
 	struct {
-		char agent[NAME_MAX_LEN];
+		char agent[TITLE_MAX_LEN];
 		char *fact, *was, *now;
 		struct wall at;
 	} * changed;

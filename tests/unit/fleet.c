@@ -44,6 +44,9 @@ static void names_are_found_within_what_the_caller_may_see(void **state)
 	assert_ptr_equal(fleet_find(w.f, "a1", "A", &e), w.a1);
 	assert_null(fleet_find(w.f, "b1", "A", &e));
 	assert_string_equal(e.text, "no agent is called 'b1'");
+	char title[TITLE_MAX_LEN];
+	assert_string_equal(fleet_title(w.f, w.a1, title), "A/a1");
+	assert_string_equal(fleet_title(w.f, w.b2, title), "b2");
 	assert_string_equal(fleet_at(w.f, 0)->name, "a1");
 	assert_ptr_equal(fleet_by_id(w.f, w.b2->id), w.b2);
 	assert_ptr_equal(fleet_by_key(w.f, w.b2->key), w.b2);
