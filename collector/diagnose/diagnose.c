@@ -349,52 +349,6 @@ static void changed_fill(struct work *w)
 	}
 }
 
-/* ---- the sentence ---- */
-
-static void sentence_place(const struct work *w, const struct problem *p, struct buf *b)
-{
-	const struct direction *d = &w->v->dir[p->dir];
-	char kinds[160], after[POINT_NAME_MAX], before[POINT_NAME_MAX];
-	kinds_text(problem_kinds(p), kinds, sizeof kinds);
-	if (p->unheard >= 0) {
-		buf_printf(b, "the agent of %s is not heard", w->d->party[p->unheard].name);
-		return;
-	}
-	if (!p->placed) {
-		buf_printf(b, "%s cannot open conversations with %s (%s)", d->from, d->to, kinds);
-		return;
-	}
-	path_point_name(&d->path[p->after], after);
-	path_point_name(&d->path[p->before], before);
-	buf_printf(b, "from %s to %s %s%s (%s) are lost between %s and %s", d->from, d->to, p->partial ? "some " : "",
-	           p->probes ? "packets" : "answers", kinds, after, before);
-}
-
-static const char *state_words(enum state s)
-{
-	switch (s) {
-	case STATE_ONE_WAY: return "One way is broken: ";
-	case STATE_BOTH_WAYS: return "Both ways are broken: ";
-	case STATE_DEGRADED: return "It works, but not as it should: ";
-	default: return "It cannot be told for sure: ";
-	}
-}
-
-static void sentence_cause(const struct verdict *v, struct buf *b)
-{
-	const struct cause *c = v->cause_count ? &v->causes[0] : NULL;
-	if (!c) {
-		buf_puts(b, "; the cause is undetermined.");
-		return;
-	}
-	buf_printf(b, ". Cause: %s, at %s", c->title, c->where);
-	if (c->component)
-		buf_printf(b, " (%s)", c->component);
-	if (v->cause_count > 1 && v->causes[1].confidence >= NAMED_FROM)
-		buf_printf(b, "; and %s, at %s", v->causes[1].title, v->causes[1].where);
-	buf_puts(b, ".");
-}
-
 /* The problem that the first cause explains; without a cause the largest one. */
 static const struct problem *main_problem(const struct work *w)
 {
@@ -407,24 +361,6 @@ static const struct problem *main_problem(const struct work *w)
 			largest = &s->problem;
 	}
 	return largest;
-}
-
-static void sentence_fill(struct work *w)
-{
-	struct buf b = {0};
-	const struct problem *p = main_problem(w);
-	if (w->v->state == STATE_OK) {
-		buf_printf(&b, "%s and %s reach each other, both ways.", w->v->a, w->v->b);
-	} else {
-		buf_puts(&b, state_words(w->v->state));
-		if (p)
-			sentence_place(w, p, &b);
-		else
-			buf_puts(&b, "too little could be measured");
-		sentence_cause(w->v, &b);
-	}
-	free(w->v->sentence);
-	w->v->sentence = b.data;
 }
 
 void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict *v)
@@ -443,7 +379,8 @@ void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict
 		}
 		changed_fill(&w);
 	}
-	sentence_fill(&w);
+	free(v->sentence);
+	v->sentence = sentence_make(d, v, main_problem(&w));
 	for (size_t i = 0; i < w.count; i++)
 		study_clear(&w, &w.studies[i]);
 	free(w.studies);

@@ -61,17 +61,6 @@ void find_unknown(struct finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
-const char *kinds_text(kind_mask kinds, char *out, size_t size)
-{
-	size_t n = 0;
-	out[0] = '\0';
-	for (int k = 0; k < KIND_COUNT; k++) {
-		if (kinds & KIND_BIT(k) && n < size)
-			n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", kind_info((enum kind)k)->name);
-	}
-	return out;
-}
-
 /* ---- bindings ---- */
 
 const char *bindings_get(const struct bindings *b, const char *key)

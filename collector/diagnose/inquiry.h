@@ -120,8 +120,7 @@ struct evidence_table {
 	size_t count;
 };
 extern const struct evidence_table evidence_place, evidence_filter, evidence_address, evidence_neigh, evidence_link, evidence_agent;
-const struct evidence *evidence_find(const char *name);          /* NULL = no such evidence */
-const char *kinds_text(kind_mask kinds, char *out, size_t size); /* "icmp, udp" */
+const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */
 
 /* ---- history.c: what it was before somebody changed it ---- */
 
@@ -132,6 +131,11 @@ void history_restore(const struct inquiry *q, int families /* bit 0: IPv4, bit 1
 struct ip gateway_of_others(const struct inquiry *q, int family);
 /* The gateway of a route that `who` had towards `dst` and lost. */
 bool history_lost_route(const struct inquiry *q, struct ip dst, char *out, size_t size);
+
+/* ---- sentence.c ---- */
+
+/* The verdict in plain words; `main` is the problem to name (NULL = none is known). Owned by the caller. */
+char *sentence_make(const struct dossier *d, const struct verdict *v, const struct problem *main);
 
 /* ---- catalogue.c ---- */
 

@@ -3,6 +3,7 @@
 #define BW_MODEL_KIND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum kind {
@@ -41,5 +42,9 @@ typedef uint32_t kind_mask; /* bit per enum kind */
 #define KIND_MASK_4                                                                                                                \
 	(KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP) | KIND_BIT(KIND_TCP) | KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE))
 #define KIND_MASK_6 (KIND_MASK_4 << KIND_ND)
+
+/* For people, kinds that go together as one: "ICMP, large packets", "everything". */
+#define KINDS_TEXT_MAX 256
+const char *kinds_text(kind_mask mask, char *out, size_t size);
 
 #endif

@@ -38,6 +38,28 @@ static void masks_hold_what_they_say(void **state)
 	}
 }
 
+static void kinds_that_go_together_are_one_word(void **state)
+{
+	(void)state;
+	static const struct {
+		kind_mask kinds;
+		const char *text;
+	} rows[] = {
+	    {0, ""},
+	    {KIND_MASK_4 | KIND_MASK_6 | KIND_BIT(KIND_ARP) | KIND_BIT(KIND_ND), "everything"},
+	    {KIND_MASK_4 | KIND_MASK_6, "IP packets"},
+	    {KIND_MASK_4 | KIND_BIT(KIND_ARP), "IPv4 packets, ARP"},
+	    {KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_ICMP_LARGE), "IPv4 ICMP"},
+	    {KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE) | KIND_BIT(KIND_ICMP_LARGE6) | KIND_BIT(KIND_UDP_LARGE6),
+	     "large packets"},
+	    {KIND_BIT(KIND_TCP) | KIND_BIT(KIND_TCP6) | KIND_BIT(KIND_UDP6), "TCP, small IPv6 UDP"},
+	};
+	char text[KINDS_TEXT_MAX];
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		assert_string_equal(kinds_text(rows[i].kinds, text, sizeof text), rows[i].text);
+	assert_string_equal(kinds_text(~0u, text, 8), "everyth");
+}
+
 static void ladder_rises(void **state)
 {
 	(void)state;
@@ -239,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(kinds_have_the_names_of_the_contract),
 	    cmocka_unit_test(masks_hold_what_they_say),
+	    cmocka_unit_test(kinds_that_go_together_are_one_word),
 	    cmocka_unit_test(ladder_rises),
 	    cmocka_unit_test(cells_have_the_names_of_the_contract),
 	    cmocka_unit_test(points_are_named_by_machine_and_place),
