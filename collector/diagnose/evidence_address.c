@@ -235,9 +235,14 @@ static struct prefix former_prefix(const struct inquiry *q, struct prefix now)
 static void narrow_bind(const struct inquiry *q, struct prefix now)
 {
 	char a[PREFIX_TEXT_MAX], b[PREFIX_TEXT_MAX];
-	bindings_add(q->learned, "restore", "addr add %s dev %s%s", prefix_format(former_prefix(q, now), a), party_if(q->d, q->who),
-	             now.ip.family == 6 ? " nodad" : "");
-	bindings_add(q->learned, "restore", "addr del %s dev %s", prefix_format(now, b), party_if(q->d, q->who));
+	bool v6 = now.ip.family == 6; /* an address stands there once, whatever its prefix */
+	prefix_format(former_prefix(q, now), a);
+	prefix_format(now, b);
+	if (v6)
+		bindings_add(q->learned, "restore", "addr del %s dev %s", b, party_if(q->d, q->who));
+	bindings_add(q->learned, "restore", "addr add %s dev %s%s", a, party_if(q->d, q->who), v6 ? " nodad" : "");
+	if (!v6)
+		bindings_add(q->learned, "restore", "addr del %s dev %s", b, party_if(q->d, q->who));
 }
 
 static void prefix_narrow(const struct inquiry *q, struct finding *f)

@@ -53,11 +53,33 @@ static struct ip dst_ip(const struct inquiry *q, int family) { return party_pref
 
 /* ---- frames with a wrong destination ---- */
 
-static bool next_hop_is_peer(const struct inquiry *q, const struct flow *f, int family)
+/* Where src's frames for dst go first: to dst itself, or to a gateway that is the host of src. */
+struct hop {
+	struct ip ip;
+	int party; /* whose address that is */
+};
+
+static bool hop_is_gateway(const struct inquiry *q, const struct route *r, struct hop *h)
+{
+	int host = dossier_host(q->d, q->src);
+	const struct snapshot *mine = party_facts(q->d, q->src), *s = host == q->src ? NULL : party_facts(q->d, host);
+	const struct link *out = snapshot_link(mine, r->link);
+	const struct link *bridge = s ? snapshot_link_named(s, q->d->party[q->src].at.bridge) : NULL;
+	const struct addr *a = bridge ? snapshot_addr_of(s, r->gateway) : NULL;
+	*h = (struct hop){r->gateway, host};
+	return a && a->link == bridge->index && out && strcmp(out->name, party_if(q->d, q->src)) == 0;
+}
+
+static bool hop_find(const struct inquiry *q, int family, bool onlink, struct hop *h)
 {
 	struct prefix mine = party_prefix(q->d, q->src, family);
 	struct ip to = dst_ip(q, family);
-	return f->onlink && to.family && (ip_is_link_local(to) || prefix_contains(mine, to));
+	const struct snapshot *s = party_facts(q->d, q->src);
+	const struct route *r = s && to.family ? snapshot_route(s, to, mine.ip) : NULL;
+	if (r && r->gateway.family && !ip_equal(r->gateway, to))
+		return hop_is_gateway(q, r, h);
+	*h = (struct hop){to, q->dst};
+	return onlink && to.family && (ip_is_link_local(to) || prefix_contains(mine, to));
 }
 
 /* The destination of this flow's frames (its probes or its answers) as the points on the way saw it. */
@@ -80,9 +102,10 @@ static bool frame_is_wrong(const struct inquiry *q, int kind, bool answers, stru
 {
 	const struct kind_info *info = kind_info((enum kind)kind);
 	const struct flow *f = flow_of(q->d, kind, answers ? 1 - q->p->dir : q->p->dir);
-	if (!f || info->proto == PROTO_NEIGH || !next_hop_is_peer(q, f, info->family) || !frame_dst(q, f, answers, m))
+	struct hop h;
+	if (!f || info->proto == PROTO_NEIGH || !hop_find(q, info->family, f->onlink, &h) || !frame_dst(q, f, answers, m))
 		return false;
-	return !mac_of_party(q->d, q->dst, *m) && !mac_of_party(q->d, q->src, *m);
+	return !mac_of_party(q->d, h.party, *m) && !mac_of_party(q->d, q->src, *m);
 }
 
 /* Kinds whose frames go to a hardware address that is not the peer's; *m is one of them. */
@@ -102,29 +125,39 @@ static kind_mask wrong_frames(const struct inquiry *q, struct mac *m)
 	return wrong;
 }
 
+/* The next hop of what `kinds` hold: all of one family, or IPv4's. */
+static bool hop_of(const struct inquiry *q, kind_mask kinds, struct hop *h)
+{
+	return hop_find(q, kinds & kinds_of_family(4) ? 4 : 6, q->d->onlink, h);
+}
+
 static void wrong_mac_sent(const struct inquiry *q, struct finding *f)
 {
 	struct mac m;
-	char has[MAC_TEXT_MAX], should[MAC_TEXT_MAX];
+	struct hop h;
+	char has[MAC_TEXT_MAX], should[MAC_TEXT_MAX], ip[IP_TEXT_MAX];
 	kind_mask kinds = q->who == q->src ? wrong_frames(q, &m) : 0;
-	if (!kinds) {
+	if (!kinds)
 		find_no(f, "the frames of %s carry the right hardware address", name_of(q, q->src));
-		return;
-	}
-	find_yes(f, kinds, "frames of %s for %s go to %s, but %s has %s", name_of(q, q->src), name_of(q, q->dst),
-	         mac_format(m, has), name_of(q, q->dst), mac_format(q->d->party[q->dst].ep.mac, should));
+	else if (hop_of(q, kinds, &h) && h.party != q->dst)
+		find_yes(f, kinds, "frames of %s for %s go to %s, which is not the gateway %s (%s)", name_of(q, q->src),
+		         name_of(q, q->dst), mac_format(m, has), ip_format(h.ip, ip), name_of(q, h.party));
+	else
+		find_yes(f, kinds, "frames of %s for %s go to %s, but %s has %s", name_of(q, q->src), name_of(q, q->dst),
+		         mac_format(m, has), name_of(q, q->dst), mac_format(q->d->party[q->dst].ep.mac, should));
 }
 
-/* The neighbour entry for the peer that holds a hardware address which is not its own. */
+/* The neighbour entry for the next hop that holds a hardware address which is not its own. */
 static const struct neigh *wrong_entry(const struct inquiry *q, int family)
 {
 	const struct party *p = &q->d->party[q->src];
 	const struct snapshot *const both[] = {p->after, p->reported || p->after ? p->before : NULL};
-	struct ip to = dst_ip(q, family);
-	for (size_t i = 0; to.family && i < 2; i++) {
+	struct hop h;
+	bool known = hop_find(q, family, q->d->onlink, &h);
+	for (size_t i = 0; known && i < 2; i++) {
 		const struct link *l = both[i] ? snapshot_link_named(both[i], party_if(q->d, q->src)) : NULL;
-		const struct neigh *n = l ? snapshot_neigh(both[i], to, l->index) : NULL;
-		if (n && mac_is_set(n->mac) && !mac_of_party(q->d, q->dst, n->mac))
+		const struct neigh *n = l ? snapshot_neigh(both[i], h.ip, l->index) : NULL;
+		if (n && mac_is_set(n->mac) && !mac_of_party(q->d, h.party, n->mac))
 			return n;
 	}
 	return NULL;
@@ -153,7 +186,7 @@ static void neigh_entry_wrong(const struct inquiry *q, struct finding *f)
 		const struct neigh *n = wrong_entry(q, family);
 		if (!n || !(kinds & kinds_of_family(family)))
 			continue;
-		ip_format(dst_ip(q, family), ip);
+		ip_format(n->ip, ip);
 		bindings_add(q->learned, "entry", "%s dev %s", ip, party_if(q->d, q->src));
 		bindings_add(q->learned, "component", "%s", ip);
 		find_yes(f, kinds, "%s has %s as the neighbour %s%s", name_of(q, q->src), mac_format(n->mac, mac), ip,
@@ -398,15 +431,16 @@ static void twin_answers(const struct inquiry *q, struct finding *f)
 struct bystander {
 	const struct owner *owner;
 	int family;
+	struct ip claimed;
 	kind_mask kinds;
 	bool answers; /* seen answering for the address only: the frames go the right way at the moment */
 };
 
-/* A machine that neither is one of the two nor owns dst's address. */
-static const struct owner *bystander_of(const struct inquiry *q, struct mac m, int family)
+/* A machine that neither is one of the two nor owns that address, dst's or its gateway's. */
+static const struct owner *bystander_of(const struct inquiry *q, struct mac m, struct ip claimed)
 {
 	const struct owner *o = mac_owner(q->d, m);
-	if (!o || mac_owns(q->d, m, dst_ip(q, family)) || mac_of_party(q->d, q->dst, m) || mac_of_party(q->d, q->src, m))
+	if (!o || mac_owns(q->d, m, claimed) || mac_of_party(q->d, q->dst, m) || mac_of_party(q->d, q->src, m))
 		return NULL;
 	return strcmp(o->agent, name_of(q, q->src)) && strcmp(o->agent, name_of(q, q->dst)) ? o : NULL;
 }
@@ -418,7 +452,8 @@ static bool bystander_claims(const struct inquiry *q, struct bystander *b)
 		const struct flow_sent *s = neigh_asked(q, q->src, b->family);
 		b->kinds = q->p->starts & kinds_of_proto(PROTO_NEIGH) & kinds_of_family(b->family);
 		for (size_t i = 0; s && b->kinds && i < s->mac_count && i < FLOW_MACS_MAX; i++) {
-			b->owner = bystander_of(q, s->macs[i], b->family);
+			b->claimed = dst_ip(q, b->family);
+			b->owner = bystander_of(q, s->macs[i], b->claimed);
 			b->answers = true;
 			if (b->owner && !b->owner->host)
 				return true;
@@ -431,12 +466,16 @@ static bool bystander_claims(const struct inquiry *q, struct bystander *b)
 static bool bystander_find(const struct inquiry *q, struct bystander *b)
 {
 	struct mac m;
+	struct hop h;
 	*b = (struct bystander){0};
 	if (q->who != q->src)
 		return false;
 	b->kinds = wrong_frames(q, &m);
 	b->family = b->kinds & kinds_of_family(4) ? 4 : 6;
-	b->owner = b->kinds ? bystander_of(q, m, b->family) : NULL;
+	if (b->kinds && hop_of(q, b->kinds, &h)) {
+		b->claimed = h.ip;
+		b->owner = bystander_of(q, m, h.ip);
+	}
 	return b->owner || (!b->kinds && bystander_claims(q, b));
 }
 
@@ -470,7 +509,7 @@ static void bystander_gets_it(const struct inquiry *q, struct finding *f)
 		find_no(f, "no other machine was seen in between");
 		return;
 	}
-	struct ip claimed = dst_ip(q, b.family);
+	struct ip claimed = b.claimed;
 	bindings_add(q->learned, "other", "%s", b.owner->agent);
 	bindings_add(q->learned, "component", "%s", mac_format(b.owner->mac, mac));
 	bindings_add(q->learned, "victim", "%s", name_of(q, q->src));
