@@ -22,19 +22,41 @@ static bool is_bad(const char *cell)
 	return ink == INK_BAD || ink == INK_WARN;
 }
 
-/* "icmp, udp" of the bad ones among the cells; "" = none. */
-static void bad_kinds(const json_t *cells, struct buf *out)
+static kind_mask kinds_in(const json_t *list)
 {
-	const char *kind;
-	json_t *cell;
-	json_object_foreach((json_t *)(uintptr_t)cells, kind, cell) if (json_is_string(cell) && is_bad(json_string_value(cell)))
-	    buf_printf(out, "%s%s", out->len ? ", " : "", kind);
+	kind_mask mask = 0;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		mask |= kind_parse(doc_item(list, i)) < 0 ? 0 : KIND_BIT(kind_parse(doc_item(list, i)));
+	return mask;
 }
 
-static void join_texts(const json_t *list, struct buf *out)
+/* Kinds whose cell is that word. */
+static kind_mask kinds_with(const json_t *cells, const char *word)
 {
-	for (size_t i = 0; i < json_array_size(list); i++)
-		buf_printf(out, "%s%s", i ? ", " : "", doc_item(list, i));
+	kind_mask mask = 0;
+	for (int k = 0; k < KIND_COUNT; k++)
+		mask |= strcmp(doc_text(cells, kind_info((enum kind)k)->name), word) == 0 ? KIND_BIT(k) : 0;
+	return mask;
+}
+
+/* "ICMP lost, TCP refused" of the bad ones among the cells; nothing when none is. */
+static void add_bad(const json_t *cells, struct buf *out)
+{
+	static const struct {
+		const char *cell, *words;
+	} WORDS[] = {{"lost", "lost"},
+	             {"fail", "cannot start"},
+	             {"partial", "partly lost"},
+	             {"slow", "late"},
+	             {"refused", "refused"},
+	             {"reply-only", "only as a reply"},
+	             {"impostor", "answered by another machine"}};
+	char text[KINDS_TEXT_MAX];
+	for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
+		kind_mask mask = kinds_with(cells, WORDS[i].cell);
+		if (mask)
+			buf_printf(out, "%s%s %s", out->len ? "; " : "", kinds_text(mask, text, sizeof text), WORDS[i].words);
+	}
 }
 
 static void label(struct out *o, enum ink ink, const char *name)
@@ -69,20 +91,19 @@ static bool has_cut_after(const json_t *dir, const char *point)
 
 static void show_cut(struct out *o, const json_t *cut, const char *next)
 {
-	struct buf kinds = {0};
+	char kinds[KINDS_TEXT_MAX];
 	const char *before = doc_text(cut, "before"), *reason = doc_text(cut, "drop_reason");
 	bool partial = json_is_true(doc_get(cut, "partial"));
-	join_texts(doc_get(cut, "kinds"), &kinds);
+	kinds_text(kinds_in(doc_get(cut, "kinds")), kinds, sizeof kinds);
 	out_pad(o, 2);
 	out_text(o, partial ? INK_WARN : INK_BAD, "✗ ");
 	out_printf(o, partial ? INK_WARN : INK_BAD, "%s%s %s", json_is_true(doc_get(cut, "answer")) ? "the answers to " : "",
-	           kinds.data ? kinds.data : "all", partial ? "partly lost here" : "lost here");
+	           *kinds ? kinds : "all", partial ? "partly lost here" : "lost here");
 	if (strcmp(before, next) != 0)
 		out_printf(o, INK_DIM, ", before %s", before);
 	if (*reason)
 		out_printf(o, INK_DIM, " (kernel: %s)", reason);
 	out_printf(o, INK_PLAIN, "\n");
-	buf_free(&kinds);
 }
 
 static void show_cuts_after(struct out *o, const json_t *dir, const char *point, const char *next)
@@ -115,9 +136,9 @@ static void show_hop(struct out *o, const json_t *hop, long long most, int width
 	out_printf(o, INK_PLAIN, " %s", name);
 	out_pad(o, width - text_width(name) + 2);
 	if (looked(hop))
-		out_printf(o, INK_DIM, "saw %lld\n", seen);
+		out_printf(o, INK_DIM, "%5lld seen\n", seen);
 	else
-		out_printf(o, INK_DIM, "nobody looks here\n");
+		out_printf(o, INK_DIM, "    - nobody looks here\n");
 }
 
 static long long most_seen(const json_t *path)
@@ -142,8 +163,6 @@ static void draw_down(struct out *o, const json_t *dir)
 		show_hop(o, hop, most_seen(path), width);
 		if (has_cut_after(dir, doc_text(hop, "point")))
 			show_cuts_after(o, dir, doc_text(hop, "point"), next);
-		else if (i + 1 < count)
-			out_printf(o, INK_DIM, "  │\n");
 	}
 }
 
@@ -175,25 +194,54 @@ static bool anything_works(const json_t *cells)
 	return false;
 }
 
+/* Answers die here, although all that is measured of this direction is well. */
+static void add_lost_answers(const json_t *cuts, struct buf *out)
+{
+	kind_mask mask = 0;
+	char text[KINDS_TEXT_MAX];
+	for (size_t i = 0; i < json_array_size(cuts); i++)
+		mask |= kinds_in(doc_get(json_array_get(cuts, i), "kinds"));
+	if (mask)
+		buf_printf(out, "works, but answers to %s are lost", kinds_text(mask, text, sizeof text));
+}
+
+static enum ink direction_words(const json_t *dir, struct buf *out)
+{
+	add_bad(doc_get(dir, "delivery"), out);
+	if (out->len)
+		return INK_BAD;
+	add_bad(doc_get(dir, "initiation"), out);
+	if (out->len) {
+		buf_puts(out, ", although all arrives");
+		return INK_BAD;
+	}
+	add_lost_answers(doc_get(dir, "cuts"), out);
+	if (out->len)
+		return INK_WARN;
+	bool works = anything_works(doc_get(dir, "delivery"));
+	buf_puts(out, works ? "works" : "is not known");
+	return works ? INK_GOOD : INK_WARN;
+}
+
 static void say_direction(struct out *o, const json_t *dir)
 {
-	struct buf delivery = {0}, initiation = {0};
+	struct buf words = {0}, count = {0};
 	const json_t *loss = doc_get(dir, "loss");
-	bad_kinds(doc_get(dir, "delivery"), &delivery);
-	bad_kinds(doc_get(dir, "initiation"), &initiation);
+	enum ink ink = direction_words(dir, &words);
+	int at = text_width(doc_text(dir, "from")) + text_width(doc_text(dir, "to")) + 6;
+	buf_printf(&count, "%lld of %lld probes arrived", doc_number(loss, "received"), doc_number(loss, "sent"));
 	out_printf(o, INK_BOLD, "\n%s → %s", doc_text(dir, "from"), doc_text(dir, "to"));
 	out_pad(o, 3);
-	if (delivery.len)
-		out_printf(o, INK_BAD, "does not deliver %s", delivery.data);
-	else if (initiation.len)
-		out_printf(o, INK_BAD, "delivers, but %s cannot start", initiation.data);
-	else if (anything_works(doc_get(dir, "delivery")))
-		out_printf(o, INK_GOOD, "works");
-	else
-		out_printf(o, INK_WARN, "is not known");
-	out_printf(o, INK_DIM, "   %lld of %lld probes arrived\n", doc_number(loss, "received"), doc_number(loss, "sent"));
-	buf_free(&delivery);
-	buf_free(&initiation);
+	if (at + text_width(words.data) + 3 + text_width(count.data) <= o->width) {
+		out_text(o, ink, words.data);
+		out_printf(o, INK_DIM, "   %s\n", count.data);
+	} else {
+		out_wrapped(o, ink, words.data, at, at);
+		out_pad(o, at);
+		out_printf(o, INK_DIM, "%s\n", count.data);
+	}
+	buf_free(&words);
+	buf_free(&count);
 }
 
 static void show_direction(struct out *o, const json_t *dir)
@@ -245,7 +293,8 @@ static void add_fates(struct table *t, const json_t *v, bool bad)
 	bool done[KIND_COUNT] = {false};
 	for (int k = 0; k < KIND_COUNT; k++) {
 		struct fate f = fate_of(v, kind_info((enum kind)k)->name);
-		struct buf names = {0};
+		char names[KINDS_TEXT_MAX];
+		kind_mask mask = 0;
 		if (done[k] || !is_anything(&f, false) || is_anything(&f, true) != bad)
 			continue;
 		for (int l = k; l < KIND_COUNT; l++) {
@@ -253,12 +302,11 @@ static void add_fates(struct table *t, const json_t *v, bool bad)
 			if (!same_fate(&f, &g))
 				continue;
 			done[l] = true;
-			buf_printf(&names, "%s%s", names.len ? " " : "", kind_info((enum kind)l)->name);
+			mask |= KIND_BIT(l);
 		}
 		for (int i = 0; i < 4; i++)
 			table_add(t, state_ink(f.cell[i]), f.cell[i]);
-		table_add(t, INK_PLAIN, names.data);
-		buf_free(&names);
+		table_add(t, INK_PLAIN, kinds_text(mask, names, sizeof names));
 	}
 }
 
@@ -308,9 +356,9 @@ static void show_reasons(struct out *o, const json_t *v)
 	json_t *kinds;
 	json_object_foreach(by_reason, reason, kinds)
 	{
+		char text[KINDS_TEXT_MAX];
 		struct buf b = {0};
-		join_texts(kinds, &b);
-		buf_printf(&b, ": %s", reason);
+		buf_printf(&b, "%s: %s", kinds_text(kinds_in(kinds), text, sizeof text), reason);
 		out_pad(o, 2);
 		out_wrapped(o, INK_DIM, b.data, 2, 4);
 		buf_free(&b);
@@ -352,8 +400,10 @@ static void show_cause(struct out *o, const json_t *cause)
 	out_printf(o, INK_PLAIN, "\n");
 	label(o, INK_DIM, "Cause");
 	out_text(o, INK_BAD, doc_text(cause, "id"));
-	out_printf(o, INK_DIM, "   %.0f %% sure   at %s%s%s   %s\n", 100 * json_number_value(doc_get(cause, "confidence")),
-	           doc_text(cause, "where"), *component ? " " : "", component, doc_text(cause, "direction"));
+	out_printf(o, INK_PLAIN, " at %s", doc_text(cause, "where"));
+	if (*component)
+		out_printf(o, INK_PLAIN, " (%s)", component);
+	out_printf(o, INK_DIM, "   %.0f %% sure\n", 100 * json_number_value(doc_get(cause, "confidence")));
 	if (*title || *explanation) {
 		out_pad(o, LABEL);
 		char *text = mem_printf("%s%s%s", title, *title && *explanation ? ". " : "", explanation);
@@ -457,5 +507,5 @@ void show_verdict(struct out *o, const json_t *v)
 	show_ruled_out(o, doc_get(v, "ruled_out"));
 	show_changed(o, doc_get(v, "changed"));
 	show_notes(o, doc_get(v, "notes"));
-	out_printf(o, INK_DIM, "\nround %s took %lld ms\n", doc_text(v, "round"), doc_number(v, "took_ms"));
+	out_printf(o, INK_DIM, "\nmeasured in %lld ms (round %s)\n", doc_number(v, "took_ms"), doc_text(v, "round"));
 }

@@ -42,6 +42,7 @@ int kind_parse(const char *name)
 #define BOTH(k)   (KIND_BIT(k) | KIND_BIT((k) + KIND_ND))
 #define SIZES(k)  (KIND_BIT(k) | KIND_BIT((k)-KIND_ICMP + KIND_ICMP_LARGE))
 #define LARGE_4   (KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE))
+#define SMALL_4   (KIND_MASK_4 & ~LARGE_4)
 #define SIXTH(m)  ((m) << KIND_ND)
 #define NEIGHBOUR BOTH(KIND_ARP)
 
@@ -55,9 +56,14 @@ static const struct {
     {KIND_MASK_4, "IPv4 packets"},
     {KIND_MASK_6, "IPv6 packets"},
     {LARGE_4 | SIXTH(LARGE_4), "large packets"},
+    {SMALL_4 | SIXTH(SMALL_4), "small packets"},
     {SIZES(KIND_ICMP) | SIXTH(SIZES(KIND_ICMP)), "ICMP"},
     {SIZES(KIND_UDP) | SIXTH(SIZES(KIND_UDP)), "UDP"},
     {BOTH(KIND_TCP), "TCP"},
+    {BOTH(KIND_ICMP), "small ICMP"},
+    {BOTH(KIND_UDP), "small UDP"},
+    {BOTH(KIND_ICMP_LARGE), "large ICMP"},
+    {BOTH(KIND_UDP_LARGE), "large UDP"},
     {LARGE_4, "large IPv4 packets"},
     {SIXTH(LARGE_4), "large IPv6 packets"},
     {SIZES(KIND_ICMP), "IPv4 ICMP"},
