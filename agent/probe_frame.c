@@ -27,7 +27,7 @@ struct device {
 		struct device *device;
 		int fd;
 		frame_fn *fn;
-		struct loop_source *source;
+		struct gather_source *source;
 		uint32_t drops;
 	} on[FRAME_PROTOS];
 };
@@ -48,29 +48,10 @@ static struct probe_frames *frames_get(struct prober *p)
 
 /* ---- devices ---- */
 
-/* Index and MAC as they are now. */
-static int device_look(const char *ifname, struct mac *mac, uint32_t *ifindex)
-{
-	struct ifreq r = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), error = 0;
-	memcpy(r.ifr_name, ifname, strnlen(ifname, IFNAMSIZ - 1));
-	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &r) < 0)
-		error = errno;
-	if (!error)
-		*ifindex = (uint32_t)r.ifr_ifindex;
-	if (!error && ioctl(fd, SIOCGIFHWADDR, &r) < 0)
-		error = errno;
-	if (!error)
-		memcpy(mac->b, r.ifr_hwaddr.sa_data, sizeof(mac->b));
-	if (fd >= 0)
-		close(fd);
-	return error;
-}
-
 static void device_stop(struct device *d)
 {
 	for (size_t i = 0; i < FRAME_PROTOS; i++) {
-		loop_remove(d->on[i].source);
+		gather_remove(d->on[i].source);
 		if (d->on[i].fd >= 0)
 			close(d->on[i].fd);
 		d->on[i] = (struct listening){.fd = -1};
@@ -91,12 +72,11 @@ static struct device *device_known(struct prober *p, const char *ifname)
 }
 
 /* The device of that name; one that was made anew under its old name starts afresh. NULL and errno if there is none. */
-static struct device *device_get(struct prober *p, const char *ifname)
+static struct device *device_get(struct prober *p, const char *ifname, bool fresh)
 {
 	struct probe_frames *f = frames_get(p);
-	struct mac mac = {0};
-	uint32_t ifindex = 0;
-	errno = device_look(ifname, &mac, &ifindex);
+	struct device_facts now;
+	errno = device_look(ifname, fresh, &now);
 	if (errno)
 		return NULL;
 	struct device *d = device_known(p, ifname);
@@ -108,11 +88,11 @@ static struct device *device_get(struct prober *p, const char *ifname)
 		d = f->devices[f->device_count++] = mem_alloc(sizeof(*d));
 		str_copy(d->ifname, sizeof(d->ifname), ifname);
 		d->send_fd = d->on[FRAME_ARP].fd = d->on[FRAME_IP6].fd = -1;
-	} else if (d->ifindex != ifindex) {
+	} else if (d->ifindex != now.index) {
 		device_stop(d);
 	}
-	d->ifindex = ifindex;
-	d->mac = mac;
+	d->ifindex = now.index;
+	d->mac = now.mac;
 	return d;
 }
 
@@ -162,27 +142,35 @@ static const struct {
     [FRAME_IP6] = {ETH_P_IPV6, filter_nd, sizeof(filter_nd) / sizeof(filter_nd[0])},
 };
 
+static void frame_take(struct prober *p, struct listening *l, const struct rx *rx)
+{
+	if (rx->drops) { /* told only once there were some */
+		p->stats.socket_drops += rx->drops - l->drops;
+		l->drops = rx->drops;
+	}
+	if (rx->pkttype == PACKET_OUTGOING || rx->pkttype == PACKET_OTHERHOST || rx->tagged)
+		return; /* the kernel would not take it for ours either */
+	l->fn(p, l->device->ifindex, rx);
+}
+
 static void frames_readable(void *arg, int fd, int what)
 {
 	struct listening *l = arg;
 	struct prober *p = l->prober;
-	struct rx rx;
+	struct rx rx[RX_BATCH];
+	int n = RX_BATCH;
 	(void)what;
-	for (int i = 0; i < 64 && sock_read(fd, false, &rx); i++) {
-		if (rx.drops) { /* told only once there were some */
-			p->stats.socket_drops += rx.drops - l->drops;
-			l->drops = rx.drops;
-		}
-		if (rx.pkttype == PACKET_OUTGOING || rx.pkttype == PACKET_OTHERHOST || rx.tagged)
-			continue; /* the kernel would not take it for ours either */
-		l->fn(p, l->device->ifindex, &rx);
+	for (int batch = 0; batch < RX_BATCHES && n == RX_BATCH; batch++) {
+		n = sock_read(fd, false, rx);
+		for (int i = 0; i < n; i++)
+			frame_take(p, l, &rx[i]);
 	}
 	prober_arm(p);
 }
 
 int frames_listen(struct prober *p, const char *ifname, enum frame_proto proto, frame_fn *fn)
 {
-	struct device *d = device_get(p, ifname);
+	struct device *d = device_get(p, ifname, true);
 	if (!d)
 		return -1;
 	struct listening *l = &d->on[proto];
@@ -193,8 +181,8 @@ int frames_listen(struct prober *p, const char *ifname, enum frame_proto proto, 
 		return -1;
 	sock_filter(fd, frame_protos[proto].filter, frame_protos[proto].filter_len);
 	*l = (struct listening){.prober = p, .device = d, .fd = fd, .fn = fn};
-	l->source = loop_fd(p->loop, fd, LOOP_READ, frames_readable, l);
-	return 0;
+	l->source = gather_add(p->gather, fd, LOOP_READ, frames_readable, l);
+	return l->source ? 0 : -1;
 }
 
 static bool speaks(const struct endpoint *e, enum frame_proto proto) { return proto == FRAME_ARP || e->ip6.ip.family == 6; }
@@ -256,7 +244,7 @@ void frames_listen_round(struct prober *p, struct round_slot *r, enum frame_prot
 
 int frames_mac(struct prober *p, const char *ifname, struct mac *out, uint32_t *ifindex)
 {
-	struct device *d = device_get(p, ifname);
+	struct device *d = device_get(p, ifname, false);
 	if (!d)
 		return errno;
 	*out = d->mac;

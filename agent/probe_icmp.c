@@ -17,7 +17,7 @@ struct echo_socket {
 	struct prober *prober;
 	int family, fd;
 	bool raw;
-	struct loop_source *source;
+	struct gather_source *source;
 	uint32_t drops;
 	char why[REASON_MAX_LEN];
 };
@@ -88,6 +88,11 @@ static void echo_take(struct prober *p, struct echo_socket *s, struct rx *rx)
 {
 	const uint8_t *icmp;
 	size_t len;
+	p->age_us = rx->age_us;
+	if (rx->drops) {
+		p->stats.socket_drops += rx->drops - s->drops;
+		s->drops = rx->drops;
+	}
 	if (!strip_ip(s, rx, &icmp, &len))
 		return;
 	if (rx->is_error)
@@ -101,15 +106,14 @@ static void echo_take(struct prober *p, struct echo_socket *s, struct rx *rx)
 static void echo_readable(void *arg, int fd, int what)
 {
 	struct echo_socket *s = arg;
-	struct rx rx;
-	(void)what;
-	for (int i = 0; i < 64 && sock_read(fd, true, &rx); i++) {
-		if (rx.drops) {
-			s->prober->stats.socket_drops += rx.drops - s->drops;
-			s->drops = rx.drops;
-		}
-		echo_take(s->prober, s, &rx);
+	struct rx rx[RX_BATCH];
+	int n = RX_BATCH;
+	for (int batch = 0; batch < RX_BATCHES && n == RX_BATCH; batch++) {
+		n = sock_read(fd, what & GATHER_ERROR, rx);
+		for (int i = 0; i < n; i++)
+			echo_take(s->prober, s, &rx[i]);
 	}
+	s->prober->age_us = 0;
 	prober_arm(s->prober);
 }
 
@@ -194,7 +198,7 @@ static void echo_open(struct prober *p, struct echo_socket *s, int family)
 		setsockopt(s->fd, IPPROTO_ICMPV6, ICMP6_FILTER, &f, sizeof(f));
 		sock_filter(s->fd, filter6, sizeof(filter6) / sizeof(filter6[0]));
 	}
-	s->source = loop_fd(p->loop, s->fd, LOOP_READ, echo_readable, s);
+	s->source = gather_add(p->gather, s->fd, LOOP_READ, echo_readable, s);
 }
 
 static int icmp_open(struct prober *p, struct err *e)
@@ -209,7 +213,7 @@ static int icmp_open(struct prober *p, struct err *e)
 static void icmp_close(struct prober *p)
 {
 	for (size_t i = 0; p->icmp && i < 2; i++) {
-		loop_remove(p->icmp->s[i].source);
+		gather_remove(p->icmp->s[i].source);
 		if (p->icmp->s[i].fd >= 0)
 			close(p->icmp->s[i].fd);
 	}

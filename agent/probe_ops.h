@@ -3,6 +3,7 @@
 #ifndef BW_AGENT_PROBE_OPS_H
 #define BW_AGENT_PROBE_OPS_H
 
+#include "agent/gather.h"
 #include "agent/probe_socket.h"
 #include "agent/prober.h"
 
@@ -41,11 +42,14 @@ struct probe_frames;
 #define ROUNDS_MAX 16
 
 struct prober {
-	struct loop *loop;
+	struct gather *gather; /* all sockets of the probes */
 	struct watch *watch;
 	struct loop_source *timer;
 	struct mono armed, house_at;
-	bool raw; /* CAP_NET_RAW */
+	bool lazy;       /* sockets are looked at with the ticks, not at once */
+	bool in_tick;    /* it arms the timer itself, at its end */
+	uint32_t age_us; /* of what is being worked on: since the kernel had it */
+	bool raw;        /* CAP_NET_RAW */
 	char raw_why[REASON_MAX_LEN];
 	uint16_t port;
 	struct round_slot *rounds[ROUNDS_MAX];

@@ -1,5 +1,8 @@
 #include "agent/probe_socket.h"
 
+#include "proto/base/mem.h"
+#include "proto/base/mono.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +14,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PAD_MAX 65535
+#define PAD_MAX       65535
+#define CONTROL_MAX   256
+#define AGE_MAX_US    1000000
+#define DEVICES_MAX   32
+#define DEVICE_OLD_MS 1000
 
 static uint8_t zeros[PAD_MAX]; /* never written: costs no memory */
 
@@ -37,6 +44,7 @@ void sock_prepare(int fd, int family)
 
 void sock_want_details(int fd, int family)
 {
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 	if (family == 4) {
 		set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 		set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
@@ -161,6 +169,24 @@ static void read_control_ip6(struct rx *out, const struct cmsghdr *c)
 	}
 }
 
+/* A clock that steps between the two readings makes an age that is out of bounds: then it counts as none. */
+static uint32_t age_of(const struct timespec *came)
+{
+	int64_t us = (wall_now().ns - ((int64_t)came->tv_sec * 1000000000 + came->tv_nsec)) / 1000;
+	return us > 0 && us < AGE_MAX_US ? (uint32_t)us : 0;
+}
+
+static void read_control_socket(struct rx *out, const struct cmsghdr *c)
+{
+	struct timespec came;
+	if (c->cmsg_type == SO_RXQ_OVFL) {
+		memcpy(&out->drops, CMSG_DATA(c), sizeof(out->drops));
+	} else if (c->cmsg_type == SCM_TIMESTAMPNS) {
+		memcpy(&came, CMSG_DATA(c), sizeof(came));
+		out->age_us = age_of(&came);
+	}
+}
+
 static void read_control(struct rx *out, struct msghdr *m)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
@@ -168,8 +194,8 @@ static void read_control(struct rx *out, struct msghdr *m)
 			read_control_ip4(out, c);
 		} else if (c->cmsg_level == IPPROTO_IPV6) {
 			read_control_ip6(out, c);
-		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			memcpy(&out->drops, CMSG_DATA(c), sizeof(out->drops));
+		} else if (c->cmsg_level == SOL_SOCKET) {
+			read_control_socket(out, c);
 		} else if (c->cmsg_level == SOL_PACKET && c->cmsg_type == PACKET_AUXDATA) {
 			const struct tpacket_auxdata *aux = (const void *)CMSG_DATA(c);
 			out->tagged = aux->tp_status & TP_STATUS_VLAN_VALID;
@@ -188,27 +214,48 @@ static void read_name(struct rx *out, const struct sockaddr_storage *from)
 	}
 }
 
-/* Received, or an error that an earlier packet left on the socket: then try again. */
-static int receive(int fd, bool errors, struct rx *out)
+union received {
+	struct cmsghdr align;
+	char bytes[CONTROL_MAX];
+};
+
+struct slots { /* where a batch is put */
+	struct sockaddr_storage from[RX_BATCH];
+	union received control[RX_BATCH];
+	struct iovec part[RX_BATCH];
+	struct mmsghdr m[RX_BATCH];
+};
+
+static void slots_prepare(struct slots *s, struct rx *out, int count)
 {
-	struct sockaddr_storage from = {0};
-	union {
-		struct cmsghdr align;
-		char bytes[512];
-	} control;
-	struct iovec part = {out->data, sizeof(out->data)};
-	struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &part, .msg_iovlen = 1};
-	m.msg_control = control.bytes;
-	m.msg_controllen = sizeof(control.bytes);
+	for (int i = 0; i < count; i++) {
+		memset(&out[i], 0, offsetof(struct rx, data));
+		s->from[i].ss_family = AF_UNSPEC;
+		s->part[i] = (struct iovec){out[i].data, sizeof(out[i].data)};
+		s->m[i].msg_hdr = (struct msghdr){.msg_name = &s->from[i],
+		                                  .msg_namelen = sizeof(s->from[i]),
+		                                  .msg_iov = &s->part[i],
+		                                  .msg_iovlen = 1,
+		                                  .msg_control = s->control[i].bytes,
+		                                  .msg_controllen = sizeof(s->control[i].bytes)};
+	}
+}
+
+/* Received, or an error that an earlier packet left on the socket: then try again. */
+static int receive(int fd, int flags, struct rx *out, int count)
+{
+	struct slots s;
+	slots_prepare(&s, out, count);
 	for (int tries = 0; tries < 4; tries++) {
-		ssize_t n = recvmsg(fd, &m, errors ? MSG_ERRQUEUE : 0);
-		if (n >= 0) {
-			out->len = (size_t)n;
-			read_name(out, &from);
-			read_control(out, &m);
-			return 1;
+		int n = recvmmsg(fd, s.m, (unsigned)count, flags, NULL);
+		for (int i = 0; i < n; i++) {
+			out[i].len = s.m[i].msg_len;
+			read_name(&out[i], &s.from[i]);
+			read_control(&out[i], &s.m[i].msg_hdr);
 		}
-		if (errno == EAGAIN || errors)
+		if (n >= 0)
+			return n;
+		if (errno == EAGAIN || flags)
 			return 0;
 	}
 	return 0;
@@ -216,29 +263,85 @@ static int receive(int fd, bool errors, struct rx *out)
 
 int sock_read(int fd, bool errors, struct rx *out)
 {
-	memset(out, 0, offsetof(struct rx, data));
-	if (receive(fd, false, out))
-		return 1;
-	return errors && receive(fd, true, out);
+	int n = receive(fd, 0, out, RX_BATCH);
+	return n == 0 && errors ? receive(fd, MSG_ERRQUEUE, out, RX_BATCH) : n;
 }
 
-int sock_read_error(int fd, struct rx *out)
-{
-	memset(out, 0, offsetof(struct rx, data));
-	return receive(fd, true, out);
-}
+int sock_read_error(int fd, struct rx *out) { return receive(fd, MSG_ERRQUEUE, out, 1); }
 
 /* ---- devices ---- */
 
-uint32_t device_index(const char *ifname) { return ifname[0] ? if_nametoindex(ifname) : 0; }
+static struct device_known {
+	char ifname[IFNAME_LEN];
+	struct mono at; /* 0 = free */
+	struct device_facts facts;
+} devices[DEVICES_MAX];
+
+static bool device_ask(int fd, struct ifreq *r, struct device_facts *out)
+{
+	*out = (struct device_facts){0};
+	if (ioctl(fd, SIOCGIFINDEX, r) < 0)
+		return false;
+	out->index = (uint32_t)r->ifr_ifindex;
+	if (ioctl(fd, SIOCGIFHWADDR, r) < 0)
+		return false;
+	memcpy(out->mac.b, r->ifr_hwaddr.sa_data, sizeof(out->mac.b));
+	if (ioctl(fd, SIOCGIFMTU, r) == 0 && r->ifr_mtu > 0)
+		out->mtu = (uint32_t)r->ifr_mtu;
+	return true;
+}
+
+/* Its place, or the oldest one's. */
+static struct device_known *device_place(const char *ifname)
+{
+	struct device_known *oldest = &devices[0];
+	for (size_t i = 0; i < DEVICES_MAX; i++) {
+		if (devices[i].at.ns && strcmp(devices[i].ifname, ifname) == 0)
+			return &devices[i];
+		if (mono_before(devices[i].at, oldest->at))
+			oldest = &devices[i];
+	}
+	oldest->at.ns = 0;
+	return oldest;
+}
+
+int device_look(const char *ifname, bool fresh, struct device_facts *out)
+{
+	struct device_known *d = device_place(ifname);
+	struct mono now = mono_now();
+	struct ifreq r = {0};
+	if (!fresh && d->at.ns && mono_ms_since(d->at, now) < DEVICE_OLD_MS) {
+		*out = d->facts;
+		return 0;
+	}
+	d->at.ns = 0;
+	str_copy(d->ifname, sizeof(d->ifname), ifname);
+	str_copy(r.ifr_name, sizeof(r.ifr_name), ifname);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int error = fd >= 0 && device_ask(fd, &r, &d->facts) ? 0 : errno;
+	if (fd >= 0)
+		close(fd);
+	if (error)
+		return error;
+	d->at = now;
+	*out = d->facts;
+	return 0;
+}
+
+void devices_forget(void)
+{
+	for (size_t i = 0; i < DEVICES_MAX; i++)
+		devices[i].at.ns = 0;
+}
+
+uint32_t device_index(const char *ifname)
+{
+	struct device_facts f;
+	return ifname[0] && device_look(ifname, false, &f) == 0 ? f.index : 0;
+}
 
 uint32_t device_mtu(const char *ifname)
 {
-	struct ifreq r = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	memcpy(r.ifr_name, ifname, strnlen(ifname, IFNAMSIZ - 1));
-	int got = fd < 0 ? -1 : ioctl(fd, SIOCGIFMTU, &r);
-	if (fd >= 0)
-		close(fd);
-	return got == 0 && r.ifr_mtu > 0 ? (uint32_t)r.ifr_mtu : 0;
+	struct device_facts f;
+	return device_look(ifname, false, &f) == 0 ? f.mtu : 0;
 }

@@ -18,8 +18,9 @@ struct rx {
 	struct ip to; /* the address it was sent to */
 	uint32_t ifindex;
 	int ttl;
-	uint32_t drops; /* SO_RXQ_OVFL: the socket's count so far */
-	bool tagged;    /* carried a VLAN tag */
+	uint32_t age_us; /* since the kernel had it, where asked for (sock_want_details) */
+	uint32_t drops;  /* SO_RXQ_OVFL: the socket's count so far */
+	bool tagged;     /* carried a VLAN tag */
 	uint8_t pkttype;
 	bool is_error; /* from the error queue */
 	bool is_icmp;  /* ... an ICMP error; else the kernel's own */
@@ -50,9 +51,19 @@ struct tx {
 	size_t head_len, pad; /* zeros behind the head */
 };
 int sock_send(int fd, const struct tx *t); /* 0 or errno */
-/* 1 = got one, 0 = nothing more. When `errors`: the error queue, too, once there is no data. */
+/* Up to RX_BATCH datagrams that wait, in one go; with `errors` the error queue is read once there is no data. Returns how many:
+ * fewer than RX_BATCH means that no more data was there. */
+#define RX_BATCH   8
+#define RX_BATCHES 16 /* per turn and socket; then others have theirs */
 int sock_read(int fd, bool errors, struct rx *out);
-int sock_read_error(int fd, struct rx *out);
+int sock_read_error(int fd, struct rx *out); /* 1 = got one */
+/* Of an interface, remembered for a second: no question to the kernel per probe. `fresh` asks anew. 0 or errno. */
+struct device_facts {
+	uint32_t index, mtu;
+	struct mac mac;
+};
+int device_look(const char *ifname, bool fresh, struct device_facts *out);
+void devices_forget(void);                 /* something changed: ask anew */
 uint32_t device_index(const char *ifname); /* 0 = none */
 uint32_t device_mtu(const char *ifname);   /* 0 = not known */
 

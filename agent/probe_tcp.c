@@ -21,7 +21,7 @@
 struct attempt {
 	struct prober *prober;
 	int fd;
-	struct loop_source *source;
+	struct gather_source *source;
 	struct probe_id id;
 	struct mono began;
 	bool connected;
@@ -33,10 +33,9 @@ struct attempt {
 struct served {
 	struct prober *prober;
 	int fd, family;
-	struct loop_source *source;
+	struct gather_source *source;
 	struct ip from;
 	struct mono began;
-	bool answered;
 	uint8_t got[PROBE_HEADER_LEN];
 	size_t got_len;
 };
@@ -44,9 +43,9 @@ struct served {
 struct listener_socket {
 	struct prober *prober;
 	int fd, family;
-	struct loop_source *source;
+	struct gather_source *source;
 	int syn_fd; /* raw */
-	struct loop_source *syn_source;
+	struct gather_source *syn_source;
 };
 
 struct probe_tcp {
@@ -59,11 +58,11 @@ struct probe_tcp {
 
 static bool is_service(uint8_t kind) { return kind == KIND_SERVICE || kind == KIND_SERVICE6; }
 
-static void close_hard(int fd)
+static int close_hard(int fd)
 {
 	struct linger l = {.l_onoff = 1};
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
-	close(fd);
+	return close(fd);
 }
 
 /* Reads towards a full header: 1 = complete, 0 = not yet, -1 = it will not come. */
@@ -81,7 +80,7 @@ static int read_header(int fd, uint8_t *got, size_t *len)
 static void attempt_end(struct attempt *a)
 {
 	struct probe_tcp *t = a->prober->tcp;
-	loop_remove(a->source);
+	gather_remove(a->source);
 	if (is_service(a->id.kind) && a->connected)
 		close(a->fd); /* somebody else's service: say goodbye politely */
 	else
@@ -117,7 +116,6 @@ static bool attempt_established(struct attempt *a)
 		attempt_failed(a, errno);
 		return false;
 	}
-	loop_fd_want(a->source, LOOP_READ);
 	return true;
 }
 
@@ -145,8 +143,8 @@ static void attempt_ready(void *arg, int fd, int what)
 	struct prober *p = a->prober;
 	int error = 0;
 	socklen_t len = sizeof(error);
-	(void)what;
-	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (what & GATHER_ERROR)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error)
 		attempt_failed(a, error);
 	else if (a->connected)
@@ -197,24 +195,27 @@ static int tcp_send(struct prober *p, const struct shot *s)
 	struct attempt *a = t->attempts[t->attempt_count++] = mem_alloc(sizeof(*a));
 	*a = (struct attempt){.prober = p, .fd = fd, .id = s->id, .began = mono_now()};
 	memcpy(a->header, s->header, sizeof(a->header));
-	a->source = loop_fd(p->loop, fd, LOOP_WRITE, attempt_ready, a);
+	a->source = gather_add(p->gather, fd, LOOP_READ | LOOP_WRITE | GATHER_EDGE, attempt_ready, a);
 	prober_busy(p);
 	return 0;
 }
 
 /* ---- the listener ---- */
 
-static void served_end(struct served *c)
+static void served_over(struct served *c, int (*how)(int))
 {
 	struct probe_tcp *t = c->prober->tcp;
-	loop_remove(c->source);
-	close_hard(c->fd);
+	gather_remove(c->source);
+	how(c->fd);
 	for (size_t i = 0; i < t->served_count; i++)
 		if (t->served[i] == c)
 			t->served[i] = t->served[--t->served_count];
 	free(c);
 }
 
+static void served_end(struct served *c) { served_over(c, close_hard); }
+
+/* The asker resets the connection once it has read: nothing is left of it here. */
 static void served_answer(struct served *c, const struct proof *f)
 {
 	uint8_t bytes[PROBE_HEADER_LEN];
@@ -224,7 +225,16 @@ static void served_answer(struct served *c, const struct proof *f)
 	probe_write(&h, f->key, bytes);
 	int error = send(c->fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == sizeof(bytes) ? 0 : errno;
 	prober_replied(c->prober, f, error);
-	c->answered = true;
+	served_over(c, close);
+}
+
+static gather_fn served_ready;
+
+static bool served_wait(struct served *c)
+{
+	c->source = gather_add(c->prober->gather, c->fd, LOOP_READ, served_ready, c);
+	prober_busy(c->prober);
+	return c->source;
 }
 
 static void served_ready(void *arg, int fd, int what)
@@ -233,8 +243,8 @@ static void served_ready(void *arg, int fd, int what)
 	struct prober *p = c->prober;
 	struct proof f;
 	(void)what;
-	int done = c->answered ? -1 : read_header(fd, c->got, &c->got_len); /* after the answer only their close can come */
-	if (done == 0)
+	int done = read_header(fd, c->got, &c->got_len);
+	if (done == 0 && (c->source || served_wait(c)))
 		return;
 	if (done < 0 || !prober_prove(p, c->got, c->got_len, PROOF_PROBE, PROTO_TCP, c->family, &f)) {
 		served_end(c);
@@ -258,7 +268,7 @@ static void tcp_accept(void *arg, int fd, int what)
 	(void)what;
 	for (int i = 0; i < 16; i++) {
 		socklen_t len = sizeof(ss);
-		int one = 1, conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (conn < 0)
 			break;
 		if (t->served_count == SERVED_MAX) {
@@ -266,14 +276,22 @@ static void tcp_accept(void *arg, int fd, int what)
 			close_hard(conn);
 			continue;
 		}
-		setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		struct served *c = t->served[t->served_count++] = mem_alloc(sizeof(*c));
 		*c = (struct served){.prober = l->prober, .fd = conn, .family = l->family, .began = mono_now()};
 		ip_from_sockaddr((struct sockaddr *)&ss, &c->from, NULL);
-		c->source = loop_fd(l->prober->loop, conn, LOOP_READ, served_ready, c);
-		prober_busy(l->prober);
+		served_ready(c, conn, LOOP_READ); /* it was not let in before it had something to say */
 	}
 	prober_arm(l->prober);
+}
+
+/* What the connections inherit: they come in once there is data (or a second went by), and whoever does not end his side after
+ * our answer is forgotten soon. */
+static void listener_prepare(int fd)
+{
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &one, sizeof(one));
 }
 
 static int listener_open(struct prober *p, struct listener_socket *l, int family)
@@ -285,11 +303,12 @@ static int listener_open(struct prober *p, struct listener_socket *l, int family
 	if (family == 6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	listener_prepare(l->fd);
 	int error = sock_bind_source(l->fd, (struct ip){.family = (uint8_t)family}, p->port, 0);
 	if (!error && listen(l->fd, BACKLOG) < 0)
 		error = errno;
 	if (!error)
-		l->source = loop_fd(p->loop, l->fd, LOOP_READ, tcp_accept, l);
+		l->source = gather_add(p->gather, l->fd, LOOP_READ, tcp_accept, l);
 	return error;
 }
 
@@ -328,15 +347,23 @@ static void syn_match(struct prober *p, int family, const uint8_t *tcp, struct i
 	}
 }
 
+static void syn_take(struct listener_socket *l, const struct rx *rx)
+{
+	size_t skip = l->family == 4 ? 4 * (size_t)(rx->data[0] & 15) : 0;
+	if (rx->len >= skip + 20 && (rx->data[skip + 13] & 0x12) == 0x02)
+		syn_match(l->prober, l->family, rx->data + skip, rx->from, l->family == 4 ? rx->data[8] : rx->ttl);
+}
+
 static void syn_readable(void *arg, int fd, int what)
 {
 	struct listener_socket *l = arg;
-	struct rx rx;
+	struct rx rx[RX_BATCH];
+	int n = RX_BATCH;
 	(void)what;
-	for (int i = 0; i < 64 && sock_read(fd, false, &rx); i++) {
-		size_t skip = l->family == 4 ? 4 * (size_t)(rx.data[0] & 15) : 0;
-		if (rx.len >= skip + 20 && (rx.data[skip + 13] & 0x12) == 0x02)
-			syn_match(l->prober, l->family, rx.data + skip, rx.from, l->family == 4 ? rx.data[8] : rx.ttl);
+	for (int batch = 0; batch < RX_BATCHES && n == RX_BATCH; batch++) {
+		n = sock_read(fd, false, rx);
+		for (int i = 0; i < n; i++)
+			syn_take(l, &rx[i]);
 	}
 }
 
@@ -382,7 +409,7 @@ static size_t syn_program(struct prober *p, int family, struct program *g)
 
 static void syn_close(struct listener_socket *l)
 {
-	loop_remove(l->syn_source);
+	gather_remove(l->syn_source);
 	l->syn_source = NULL;
 	if (l->syn_fd >= 0)
 		close(l->syn_fd);
@@ -405,7 +432,7 @@ static bool syn_update(struct prober *p, int family)
 		if (l->syn_fd < 0)
 			return false;
 		sock_want_details(l->syn_fd, family);
-		l->syn_source = loop_fd(p->loop, l->syn_fd, LOOP_READ, syn_readable, l);
+		l->syn_source = gather_add(p->gather, l->syn_fd, LOOP_READ, syn_readable, l);
 	}
 	return sock_filter(l->syn_fd, g.code, g.len) == 0;
 }
@@ -460,7 +487,7 @@ static void tcp_close(struct prober *p)
 		served_end(t->served[0]);
 	for (size_t i = 0; i < 2; i++) {
 		syn_close(&t->on[i]);
-		loop_remove(t->on[i].source);
+		gather_remove(t->on[i].source);
 		if (t->on[i].fd >= 0)
 			close(t->on[i].fd);
 	}

@@ -17,7 +17,7 @@
 struct asker { /* a socket probes leave from */
 	struct prober *prober;
 	int fd, family;
-	struct loop_source *source;
+	struct gather_source *source;
 	struct probe_id id; /* of the one probe in a round */
 	struct ip src;
 	char ifname[IFNAME_LEN]; /* bound to it; "" = not */
@@ -27,7 +27,7 @@ struct asker { /* a socket probes leave from */
 struct responder {
 	struct prober *prober;
 	int fd, family;
-	struct loop_source *source;
+	struct gather_source *source;
 	uint32_t drops;
 };
 
@@ -74,20 +74,28 @@ static void udp_reply(struct prober *p, struct responder *r, const struct rx *rx
 	prober_replied(p, f, sock_send(r->fd, &t));
 }
 
+static void responder_take(struct prober *p, struct responder *r, const struct rx *rx)
+{
+	struct proof f;
+	note_drops(p, &r->drops, rx);
+	if (!prober_prove(p, rx->data, rx->len, PROOF_PROBE, PROTO_UDP, r->family, &f))
+		return;
+	prober_arrived(p, &f, rx->from, rx->ttl);
+	if (f.header.wants_answer && !ip_is_multicast(rx->to) && prober_may_reply(p))
+		udp_reply(p, r, rx, &f);
+}
+
 static void responder_readable(void *arg, int fd, int what)
 {
 	struct responder *r = arg;
 	struct prober *p = r->prober;
-	struct rx rx;
+	struct rx rx[RX_BATCH];
+	int n = RX_BATCH;
 	(void)what;
-	for (int i = 0; i < 64 && sock_read(fd, false, &rx); i++) {
-		struct proof f;
-		note_drops(p, &r->drops, &rx);
-		if (!prober_prove(p, rx.data, rx.len, PROOF_PROBE, PROTO_UDP, r->family, &f))
-			continue;
-		prober_arrived(p, &f, rx.from, rx.ttl);
-		if (f.header.wants_answer && !ip_is_multicast(rx.to) && prober_may_reply(p))
-			udp_reply(p, r, &rx, &f);
+	for (int batch = 0; batch < RX_BATCHES && n == RX_BATCH; batch++) {
+		n = sock_read(fd, false, rx);
+		for (int i = 0; i < n; i++)
+			responder_take(p, r, &rx[i]);
 	}
 	prober_arm(p);
 }
@@ -104,7 +112,7 @@ static int responder_open(struct prober *p, struct responder *r, int family, uin
 	setsockopt(r->fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
 	int error = sock_bind_source(r->fd, (struct ip){.family = (uint8_t)family}, port, 0);
 	if (!error)
-		r->source = loop_fd(p->loop, r->fd, LOOP_READ, responder_readable, r);
+		r->source = gather_add(p->gather, r->fd, LOOP_READ, responder_readable, r);
 	return error;
 }
 
@@ -122,7 +130,7 @@ static uint16_t bound_port(int fd)
 static void responders_close(struct probe_udp *u)
 {
 	for (size_t i = 0; i < 2; i++) {
-		loop_remove(u->on[i].source);
+		gather_remove(u->on[i].source);
 		if (u->on[i].fd >= 0)
 			close(u->on[i].fd);
 		u->on[i] = (struct responder){.fd = -1};
@@ -150,7 +158,7 @@ static int udp_open(struct prober *p, struct err *e)
 
 static void asker_free(struct asker *a)
 {
-	loop_remove(a->source);
+	gather_remove(a->source);
 	close(a->fd);
 	free(a);
 }
@@ -212,13 +220,16 @@ static void asker_readable(void *arg, int fd, int what)
 {
 	struct asker *a = arg;
 	struct prober *p = a->prober;
-	struct rx rx;
-	(void)what;
-	for (int i = 0; i < 64 && sock_read(fd, true, &rx); i++)
-		if (rx.is_error)
-			asker_failed(a, &rx);
-		else
-			asker_answered(a, &rx);
+	struct rx rx[RX_BATCH];
+	int n = RX_BATCH;
+	for (int batch = 0; batch < RX_BATCHES && n == RX_BATCH; batch++) {
+		n = sock_read(fd, what & GATHER_ERROR, rx);
+		for (int i = 0; i < n; i++)
+			if (rx[i].is_error)
+				asker_failed(a, &rx[i]);
+			else
+				asker_answered(a, &rx[i]);
+	}
 	prober_arm(p);
 }
 
@@ -246,7 +257,7 @@ static struct asker *asker_open(struct prober *p, const struct shot *s, uint16_t
 	str_copy(a->ifname, sizeof(a->ifname), s->bind_device ? s->ifname : "");
 	if (s->id.x)
 		a->id = s->id;
-	a->source = loop_fd(p->loop, fd, LOOP_READ, asker_readable, a);
+	a->source = gather_add(p->gather, fd, LOOP_READ, asker_readable, a);
 	prober_busy(p);
 	return a;
 }

@@ -47,6 +47,13 @@ bool flow_is_ours(const struct round_spec *s, const struct flow *f) { return s->
 
 static struct mono earlier(struct mono a, struct mono b) { return mono_before(a, b) ? a : b; }
 
+/* On the grid that all our probes leave by. */
+static struct mono poll_next(struct mono now)
+{
+	int64_t grid = WATCH_TICK_MS * 1000000LL;
+	return (struct mono){(now.ns / grid + 1) * grid};
+}
+
 static struct round_slot *round_find(struct prober *p, const struct exec *x)
 {
 	for (size_t i = 0; i < p->round_count; i++)
@@ -166,7 +173,8 @@ void prober_told(struct prober *p, const struct probe_id *id, enum told how, str
 	static const enum exec_answer in_round[] = {EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR};
 	static const enum watch_answer in_watch[] = {WATCH_ANSWERED, WATCH_REFUSED, WATCH_IMPOSTOR};
 	if (!id->x) {
-		watch_answered(p->watch, id->pair, id->kind, id->epoch, id->seq, in_watch[how], mono_now());
+		watch_answered(p->watch, id->pair, id->kind, id->epoch, id->seq, in_watch[how],
+		               mono_add_us(mono_now(), -(int64_t)p->age_us));
 		return;
 	}
 	round_heard(p, id);
@@ -351,6 +359,8 @@ static struct mono round_next(const struct round_slot *r)
 static struct mono prober_next(const struct prober *p)
 {
 	struct mono next = earlier(watch_next(p->watch), p->house_at);
+	if (p->lazy)
+		next = earlier(next, poll_next(mono_now()));
 	for (size_t i = 0; i < p->round_count; i++)
 		next = earlier(next, round_next(p->rounds[i]));
 	return next;
@@ -358,6 +368,8 @@ static struct mono prober_next(const struct prober *p)
 
 void prober_arm(struct prober *p)
 {
+	if (p->in_tick)
+		return;
 	struct mono next = prober_next(p);
 	if (!mono_before(next, p->armed))
 		return;
@@ -368,7 +380,7 @@ void prober_arm(struct prober *p)
 
 void prober_busy(struct prober *p)
 {
-	struct mono soon = mono_add_ms(mono_now(), HOUSE_MS);
+	struct mono soon = poll_next(mono_add_ms(mono_now(), HOUSE_MS - WATCH_TICK_MS));
 	p->house_at = earlier(p->house_at, soon);
 }
 
@@ -380,7 +392,7 @@ static void house_step(struct prober *p, struct mono now)
 	for (size_t i = 0; i < OPS_COUNT; i++) {
 		int64_t ms = kinds_table[i].ops->tick ? kinds_table[i].ops->tick(p, now) : 0;
 		if (ms)
-			p->house_at = earlier(p->house_at, mono_add_ms(now, ms));
+			p->house_at = earlier(p->house_at, poll_next(mono_add_ms(now, ms - WATCH_TICK_MS)));
 	}
 }
 
@@ -389,9 +401,12 @@ static void prober_tick(void *arg)
 	struct prober *p = arg;
 	struct mono now = mono_now();
 	p->armed = NEVER;
+	p->in_tick = true;
+	gather_run(p->gather);
 	rounds_step(p, now);
 	watch_step(p, now);
 	house_step(p, now);
+	p->in_tick = false;
 	prober_arm(p);
 }
 
@@ -426,7 +441,12 @@ static void close_all(struct prober *p)
 struct prober *prober_new(struct loop *l, struct watch *w, uint16_t port, struct err *e)
 {
 	struct prober *p = mem_alloc(sizeof(*p));
-	*p = (struct prober){.loop = l, .watch = w, .armed = NEVER, .house_at = NEVER};
+	*p = (struct prober){.watch = w, .armed = NEVER, .house_at = NEVER};
+	p->gather = gather_new(l, e);
+	if (!p->gather) {
+		free(p);
+		return NULL;
+	}
 	find_rights(p);
 	p->timer = loop_timer(l, prober_tick, p);
 	for (int tries = port ? 1 : PORT_TRIES; tries > 0; tries--) { /* a free UDP port may be taken for TCP */
@@ -449,6 +469,7 @@ void prober_free(struct prober *p)
 	for (size_t i = 0; i < p->round_count; i++)
 		free(p->rounds[i]);
 	loop_remove(p->timer);
+	gather_free(p->gather);
 	free(p);
 }
 
@@ -461,12 +482,29 @@ uint32_t prober_rights(const struct prober *p, char *why, size_t size)
 	return p->raw ? RIGHT_RAW : 0;
 }
 
+/* Where more arrives than there are ticks, looking with each tick costs less than waking for each; not while a round waits for
+ * what comes. */
+static void pace_update(struct prober *p)
+{
+	const struct plan *plan = watch_current(p->watch);
+	uint64_t per_second = 0;
+	for (size_t i = 0; i < plan->peer_count; i++)
+		if (plan->peers[i].interval_ms)
+			per_second += 1000u * (unsigned)__builtin_popcount(plan->peers[i].kinds) / plan->peers[i].interval_ms;
+	p->lazy = p->round_count == 0 && per_second >= 1000 / WATCH_TICK_MS;
+	gather_eager(p->gather, !p->lazy);
+}
+
+void prober_drain(struct prober *p) { gather_run(p->gather); }
+
 void prober_plan_changed(struct prober *p)
 {
+	devices_forget();
 	for (size_t i = 0; i < OPS_COUNT; i++)
 		if (kinds_table[i].ops->plan_changed)
 			kinds_table[i].ops->plan_changed(p);
 	p->armed = NEVER;
+	pace_update(p);
 	prober_arm(p);
 }
 
@@ -476,6 +514,8 @@ int prober_round_add(struct prober *p, struct exec *x, struct err *e)
 		return err_set(e, "%d rounds are running already", ROUNDS_MAX);
 	struct round_slot *r = p->rounds[p->round_count++] = mem_alloc(sizeof(*r));
 	r->x = x;
+	devices_forget();
+	pace_update(p);
 	for (size_t i = 0; i < OPS_COUNT; i++)
 		if (kinds_table[i].ops->round_add)
 			kinds_table[i].ops->round_add(p, r);
@@ -495,6 +535,8 @@ void prober_round_remove(struct prober *p, struct exec *x)
 			kinds_table[i].ops->round_remove(p, x);
 	questions_forget(p, x);
 	free(r);
+	pace_update(p);
+	prober_arm(p);
 }
 
 void prober_round_kick(struct prober *p, struct exec *x)

@@ -164,6 +164,7 @@ void rounds_end(struct rounds *r, const struct msg_round_end *end)
 	if (!round)
 		return;
 	capture_drain(round->capture);
+	prober_drain(r->a->prober);
 	m = msg_new(MSG_ROUND_RESULT);
 	exec_result(round->exec, &m->u.round_result.result);
 	m->u.round_result.result.health = report_health(r->a->report);

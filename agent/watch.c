@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS         10 /* probes leave on this grid, so that they share wake-ups */
 #define TIMEOUT_MIN_US  150000
 #define TIMEOUT_MAX_US  1000000
 #define REORDER_MS      50 /* a receiver's epoch waits that long for stragglers when the next one has begun */
@@ -190,7 +189,7 @@ static void epoch_close(struct watch *w, const struct sender *s, struct epoch *e
 	    .impostor = e->impostor,
 	    .wants_answer = true,
 	    .error = e->error,
-	    .rtt_us = epoch_median_us(e),
+	    .rtt_us = kind_info(s->kind)->proto == PROTO_ICMP ? epoch_median_us(e) : 0,
 	};
 	e->open = false;
 }
@@ -288,15 +287,17 @@ static int64_t sender_interval_ms(const struct watch *w, const struct sender *s)
 
 static struct mono on_grid(struct mono t)
 {
-	int64_t tick = TICK_MS * 1000000LL;
-	return (struct mono){(t.ns + tick - 1) / tick * tick};
+	int64_t tick = WATCH_TICK_MS * 1000000LL;
+	return (struct mono){(t.ns + tick / 2) / tick * tick};
 }
 
 static void sender_plan_next(struct watch *w, struct sender *s, struct mono now)
 {
 	int64_t us = sender_interval_ms(w, s) * 1000;
-	us += (int64_t)(watch_random(w) % (uint64_t)(us / 4 + 1)) - us / 8;
+	us += (int64_t)(watch_random(w) % (uint64_t)(us / 2 + 1)) - us / 4;
 	s->send_at = on_grid(mono_add_us(now, us));
+	if (mono_reached(s->send_at, now))
+		s->send_at = mono_add_ms(s->send_at, WATCH_TICK_MS);
 	s->hot -= s->hot > 0;
 }
 

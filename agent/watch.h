@@ -38,6 +38,7 @@ size_t watch_report(struct watch *w, struct mono now, struct watch_row *out, siz
 /* How it keeps pace, per kind: udp wants an answer to every second probe (the even sequences); tcp and large run at a quarter
  * of the rate, arp and nd at most every 300 ms. When an expected answer is missing, or comes back after it was missing, that
  * kind runs at the full rate for a few probes; after a few refusals in a row it runs at 1/s. */
+#define WATCH_TICK_MS 25 /* probes leave on this grid, so that they share wake-ups */
 bool watch_wants_answer(uint8_t kind, uint8_t seq);
 struct watch_stats {
 	uint32_t limited;      /* probes that had to wait for the packet budget */
