@@ -171,10 +171,9 @@ static void every_arm(struct loop_source *s, struct mono now)
 {
 	struct timeval tv;
 
-	s->due = mono_add_us(s->due, s->every_us);
-	if (mono_before(s->due, now)) /* turns that were missed are not made up for */
-		s->due = mono_add_us(now, s->every_us);
-	tv = timeval_from_us(mono_us_since(now, s->due));
+	/* on multiples of its period, so that timers share wake-ups; turns that were missed are not made up for */
+	s->due.ns = (now.ns / (s->every_us * 1000) + 1) * s->every_us * 1000;
+	tv = timeval_from_us(mono_us_since(now, s->due) + 1);
 	event_add(s->event, &tv);
 }
 
@@ -198,9 +197,8 @@ struct loop_source *loop_every_ms(struct loop *l, int64_t ms, loop_fn *fn, void 
 
 	assert(ms > 0);
 	s->every_us = ms * 1000;
-	s->due = mono_now();
 	s->event = event_new(l->base, -1, 0, every_fired, s);
-	every_arm(s, s->due);
+	every_arm(s, mono_now());
 	return s;
 }
 
