@@ -71,7 +71,7 @@ static int query_of(const struct call *call, struct msg_query *q, struct err *e)
 	for (size_t i = 0; !rc && i < call->command->option_count; i++) {
 		const struct option_info *o = &call->command->options[i];
 		const char *value = call_option(call, o->name);
-		if (!call_has(call, o->name) || strcmp(o->name, "json") == 0)
+		if (!call_has(call, o->name) || strcmp(o->name, "json") == 0 || strcmp(o->name, "help") == 0)
 			continue;
 		char *arg = o->value ? mem_printf("--%s=%s", o->name, value) : mem_printf("--%s", o->name);
 		rc = query_add(q, arg, e);
@@ -218,9 +218,10 @@ static int run_wait(struct cli *c, const struct call *call, struct err *e)
 
 /* ---- the table ---- */
 
-#define JSON_OPTION                                                                                                                \
+#define EVERYWHERE                                                                                                                 \
+	{"json", NULL, "print the answer as one JSON document", false},                                                            \
 	{                                                                                                                          \
-		"json", NULL, "print the answer as one JSON document", false                                                       \
+		"help", NULL, "print what the command takes and exit", false                                                       \
 	}
 
 static const struct option_info TOKEN_OPTIONS[] = {
@@ -229,26 +230,26 @@ static const struct option_info TOKEN_OPTIONS[] = {
     {"name", "N", "fixes the agent's name (else it may choose, by its host name)", false},
     {"ttl", "TIME", "how long the token can be used: 90s, 10m, 1h, 2d (default 1h)", false},
     {"uses", "N", "how many agents may join with it (default 1)", false},
-    JSON_OPTION,
+    EVERYWHERE,
 };
 static const struct option_info WAIT_OPTIONS[] = {
     {"agents", "N", "how many agents are to be online", false},
     {"timeout", "S", "give up after so many seconds (default 60)", false},
-    JSON_OPTION,
+    EVERYWHERE,
 };
 static const struct option_info TENANT_OPTIONS[] = {
     {"tenant", "T", "only this tenant", false},
-    JSON_OPTION,
+    EVERYWHERE,
 };
 static const struct option_info DIAGNOSE_OPTIONS[] = {
     {"service", "PORT", "also connect to this TCP port of B", false},
-    JSON_OPTION,
+    EVERYWHERE,
 };
 static const struct option_info FACTS_OPTIONS[] = {
     {"changes", NULL, "what changed, and when, instead of what is", false},
-    JSON_OPTION,
+    EVERYWHERE,
 };
-static const struct option_info PLAIN_OPTIONS[] = {JSON_OPTION};
+static const struct option_info PLAIN_OPTIONS[] = {EVERYWHERE};
 
 #define OPTIONS(list) list, sizeof list / sizeof *list
 
@@ -268,16 +269,27 @@ static const struct command COMMANDS[] = {
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 
+static void option_help(const struct option_info *o, FILE *to)
+{
+	char left[64];
+	snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+	fprintf(to, "      %-16s %s\n", left, o->help);
+}
+
+static bool is_everywhere(const struct option_info *o) { return strcmp(o->name, "json") == 0 || strcmp(o->name, "help") == 0; }
+
+static void command_help(const struct command *cmd, FILE *to)
+{
+	fprintf(to, "  %s%s%s\n      %s\n", cmd->name, *cmd->words ? " " : "", cmd->words, cmd->help);
+	for (size_t k = 0; k < cmd->option_count; k++)
+		if (!is_everywhere(&cmd->options[k]))
+			option_help(&cmd->options[k], to);
+}
+
 void commands_help(FILE *to)
 {
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		const struct command *cmd = &COMMANDS[i];
-		fprintf(to, "  %s%s%s\n      %s\n", cmd->name, *cmd->words ? " " : "", cmd->words, cmd->help);
-		for (size_t k = 0; k < cmd->option_count; k++)
-			if (strcmp(cmd->options[k].name, "json") != 0)
-				fprintf(to, "      --%s%s%s  %s\n", cmd->options[k].name, cmd->options[k].value ? " " : "",
-				        cmd->options[k].value ? cmd->options[k].value : "", cmd->options[k].help);
-	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		command_help(&COMMANDS[i], to);
 }
 
 /* ---- the command line ---- */
@@ -301,7 +313,7 @@ static int call_parse(struct call *call, int argc, char **argv, struct err *e)
 		argv += first; /* the word stands where a program's name would */
 		argc -= first;
 	}
-	if (call->word_count < cmd->words_min)
+	if (call->word_count < cmd->words_min && !call_has(call, "help"))
 		return err_set(e, "%s: a name is missing: usage: bothways %s %s", cmd->name, cmd->name, cmd->words);
 	return 0;
 }
@@ -319,7 +331,7 @@ int command_run(struct cli *c, int argc, char **argv, struct err *e)
 	int code = 1;
 	if (!call_parse(&call, argc, argv, e)) {
 		c->json = c->json || call_has(&call, "json");
-		code = call.command->run(c, &call, e);
+		code = call_has(&call, "help") ? (command_help(call.command, stdout), 0) : call.command->run(c, &call, e);
 	}
 	for (size_t i = 0; i < call.part_count; i++)
 		options_free(&call.parts[i]);

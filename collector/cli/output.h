@@ -47,6 +47,8 @@ const json_t *doc_get(const json_t *o, const char *key);
 enum ink state_ink(const char *state);
 
 /* ---- the documents ---- */
+/* One open problem: the pair, its state and cause, and the sentence. */
+void show_problem(struct out *o, const json_t *problem);
 void show_verdict(struct out *o, const json_t *doc);
 void show_mesh(struct out *o, const json_t *doc);
 void show_status(struct out *o, const json_t *doc);

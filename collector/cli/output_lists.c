@@ -8,17 +8,16 @@
 
 /* ---- status ---- */
 
-static void show_problem(struct out *o, const json_t *p)
+void show_problem(struct out *o, const json_t *p)
 {
 	char ago[48];
 	const char *cause = doc_text(p, "cause");
+	enum ink ink = state_ink(doc_text(p, "state"));
 	out_ago(o, doc_text(p, "at"), ago, sizeof ago);
-	out_text(o, state_ink(doc_text(p, "state")), "  ● ");
+	out_text(o, ink, "  ● ");
 	out_printf(o, INK_BOLD, "%s ⇄ %s", doc_text(p, "a"), doc_text(p, "b"));
-	out_printf(o, state_ink(doc_text(p, "state")), "  %s", doc_text(p, "state"));
+	out_printf(o, ink, "  %s", doc_text(p, "state"));
 	out_printf(o, INK_PLAIN, "  %s", *cause ? cause : "undetermined");
-	if (*cause)
-		out_printf(o, INK_DIM, " at %s (%.0f %%)", doc_text(p, "where"), 100 * json_number_value(doc_get(p, "confidence")));
 	out_printf(o, INK_DIM, "  %s\n", ago);
 	if (*doc_text(p, "sentence")) {
 		out_pad(o, 4);
@@ -26,11 +25,27 @@ static void show_problem(struct out *o, const json_t *p)
 	}
 }
 
+/* "5 min" */
+static void span_text(long long seconds, char *buf, size_t size)
+{
+	static const struct {
+		long long seconds;
+		const char *unit;
+	} UNITS[] = {{86400, "days"}, {3600, "h"}, {60, "min"}};
+	snprintf(buf, size, "%lld s", seconds);
+	for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
+		if (seconds >= 2 * UNITS[i].seconds) {
+			snprintf(buf, size, "%lld %s", seconds / UNITS[i].seconds, UNITS[i].unit);
+			return;
+		}
+}
+
 void show_status(struct out *o, const json_t *doc)
 {
 	const json_t *agents = doc_get(doc, "agents"), *pairs = doc_get(doc, "pairs"), *problems = doc_get(doc, "problems"),
 	             *cover = doc_get(doc, "coverage");
 	struct table *t = table_new(2, NULL);
+	char up[32];
 	long long online = doc_number(agents, "online"), total = doc_number(agents, "total"), bad = doc_number(pairs, "bad");
 	table_add(t, INK_DIM, "agents");
 	table_addf(t, online == total ? INK_PLAIN : INK_WARN, "%lld of %lld online", online, total);
@@ -39,11 +54,12 @@ void show_status(struct out *o, const json_t *doc)
 	           doc_number(pairs, "planned"), doc_number(pairs, "measured"), doc_number(pairs, "healthy"), bad,
 	           doc_number(pairs, "unknown"));
 	table_add(t, INK_DIM, "coverage");
-	table_addf(t, INK_PLAIN, "%lld host - guest, %lld guest - guest, %lld host - host; %lld agents in no pair",
+	table_addf(t, INK_PLAIN, "%lld host–guest, %lld guest–guest, %lld host–host pairs; %lld agents in no pair",
 	           doc_number(cover, "host_guest"), doc_number(cover, "guest_guest"), doc_number(cover, "host_host"),
 	           doc_number(cover, "agents_in_no_pair"));
 	table_add(t, INK_DIM, "collector");
-	table_addf(t, INK_PLAIN, "version %s, up %lld s%s", doc_text(doc, "version"), doc_number(doc, "up_seconds"),
+	span_text(doc_number(doc, "up_seconds"), up, sizeof up);
+	table_addf(t, INK_PLAIN, "version %s, up %s%s", doc_text(doc, "version"), up,
 	           strcmp(doc_text(doc, "storage"), "ok") == 0 ? "" : "; it cannot write its state directory");
 	table_print(t, o, 0);
 	table_free(t);
@@ -77,28 +93,45 @@ static void add_health(struct table *t, const json_t *h, bool online)
 	buf_free(&b);
 }
 
+/* "direct", "via h1" */
+static const char *path_words(const char *path)
+{
+	static const char RELAY[] = "relay ";
+	return strncmp(path, RELAY, sizeof RELAY - 1) == 0 ? path + sizeof RELAY - 1 : strcmp(path, "never") == 0 ? "-" : path;
+}
+
+static const char *version_number(const char *version)
+{
+	const char *blank = strrchr(version, ' ');
+	return blank ? blank + 1 : *version ? version : "-";
+}
+
 static void add_agent(struct table *t, const struct out *o, const json_t *a)
 {
 	char ago[48];
-	bool online = json_is_true(doc_get(a, "online"));
+	bool online = json_is_true(doc_get(a, "online")), heard = *doc_text(a, "last_heard");
 	const char *limited = doc_text(doc_get(a, "rights"), "limited");
 	out_ago(o, doc_text(a, "last_heard"), ago, sizeof ago);
 	table_add(t, INK_BOLD, doc_text(a, "name"));
 	table_add(t, INK_PLAIN, doc_text(a, "tenant"));
 	table_add(t, INK_PLAIN, doc_text(a, "kind"));
 	table_add(t, INK_PLAIN, *doc_text(a, "host") ? doc_text(a, "host") : "-");
-	table_add(t, online ? INK_GOOD : INK_BAD, online ? "online" : "offline");
-	table_add(t, INK_PLAIN, ago);
-	table_add(t, INK_PLAIN, doc_text(a, "path"));
+	table_addf(t, online ? INK_GOOD : INK_BAD, "%s%s%s", online ? "online" : "offline",
+	           online  ? ""
+	           : heard ? ", heard "
+	                   : ", ",
+	           online  ? ""
+	           : heard ? ago
+	                   : "never heard");
+	table_add(t, INK_PLAIN, path_words(doc_text(a, "path")));
 	add_health(t, doc_get(a, "health"), online);
-	table_add(t, INK_DIM, *doc_text(a, "version") ? doc_text(a, "version") : "-");
+	table_add(t, INK_DIM, version_number(doc_text(a, "version")));
 	table_add(t, *limited ? INK_WARN : INK_PLAIN, *limited ? limited : *doc_text(a, "version") ? "all" : "-");
 }
 
 void show_agents(struct out *o, const json_t *doc)
 {
-	static const char *const heads[] = {"NAME",  "TENANT", "KIND",   "HOST",    "STATE",
-	                                    "HEARD", "PATH",   "HEALTH", "VERSION", "RIGHTS"};
+	static const char *const heads[] = {"NAME", "TENANT", "KIND", "HOST", "STATE", "PATH", "HEALTH", "VERSION", "RIGHTS"};
 	const json_t *agents = doc_get(doc, "agents");
 	struct table *t = table_new(sizeof heads / sizeof *heads, heads);
 	for (size_t i = 0; i < json_array_size(agents); i++)

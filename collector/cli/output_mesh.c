@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NAMES_MAX 512
-#define LEGEND    "row → column, then column → row:  ✓ works  ✗ lost  ! cannot start  ~ degraded  ? unknown  – offline  · not watched"
+#define LEGEND    "✓ works  ✗ lost  ! cannot start  ~ degraded  ? unknown  – offline  · not watched"
 
 struct names {
 	const char *name[NAMES_MAX];
@@ -141,42 +141,33 @@ static void show_tenant(struct out *o, const json_t *pairs, const char *tenant)
 
 /* ---- what is not well ---- */
 
-static void add_problem(struct table *t, const struct out *o, const json_t *pair)
+/* No verdict: no more than why there is none. */
+static void show_trouble(struct out *o, const json_t *pair)
 {
-	const json_t *v = doc_get(pair, "verdict");
 	const char *state = doc_text(pair, "state");
-	char ago[48] = "";
-	table_addf(t, INK_PLAIN, "%s ⇄ %s", doc_text(pair, "a"), doc_text(pair, "b"));
-	table_add(t, state_ink(state), state);
-	if (json_is_object(v)) {
-		out_ago(o, doc_text(v, "at"), ago, sizeof ago);
-		table_add(t, INK_BOLD, *doc_text(v, "cause") ? doc_text(v, "cause") : "undetermined");
-		table_add(t, INK_DIM, ago);
-		table_add(t, INK_PLAIN, doc_text(v, "sentence"));
-		return;
-	}
-	table_add(t, INK_DIM, "-");
-	table_add(t, INK_DIM, ago);
-	table_add(t, INK_DIM,
-	          strcmp(state, "offline") == 0   ? "an agent is offline"
-	          : strcmp(state, "unknown") == 0 ? "not measured yet"
-	                                          : "no verdict yet");
+	out_text(o, state_ink(state), "  ● ");
+	out_printf(o, INK_BOLD, "%s ⇄ %s", doc_text(pair, "a"), doc_text(pair, "b"));
+	out_printf(o, state_ink(state), "  %s", state);
+	out_printf(o, INK_DIM, "  %s\n",
+	           strcmp(state, "offline") == 0   ? "an agent is offline"
+	           : strcmp(state, "unknown") == 0 ? "not measured yet"
+	                                           : "no verdict yet");
 }
 
 static void show_problems(struct out *o, const json_t *pairs)
 {
-	struct table *t = table_new(5, NULL);
 	size_t well = 0, count = json_array_size(pairs);
 	for (size_t i = 0; i < count; i++) {
-		const json_t *pair = json_array_get(pairs, i);
+		const json_t *pair = json_array_get(pairs, i), *v = doc_get(pair, "verdict");
 		if (strcmp(doc_text(pair, "state"), "ok") == 0)
 			well++;
+		else if (json_is_object(v))
+			show_problem(o, v);
 		else
-			add_problem(t, o, pair);
+			show_trouble(o, pair);
 	}
-	table_print(t, o, 0);
-	table_free(t);
-	out_printf(o, well == count ? INK_GOOD : INK_PLAIN, "%zu of %zu pairs are well\n", well, count);
+	out_printf(o, well == count ? INK_GOOD : INK_PLAIN, "%s%zu of %zu pairs are well\n", well == count ? "" : "\n", well,
+	           count);
 }
 
 void show_mesh(struct out *o, const json_t *doc)
@@ -188,6 +179,7 @@ void show_mesh(struct out *o, const json_t *doc)
 	for (size_t i = 0; i < tenants.count; i++)
 		show_tenant(o, pairs, tenants.name[i]);
 	if (json_array_size(pairs)) {
+		out_printf(o, INK_DIM, "row → column, then column → row:\n");
 		out_wrapped(o, INK_DIM, LEGEND, 0, 0);
 		out_printf(o, INK_PLAIN, "\n");
 	}
