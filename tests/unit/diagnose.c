@@ -331,6 +331,19 @@ static void spoof(struct world *w)
 	frames_to(w, "g2", true, "h1", "v1", IP4, "02:00:00:00:00:13");
 	cut(w, "g1", "h1:v1", "h1:up0", IP4, IP4);
 }
+static void via_gateway(struct world *w, const char *mac)
+{
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_route(facts(w, "g1"), ROUTE_UNICAST, "0.0.0.0/0", "10.0.0.1", 1);
+	frames_to(w, "g1", false, "h1", "v1", IP4, mac);
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+}
+static void by_the_gateway(struct world *w) { via_gateway(w, "02:a0:00:00:00:01"); } /* as the route says: nobody steals them */
+static void stale_gateway(struct world *w)
+{
+	add_neigh(w, "g1", "10.0.0.1", DEAD, NEIGH_PERMANENT);
+	via_gateway(w, DEAD);
+}
 static void spoof_by_arp_only(struct world *w) /* the frames happen to go the right way at the moment */
 {
 	struct snapshot *h = facts(w, "h1");
@@ -719,6 +732,8 @@ static const struct scenario scenarios[] = {
     {"twin of a host", "h1", "g1", twin_host, "duplicate-ip-vm-host", "g1", "ip addr del 10.0.0.1/32 dev eth0", NULL},
     {"spoofing", "g1", "g2", spoof, "arp-spoofing", "g3", "spoof iifname v3 arp saddr ip 10.0.0.12 drop", NULL},
     {"spoofing, by ARP only", "g1", "g2", spoof_by_arp_only, "arp-spoofing", "g3", "ip neigh flush to 10.0.0.12 dev eth0", NULL},
+    {"by way of the gateway", "g1", "g2", by_the_gateway, NULL, NULL, NULL, NULL},
+    {"stale entry for the gateway", "g1", "g2", stale_gateway, "stale-arp-guest", "g1", "ip neigh del 10.0.0.1 dev eth0", NULL},
     {"permanent entry for another guest", "g1", "g2", permanent_to_other_vm, "stale-arp-guest", "g1",
      "ip neigh del 10.0.0.12 dev eth0", NULL},
     {"stale at the host", "h1", "g1", stale_host, "stale-arp-host", "h1", "ip neigh del 10.0.0.11 dev br0", NULL},
