@@ -211,6 +211,7 @@ int collector_open(struct collector *c, const struct collector_setup *setup, str
 	c->fleet = fleet_new();
 	c->planner = planner_new(random_bytes, NULL);
 	c->detect = detect_new();
+	detect_seed(c->detect, keys_random64());
 	c->sessions = sessions_new(c);
 	c->rounds = rounds_new(c);
 	if (restore(c, setup->admin, e) || listen_all(c, setup, e))

@@ -110,6 +110,8 @@ void detect_free(struct detect *d)
 	free(d);
 }
 
+void detect_seed(struct detect *d, uint64_t seed) { d->tx.seed = d->rx.seed = seed; }
+
 /* ---- tables ---- */
 
 static void *reach(void *items, size_t *count, size_t index, size_t size)
@@ -396,7 +398,13 @@ static bool settle(struct detect *d, uint32_t pair, uint8_t dir, uint8_t kind, u
 
 static void wait_put(struct detect *d, struct wait *w, const struct watch_row *r, uint64_t seen, bool unfit, struct mono now)
 {
-	struct waiting pushed, *e = wait_add(w, r->pair, r->dir, r->kind, r->epoch, now, &pushed);
+	struct waiting pushed, *e = wait_find(w, r->pair, r->dir, r->kind, r->epoch);
+	if (e) { /* told again */
+		e->seen |= seen;
+		e->unfit |= unfit;
+		return;
+	}
+	e = wait_add(w, r->pair, r->dir, r->kind, r->epoch, now, &pushed);
 	e->seen = seen;
 	e->unfit = unfit;
 	if (pushed.used) /* something was forgotten: for a while nothing that is missing proves anything */

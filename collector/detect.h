@@ -25,6 +25,8 @@ struct cells {
 
 struct detect *detect_new(void);
 void detect_free(struct detect *d);
+/* Before the first row: something random, so that nobody can choose epochs that collide. */
+void detect_seed(struct detect *d, uint64_t seed);
 /* Pair set: (re)declares a pair and which kinds each direction sends; forgets it when both are 0. */
 void detect_pair(struct detect *d, uint32_t pair, uint32_t a, uint32_t b, const kind_mask kinds[2]);
 /* Rows of a report of `member`, in order. */

@@ -14,13 +14,14 @@ void wait_clear(struct wait *w)
 {
 	free(w->ring);
 	free(w->buckets);
-	*w = (struct wait){.max = w->max};
+	*w = (struct wait){.max = w->max, .seed = w->seed};
 }
 
 static uint32_t *bucket_of(const struct wait *w, uint32_t pair, uint8_t dir, uint8_t kind, uint32_t epoch)
 {
 	uint64_t h = ((uint64_t)pair << 32 | epoch) ^ (uint64_t)(dir << 5 | kind) << 56;
-	h *= 0x9e3779b97f4a7c15u;
+	h = (h ^ w->seed) * 0x9e3779b97f4a7c15u;
+	h = (h ^ h >> 32) * (w->seed | 1);
 	return &w->buckets[(h >> 32) & (w->cap - 1)];
 }
 

@@ -21,6 +21,7 @@ struct wait {
 	size_t cap, head, tail; /* [tail, head) modulo cap is occupied, holes included */
 	uint32_t *buckets;      /* cap of them */
 	size_t max;             /* of cap */
+	uint64_t seed;          /* of the index: who reports must not choose what collides */
 };
 
 void wait_init(struct wait *w, size_t max);
