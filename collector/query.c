@@ -2,6 +2,7 @@
 
 #include "collector/answer.h"
 #include "collector/rounds.h"
+#include "collector/scope.h"
 #include "collector/sessions.h"
 #include "collector/verdict_json.h"
 #include "proto/base/log.h"
@@ -44,14 +45,21 @@ void reply_send(const struct reply *r, bool more, int exit_code, const char *jso
 	send_over_bus(r, more, exit_code, json);
 }
 
-static void reply_json(const struct reply *r, int exit_code, json_t *doc)
+void reply_document(const struct reply *r, int exit_code, const json_t *doc)
 {
-	char *json = doc ? json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	json_t *scoped = doc && r->tenant[0] ? scope_for_tenant(doc, r->tenant) : NULL;
+	char *json = doc ? json_dumps(scoped ? scoped : doc, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 	if (json)
 		reply_send(r, false, exit_code, json);
 	else
 		reply_error(r, "internal: the answer could not be written as JSON");
 	free(json);
+	json_decref(scoped);
+}
+
+static void reply_json(const struct reply *r, int exit_code, json_t *doc)
+{
+	reply_document(r, exit_code, doc);
 	json_decref(doc);
 }
 
@@ -263,6 +271,18 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
+/* Who sees all is said, never implied: a tenant's key that names no tenant, or a role we do not know, sees nothing. */
+static int check_role(const struct asker *who, struct err *e)
+{
+	static const char *const all[] = {"admin", "operator", "viewer"};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (strcmp(who->role, all[i]) == 0)
+			return 0;
+	if (strcmp(who->role, "tenant") == 0 && who->tenant && who->tenant[0])
+		return 0;
+	return err_set(e, "this key may not ask anything: role %s", who->role[0] ? who->role : "none");
+}
+
 static int check_query(const struct command *cmd, const struct asker *who, const struct msg_query *q, struct err *e)
 {
 	size_t words = 0;
@@ -274,16 +294,18 @@ static int check_query(const struct command *cmd, const struct asker *who, const
 		return err_set(e, "%s takes %zu to %zu names, not %zu", cmd->name, cmd->words_min, cmd->words_max, words);
 	if (cmd->admin && strcmp(who->role, "admin") != 0)
 		return err_set(e, "%s needs a key of role admin, this one is %s", cmd->name, who->role);
-	return 0;
+	return check_role(who, e);
 }
 
 void query_run(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *reply)
 {
 	struct err e;
+	struct reply scoped = *reply;
 	const struct command *cmd = command_find(q->argc ? q->args[0] : "");
 	c->count.queries++;
+	str_copy(scoped.tenant, sizeof scoped.tenant, who->tenant ? who->tenant : "");
 	if (check_query(cmd, who, q, &e))
-		reply_error(reply, e.text);
+		reply_error(&scoped, e.text);
 	else
-		cmd->fn(c, who, q, reply);
+		cmd->fn(c, who, q, &scoped);
 }

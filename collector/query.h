@@ -5,6 +5,8 @@
 
 #include "collector/collector.h"
 
+struct json_t; /* jansson's */
+
 struct asker {
 	const char *role;   /* "admin" "operator" "tenant" "viewer" */
 	const char *tenant; /* NULL = sees all */
@@ -15,11 +17,14 @@ struct reply {
 	struct collector *c;
 	uint64_t channel;
 	uint32_t id;
+	char tenant[NAME_MAX_LEN]; /* of who asked: what is not theirs is left out; "" = sees all */
 	void (*send)(void *arg, bool more, int exit_code, const char *json); /* when set, instead of the channel */
 	void *arg;
 };
 
 void reply_send(const struct reply *r, bool more, int exit_code, const char *json);
+/* The last answer, as far as whoever asked may see it. `doc` stays the caller's. */
+void reply_document(const struct reply *r, int exit_code, const struct json_t *doc);
 /* {"error": "..."} and exit code 1. */
 void reply_error(const struct reply *r, const char *text);
 

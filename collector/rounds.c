@@ -252,7 +252,7 @@ static void finish(struct rounds *r, struct running *run)
 	if (run->automatic)
 		settle_suspect(r, run, v);
 	if (run->reply.c)
-		reply_send(&run->reply, false, verdict_exit_code(v), json);
+		reply_document(&run->reply, verdict_exit_code(v), doc);
 	free(json);
 	json_decref(doc);
 	verdict_free(v);
