@@ -12,7 +12,16 @@
 #define BUCKETS        4096
 #define REFUSAL_LOG_MS 10000 /* one line about unknown keys in that time */
 
-/* A token bucket: `rate` messages a second, bursts of `rate` * `seconds`. */
+/* Of one agent: reading what a machine says of itself is work for the whole fleet. */
+#define SNAPSHOTS_PER_SECOND 5
+#define SNAPSHOTS_BURST      20
+#define ROWS_PER_SECOND      20000
+#define ROWS_BURST           60000
+#define CHANGES_PER_SECOND   10 /* kept on disk */
+#define CHANGES_BURST        1024
+#define BYTES_PER_MESSAGE    4096 /* a larger one counts as several */
+
+/* A token bucket: `rate` a second, bursts of `burst`. */
 struct limiter {
 	double level;
 	struct mono at;
@@ -54,6 +63,8 @@ struct presence {
 	uint64_t plan;          /* version it was sent */
 	uint32_t streams;       /* it relays */
 	struct limiter limiter; /* of all its ways together: a host relays for many */
+	struct limiter snapshots, rows, changes;
+	struct snapshot *late; /* the newest, of more than we read at once */
 };
 
 struct sessions {
@@ -69,7 +80,7 @@ struct sessions {
 
 /* ---- small helpers ---- */
 
-static bool limiter_take(struct limiter *l, double rate, double burst, struct mono now)
+static bool limiter_take(struct limiter *l, double rate, double burst, double cost, struct mono now)
 {
 	if (l->at.ns == 0)
 		l->level = burst;
@@ -78,9 +89,9 @@ static bool limiter_take(struct limiter *l, double rate, double burst, struct mo
 	l->at = now;
 	if (l->level > burst)
 		l->level = burst;
-	if (l->level < 1)
+	if (l->level < cost)
 		return false;
-	l->level -= 1;
+	l->level -= cost;
 	return true;
 }
 
@@ -337,6 +348,18 @@ static void forget_streams(struct sessions *s, uint32_t relay)
 		}
 }
 
+/* An agent has one stream to its host: another one in its name takes its place. */
+static void forget_older(struct sessions *s, const struct channel *newest)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct channel *ch = s->ids[i], *next; ch; ch = next) {
+			next = ch->next_id;
+			if (ch != newest && ch->relayed && ch->relay == newest->relay && ch->who == WHO_AGENT &&
+			    ch->member == newest->member)
+				channel_remove(s, ch);
+		}
+}
+
 static void begin_boot(struct sessions *s, const struct member *m, uint64_t boot)
 {
 	struct presence *p = presence_of(s, m->id);
@@ -383,23 +406,63 @@ static void on_hello(struct sessions *s, struct channel *ch, struct member *m, s
 	collector_replan(s->c);
 }
 
-static void take_snapshot(struct collector *c, struct member *m, struct snapshot **snapshot)
+static void take_snapshot(struct sessions *s, struct member *m, struct snapshot *snapshot)
 {
-	size_t n = fleet_snapshot(c->fleet, m, *snapshot, wall_now());
-	*snapshot = NULL;
+	struct collector *c = s->c;
+	struct mono now = mono_now();
+	size_t n = fleet_snapshot(c->fleet, m, snapshot, wall_now());
 	for (size_t i = n > m->change_count ? 0 : m->change_count - n; i < m->change_count; i++)
-		store_put_change(c->store, m->id, &m->changes[i]);
+		if (limiter_take(&presence_of(s, m->id)->changes, CHANGES_PER_SECOND, CHANGES_BURST, 1, now))
+			store_put_change(c->store, m->id, &m->changes[i]);
+		else
+			c->count.limited++;
 	collector_replan(c);
 }
 
-static void apply_report(struct collector *c, struct member *m, struct msg_report *r)
+static bool may_take_snapshot(struct presence *p, struct mono now)
 {
+	return limiter_take(&p->snapshots, SNAPSHOTS_PER_SECOND, SNAPSHOTS_BURST, 1, now);
+}
+
+/* More than may be read at once: the newest of them counts, a little later. */
+static void offer_snapshot(struct sessions *s, struct member *m, struct snapshot *snapshot)
+{
+	struct presence *p = presence_of(s, m->id);
+	snapshot_free(p->late);
+	p->late = NULL;
+	if (may_take_snapshot(p, mono_now())) {
+		take_snapshot(s, m, snapshot);
+		return;
+	}
+	p->late = snapshot;
+	s->c->count.limited++;
+}
+
+static void take_late_snapshots(struct sessions *s, struct mono now)
+{
+	for (uint32_t id = 0; id < s->presence_count; id++) {
+		struct snapshot *late = s->presence[id].late;
+		struct member *m = late ? fleet_by_id(s->c->fleet, id) : NULL;
+		if (!m || !may_take_snapshot(&s->presence[id], now))
+			continue;
+		s->presence[id].late = NULL;
+		take_snapshot(s, m, late);
+	}
+}
+
+static void apply_report(struct sessions *s, struct member *m, struct msg_report *r)
+{
+	struct collector *c = s->c;
 	m->health = r->health;
 	if (r->snapshot)
-		take_snapshot(c, m, &r->snapshot);
-	detect_rows(c->detect, m->id, r->rows, r->row_count, &r->health, mono_now());
+		offer_snapshot(s, m, r->snapshot);
+	r->snapshot = NULL;
+	struct mono now = mono_now();
+	bool good = limiter_take(&presence_of(s, m->id)->rows, ROWS_PER_SECOND, ROWS_BURST, (double)r->row_count, now);
+	detect_rows(c->detect, m->id, r->rows, good ? r->row_count : 0, &r->health, now);
+	c->count.limited += !good;
 	c->count.reports++;
-	c->count.rows += r->row_count;
+	c->count.rows += good ? r->row_count : 0;
 }
 
 static void on_report(struct sessions *s, struct channel *ch, struct member *m, struct msg *msg)
@@ -416,7 +479,7 @@ static void on_report(struct sessions *s, struct channel *ch, struct member *m, 
 	}
 	if (r->number != p->applied + 1)
 		s->c->count.reports_gap++; /* the agent had to give some up; within a session nothing gets lost */
-	apply_report(s->c, m, r);
+	apply_report(s, m, r);
 	p->applied = r->number;
 	store_applied(s->c->store, m->id, p->boot, p->applied);
 }
@@ -457,14 +520,19 @@ static void on_opening(struct sessions *s, const struct member *host, const stru
 	enum who who;
 	uint32_t member;
 	struct stored_key cli;
-	if (!identify(s, key, &who, &member, &cli) || who == WHO_CLI) {
+	bool known = identify(s, key, &who, &member, &cli);
+	bool itself = known && who == WHO_AGENT && member == host->id; /* a session cannot hang on itself */
+	if (!known || who == WHO_CLI || itself) {
 		count_unknown_key(s, key);
 		sealed_refuse(relay_down, &back);
 		return;
 	}
 	struct channel *ch = stream_open(s, host, r->stream, now);
-	if (ch && sealed_accept(&ch->sealed, &s->c->key, r->data, r->len, relay_down, &back))
-		channel_identify(s, ch, key);
+	if (!ch || !sealed_accept(&ch->sealed, &s->c->key, r->data, r->len, relay_down, &back))
+		return;
+	channel_identify(s, ch, key);
+	if (ch->who == WHO_AGENT)
+		forget_older(s, ch);
 }
 
 static void on_relay_up(struct sessions *s, struct channel *host_way, struct member *host, struct msg *msg)
@@ -534,7 +602,7 @@ static void from_token(struct sessions *s, struct channel *ch, struct msg *msg, 
 		pong(s, ch);
 	if (msg->type != MSG_JOIN)
 		return;
-	if (limiter_take(&s->joins, JOINS_PER_SECOND, 2 * JOINS_PER_SECOND, now))
+	if (limiter_take(&s->joins, JOINS_PER_SECOND, 2 * JOINS_PER_SECOND, 1, now))
 		join_handle(s, s->c, ch, &msg->u.join);
 	else
 		s->c->count.limited++; /* the agent asks again */
@@ -559,7 +627,8 @@ static void channel_receive(struct sessions *s, struct channel *ch, const void *
 	ch->heard = now;
 	s->c->count.messages++;
 	struct limiter *l = ch->who == WHO_AGENT ? &presence_of(s, ch->member)->limiter : &ch->limiter;
-	if (!limiter_take(l, LIMITS[ch->who].rate, LIMITS[ch->who].burst, now)) {
+	double cost = ch->who == WHO_AGENT ? 1 + (double)(len / BYTES_PER_MESSAGE) : 1;
+	if (!limiter_take(l, LIMITS[ch->who].rate, LIMITS[ch->who].burst, cost, now)) {
 		s->c->count.limited++;
 		return;
 	}
@@ -632,6 +701,7 @@ void sessions_tick(struct sessions *s, struct mono now)
 			if (mono_ms_since(ch->heard, now) > CHANNEL_IDLE_MS)
 				channel_remove(s, ch);
 		}
+	take_late_snapshots(s, now);
 }
 
 void sessions_restore(struct sessions *s, const struct stored_agent *a)
@@ -655,6 +725,8 @@ void sessions_free(struct sessions *s)
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (s->ids[i])
 			channel_remove(s, s->ids[i]);
+	for (size_t i = 0; i < s->presence_count; i++)
+		snapshot_free(s->presence[i].late);
 	free(s->presence);
 	free(s);
 }
