@@ -2,6 +2,8 @@
 #include "collector/diagnose/diagnose.h"
 #include "proto/conf.h"
 
+#include "fyaml.h"
+
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
