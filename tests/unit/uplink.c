@@ -488,9 +488,9 @@ static void the_direct_path_takes_over_when_the_hosts_agent_dies(void **state)
 	agent_start(w, GUEST, NULL, true);
 	assert_happens(w, guest_relayed, 6000); /* preferred */
 	agent_stop(w, HOST);
-	assert_happens(w, guest_direct, 1000);
+	assert_happens(w, guest_direct, 3000);
 	report_put(&w->agents[GUEST], 1);
-	assert_happens(w, guest_acked, 1000);
+	assert_happens(w, guest_acked, 3000);
 	agent_start(w, HOST, NULL, false);
 	assert_happens(w, guest_relayed, 5000); /* and back */
 }
