@@ -28,7 +28,7 @@ struct report {
 	int64_t every_ms;
 	struct snapshot *snapshot; /* waits for the next report */
 	bool facts_wanted;         /* whatever the digest says */
-	uint64_t digest, fdb_digest;
+	uint64_t digest, fdb_digest, neigh_digest;
 	struct watch_row *rows;
 	/* health: what was last time */
 	uint32_t lag_us, socket_drops;
@@ -131,6 +131,7 @@ static void report_now(void *arg)
 	struct report *r = arg;
 	size_t rows;
 
+	prober_drain(r->a->prober); /* what the kernel holds arrived in time */
 	do {
 		rows = watch_report(r->a->watch, mono_now(), r->rows, ROWS_PER_CALL);
 		report_put(r, rows);
@@ -164,13 +165,31 @@ static uint64_t fdb_digest(const struct snapshot *s)
 	return sum;
 }
 
+/* Who is met where: guests that are in no bridge are found by it. */
+static uint64_t neigh_digest(const struct snapshot *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->neigh_count; i++) {
+		const struct neigh *n = &s->neighs[i];
+		uint64_t h = 0xcbf29ce484222325;
+
+		if (!mac_is_set(n->mac) || n->state & (NEIGH_INCOMPLETE | NEIGH_FAILED | NEIGH_NOARP))
+			continue;
+		h = fnv_add(h, &n->link, sizeof n->link);
+		h = fnv_add(h, &n->ip, sizeof n->ip);
+		sum += fnv_add(h, n->mac.b, sizeof n->mac.b);
+	}
+	return sum;
+}
+
 static void facts_look(void *arg)
 {
 	struct report *r = arg;
 	struct snapshot *s = facts_read(FACTS_ALL, NULL, 0);
 	struct facts f = facts_of(s);
-	uint64_t digest = facts_digest(&f), fdb = fdb_digest(s);
-	bool news = r->facts_wanted || digest != r->digest || fdb != r->fdb_digest;
+	uint64_t digest = facts_digest(&f), fdb = fdb_digest(s), neigh = neigh_digest(s);
+	bool news = r->facts_wanted || digest != r->digest || fdb != r->fdb_digest || neigh != r->neigh_digest;
 
 	facts_free(&f);
 	if (!news) {
@@ -180,6 +199,7 @@ static void facts_look(void *arg)
 	r->facts_wanted = false;
 	r->digest = digest;
 	r->fdb_digest = fdb;
+	r->neigh_digest = neigh;
 	snapshot_free(r->snapshot);
 	r->snapshot = s;
 	loop_timer_arm(r->at_once, 0);

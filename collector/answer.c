@@ -257,7 +257,8 @@ static json_t *host_json(const struct collector *c, const struct member *m)
 	for (size_t i = 0; m->kind == AGENT_GUEST && i < m->endpoint_count; i++)
 		if (fleet_place(c->fleet, m, m->endpoints[i].mac, &place))
 			return name_json(c, place.host);
-	return json_null();
+	const struct member *relay = m->heard_by == HEARD_RELAY ? fleet_by_id(c->fleet, m->relay) : NULL;
+	return relay && relay->kind == AGENT_HOST ? name_json(c, relay) : json_null();
 }
 
 static json_t *agent_json(const struct collector *c, const struct member *m)

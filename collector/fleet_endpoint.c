@@ -55,6 +55,8 @@ static struct cand *cand_named(struct node *n, const char *ifname)
 
 static bool same_prefix(struct prefix a, struct prefix b) { return a.len == b.len && ip_equal(a.ip, b.ip); }
 
+static bool cand_has_address6(const struct cand *c) { return c->last.ip6.ip.family && !ip_is_link_local(c->last.ip6.ip); }
+
 static void cand_remember(struct cand *c)
 {
 	if (c->now.ip4.ip.family && c->last.ip4.ip.family && !prefix_same_net(c->now.ip4, c->last.ip4))
@@ -63,8 +65,8 @@ static void cand_remember(struct cand *c)
 		c->home4 = (struct prefix){0};
 	if (c->now.ip4.ip.family)
 		c->last.ip4 = c->now.ip4;
-	if (c->now.ip6.ip.family)
-		c->last.ip6 = c->now.ip6;
+	if (c->now.ip6.ip.family && (!ip_is_link_local(c->now.ip6.ip) || !cand_has_address6(c)))
+		c->last.ip6 = c->now.ip6; /* a link-local one is no substitute */
 	c->last.mac = c->now.mac;
 	c->last.mtu = c->now.mtu;
 }
@@ -89,10 +91,7 @@ static void cand_read(const struct fleet *f, struct node *n, const struct link *
 	cand_remember(c);
 }
 
-static bool cand_has_address(const struct cand *c)
-{
-	return c->last.ip4.ip.family || (c->last.ip6.ip.family && !ip_is_link_local(c->last.ip6.ip));
-}
+static bool cand_has_address(const struct cand *c) { return c->last.ip4.ip.family || cand_has_address6(c); }
 
 static bool list_has(const char *list, const char *name)
 {
@@ -252,13 +251,21 @@ static bool hosts_meet(const struct node *a, const struct cand *ca, const struct
 	       (!ca->bridge || port_leads_out(a, ca->last.ifname)) && (!cb->bridge || port_leads_out(b, cb->last.ifname));
 }
 
+/* Where they stand is not known, but they were neighbours. */
+static bool cands_met(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
+                      const struct cand *cb)
+{
+	return (mac_is_unique(f, cb->last.mac) && node_met(a, ca->last.ifname, cb->last.mac)) ||
+	       (mac_is_unique(f, ca->last.mac) && node_met(b, cb->last.ifname, ca->last.mac));
+}
+
 bool cands_share_segment(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
                          const struct cand *cb)
 {
 	struct stand sa, sb;
 	bool both = stand_of(a, ca, &sa) && stand_of(b, cb, &sb);
 	if (!both)
-		return hosts_meet(a, ca, b, cb);
+		return hosts_meet(a, ca, b, cb) || cands_met(f, a, ca, b, cb);
 	if (sa.host == sb.host)
 		return !strcmp(stand_bridge(&sa), stand_bridge(&sb)) && (sa.vlan == sb.vlan || !sa.vlan || !sb.vlan);
 	if (!port_leads_out(sa.host, stand_bridge(&sa)) || !port_leads_out(sb.host, stand_bridge(&sb)))
@@ -384,6 +391,17 @@ static void match_scopes(const struct node *a, const struct cand *ca, struct end
 		*(a_local ? &eb->ip6 : &ea->ip6) = other;
 }
 
+/* A port without an address speaks with one of the host's others, as unnumbered interfaces do. */
+static struct prefix addr_borrowed(const struct node *host, int family)
+{
+	const struct cand *c = cand_routed(host);
+	struct prefix own = !c ? (struct prefix){0} : family == 4 ? c->last.ip4 : c->last.ip6;
+	if (!own.ip.family || ip_is_link_local(own.ip))
+		return (struct prefix){0};
+	own.len = family == 4 ? 32 : 128;
+	return own;
+}
+
 /* A guest's own device on its host, when it is in no bridge: that is where the host stands towards it. */
 static bool choose_routed_port(const struct node *host, const struct node *guest, struct endpoint *ep_host,
                                struct endpoint *ep_guest)
@@ -400,6 +418,8 @@ static bool choose_routed_port(const struct node *host, const struct node *guest
 		str_copy(ep_host->ifname, sizeof(ep_host->ifname), l->name);
 		ep_host->ip4 = addr_primary(host->member.snapshot, l->index, 4, &none);
 		ep_host->ip6 = addr_primary(host->member.snapshot, l->index, 6, &none);
+		if (!ep_host->ip4.ip.family)
+			ep_host->ip4 = addr_borrowed(host, 4);
 		return true;
 	}
 	return false;

@@ -149,7 +149,7 @@ static void port_note(struct node *h, const struct link *l, const char *bridge, 
 	}
 	if (p->index != l->index) { /* another device of the same name: nothing is known of it */
 		p->index = l->index;
-		p->uplink = false;
+		p->uplink = p->doubtful = false;
 		p->fresh_until.ns = now.ns + FRESH_NS;
 	}
 	p->present = true;
@@ -310,6 +310,14 @@ static bool sight_is_elsewhere(const struct fleet *f, const struct node *host, s
 	return true;
 }
 
+static bool mac_of_host(const struct fleet *f, struct mac mac)
+{
+	FOR_OWNERS(o, f, mac)
+	if (node_is_host(o->node))
+		return true;
+	return false;
+}
+
 /* A new port with one guest may be that guest arriving from another host: that is no uplink yet. */
 static bool port_shows_uplink(const struct fleet *f, const struct node *host, const struct port *p, struct wall now)
 {
@@ -323,14 +331,38 @@ static bool port_shows_uplink(const struct fleet *f, const struct node *host, co
 	return false;
 }
 
+/* The only one behind it may be a guest of this host after all: several machines have that MAC, and this one was heard of later. */
+static bool uplink_is_mistaken(const struct fleet *f, const struct node *host, const struct port *p)
+{
+	if (!p->doubtful || p->seen_count != 1 || p->foreign)
+		return false;
+	FOR_OWNERS(o, f, p->seen[0].mac)
+	if (relay_host(f, o->node) == host)
+		return true;
+	return false;
+}
+
+static void uplink_conclude(const struct fleet *f, struct node *host, struct port *p, struct wall now)
+{
+	if (!port_shows_uplink(f, host, p, now))
+		return;
+	const struct plug *g = plug_at(f, host, p);
+	p->uplink = !g || !g->firm;
+	p->doubtful = p->uplink && p->seen_count == 1 && !p->foreign && !mac_of_host(f, p->seen[0].mac);
+}
+
 static void uplinks_update(const struct fleet *f, struct node *host, struct wall now)
 {
 	for (size_t i = 0; i < host->port_count; i++) {
 		struct port *p = &host->ports[i];
-		if (!p->present || p->uplink || !port_shows_uplink(f, host, p, now))
+		if (!p->present)
 			continue;
-		const struct plug *g = plug_at(f, host, p);
-		p->uplink = !g || !g->firm;
+		if (!p->uplink)
+			uplink_conclude(f, host, p, now);
+		else if (uplink_is_mistaken(f, host, p))
+			p->uplink = p->doubtful = false;
+		else if (p->seen_count + p->foreign > 1)
+			p->doubtful = false;
 	}
 }
 
@@ -356,6 +388,48 @@ static void towards_update(struct node *host)
 		for (size_t k = 0; k < p->seen_count && p->uplink && p->present; k++)
 			if (p->seen[k].how == SIGHT_LEARNED)
 				towards_note(host, p, &p->seen[k]);
+	}
+}
+
+/* Is that address one of the machine with that MAC? A router that answers for others is not met as them. */
+static bool neigh_is_its_own(const struct fleet *f, const struct neigh *e)
+{
+	FOR_OWNERS(o, f, e->mac)
+	if (snapshot_addr_of(o->node->member.snapshot, e->ip))
+		return true;
+	return false;
+}
+
+static void met_note(struct node *n, const char *ifname, struct mac mac)
+{
+	if (n->met_count == TOWARDS_MAX)
+		return;
+	struct met *m = VEC_ADD(n->met, n->met_count, n->met_cap);
+	m->mac = mac;
+	str_copy(m->ifname, sizeof(m->ifname), ifname);
+}
+
+bool node_met(const struct node *n, const char *ifname, struct mac mac)
+{
+	for (size_t i = 0; i < n->met_count; i++)
+		if (mac_equal(n->met[i].mac, mac) && !strcmp(n->met[i].ifname, ifname))
+			return true;
+	return false;
+}
+
+/* Whom a machine met on an interface of its own: they share a segment. */
+static void met_update(const struct fleet *f, struct node *n)
+{
+	const struct snapshot *s = n->member.snapshot;
+	for (size_t i = 0; i < s->neigh_count; i++) {
+		const struct neigh *e = &s->neighs[i];
+		const struct link *l = snapshot_link(s, e->link);
+		if (!l || l->master || !mac_is_set(e->mac) ||
+		    e->state & (NEIGH_INCOMPLETE | NEIGH_FAILED | NEIGH_NOARP | NEIGH_PERMANENT) ||
+		    !owned_by_another(f, e->mac, n) || !neigh_is_its_own(f, e))
+			continue;
+		if (!node_met(n, l->name, e->mac))
+			met_note(n, l->name, e->mac);
 	}
 }
 
@@ -399,6 +473,8 @@ static enum strength spot_strength(const struct fleet *f, const struct spot *s, 
 		return SEEN_NOT;
 	if (certain)
 		return SEEN_CERTAIN;
+	if (s->port->foreign && !its_own && !s->port->direct && !port_leads_out(s->host, s->port->bridge))
+		return SEEN_NOT; /* strangers live there too, and the bridge's way out is not known: this may be it */
 	return s->port->foreign ? SEEN_WEAK : SEEN_CLEAN;
 }
 
@@ -635,6 +711,8 @@ void places_update(struct fleet *f, struct node *changed, struct wall now)
 	bool macs_changed = changed && node_take_snapshot(changed, now);
 	if (macs_changed)
 		owners_rebuild(f);
+	if (changed)
+		met_update(f, changed);
 	if (macs_changed || !changed)
 		hosts_update(f, NULL, now);
 	else if (node_is_host(changed))
@@ -662,6 +740,7 @@ void places_free(struct node *n)
 		free(n->ports[i].seen);
 	free(n->ports);
 	free(n->towards);
+	free(n->met);
 }
 
 /* ---- answers ---- */
@@ -706,6 +785,18 @@ static const struct port *uplink_default(const struct node *host, const char *br
 	return best;
 }
 
+/* Whatever it is: behind it that machine is seen. */
+static const struct port *port_showing(const struct node *host, const char *bridge, struct mac mac)
+{
+	for (size_t i = 0; i < host->port_count; i++) {
+		const struct port *p = &host->ports[i];
+		for (size_t k = 0; k < p->seen_count && p->present && !strcmp(p->bridge, bridge); k++)
+			if (mac_equal(p->seen[k].mac, mac) && p->seen[k].how == SIGHT_LEARNED)
+				return p;
+	}
+	return NULL;
+}
+
 static const struct port *uplink_now(const struct node *host, const char *bridge, struct mac mac)
 {
 	for (size_t i = 0; i < host->port_count; i++) {
@@ -734,6 +825,8 @@ bool fleet_uplink(const struct fleet *f, const struct member *host, const char *
 	const struct towards *t = mac_is_set(towards) ? towards_find(h, bridge, towards) : NULL;
 	if (!p && !t)
 		p = uplink_default(h, bridge);
+	if (!p && !t && mac_is_set(towards))
+		p = port_showing(h, bridge, towards);
 	str_copy(out, IFNAME_LEN, p ? p->name : t ? t->port : "");
 	return out[0] != '\0';
 }

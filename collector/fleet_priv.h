@@ -23,6 +23,7 @@ struct port { /* of a bridge of a host, or (bridge "") a device that is in none;
 	bool guest_type;         /* a kind of device that guests are plugged into */
 	bool direct;             /* nothing can stand between it and the guest: tap, macvtap */
 	bool uplink;             /* sticky: leads to other machines than guests */
+	bool doubtful;           /* that was concluded from one guest that was thought to be elsewhere */
 	size_t foreign;          /* learned MACs that belong to no agent */
 	size_t seen_count, seen_cap;
 	struct sight *seen;
@@ -32,6 +33,11 @@ struct towards { /* the uplink port behind which an agent's MAC was last seen */
 	struct mac mac;
 	uint16_t vlan;
 	char bridge[IFNAME_LEN], port[IFNAME_LEN];
+};
+
+struct met { /* the MAC of an agent that was a neighbour on an interface of the machine's own */
+	struct mac mac;
+	char ifname[IFNAME_LEN];
 };
 
 struct node;
@@ -66,6 +72,8 @@ struct node {
 	struct port *ports;
 	size_t towards_count, towards_cap;
 	struct towards *towards;
+	size_t met_count, met_cap;
+	struct met *met;
 	size_t plug_count;
 	struct plug plugs[PLUGS_MAX];
 	size_t cand_count, cand_cap;
@@ -97,6 +105,8 @@ const struct plug *plug_find(const struct node *guest, struct mac mac);
 bool port_leads_out(const struct node *host, const char *bridge); /* the bridge has, or had, an uplink */
 /* The bridge saw (or remembers having seen) that MAC behind an uplink; VLAN 0 = any. */
 bool bridge_knows(const struct node *host, const char *bridge, uint16_t vlan, struct mac mac);
+/* It had that MAC as a neighbour on this interface. */
+bool node_met(const struct node *n, const char *ifname, struct mac mac);
 bool mac_is_unique(const struct fleet *f, struct mac mac);
 bool bridge_carries(const struct fleet *f, const struct node *host, const char *bridge);
 

@@ -302,7 +302,7 @@ static void peer_fill(const struct planner *p, const struct seat *s, uint32_t nu
 	out->other = is_a ? q->ep_b : q->ep_a;
 	out->kinds = q->kinds[is_a ? 0 : 1];
 	out->port = (uint16_t)or_default(other->hello.probe_port, PROBE_PORT_DEFAULT);
-	out->bind_device = is_host(s->member) && !is_host(other);
+	out->bind_device = q->onlink && is_host(s->member) && !is_host(other);
 	memcpy(out->name, other->name, sizeof(out->name));
 }
 

@@ -160,13 +160,17 @@ static bool stack_is_complete(const struct round *r, int end)
 	return at->uplink[0] || (r->part[end].member->kind == AGENT_HOST && !at->bridge[0]);
 }
 
+/* A port in no bridge is the host's own interface, too: one point. */
+static bool same_point(const struct hop *a, const struct hop *b) { return a->point >= 0 && a->point == b->point; }
+
 static void path_join(struct round *r, int dir, const struct stack *out, const struct stack *in)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < out->count; i++)
 		r->path[dir][n++] = out->hops[i];
 	for (size_t i = in->count; i-- > 0;)
-		r->path[dir][n++] = in->hops[i];
+		if (!same_point(&r->path[dir][n - 1], &in->hops[i]))
+			r->path[dir][n++] = in->hops[i];
 	r->path_count[dir] = n;
 }
 

@@ -13,6 +13,7 @@
 #define EVENT_BUFFER  16384
 #define SETTLE_MS     20 /* changes come in bursts */
 #define READS_PER_RUN 32
+#define NEIGHS_KNOWN  512 /* power of two */
 
 struct facts_watch {
 	struct loop *loop;
@@ -23,6 +24,12 @@ struct facts_watch {
 	struct mono last; /* when `fn` was called */
 	facts_changed_fn *fn;
 	void *arg;
+	uint32_t known[NEIGHS_KNOWN]; /* neighbours heard of, by hash; forgets */
+};
+
+struct news {
+	struct facts_watch *watch;
+	bool any;
 };
 
 static const int route_groups[] = {
@@ -56,42 +63,71 @@ static void changed(struct facts_watch *w)
 	loop_timer_arm(w->timer, (wait > settle ? wait : settle) * 1000);
 }
 
-/* Neighbours come and go all the time; only a bridge's entry that moves says something. */
+static uint32_t hash_add(uint32_t hash, const void *data, size_t len)
+{
+	for (const uint8_t *p = data, *end = p + len; p < end; p++)
+		hash = (hash ^ *p) * 16777619u;
+	return hash;
+}
+
+/* A neighbour that changes its state is nothing new; one with another hardware address is. */
+static bool neigh_is_new(struct facts_watch *w, const struct nlmsghdr *h, const struct ndmsg *n)
+{
+	struct nlattr *attr;
+	uint32_t hash = hash_add(2166136261u, &n->ndm_ifindex, sizeof n->ndm_ifindex);
+	bool has_mac = false;
+
+	mnl_attr_for_each(attr, h, sizeof *n)
+	{
+		uint16_t type = mnl_attr_get_type(attr);
+		has_mac |= type == NDA_LLADDR;
+		if (type == NDA_LLADDR || type == NDA_DST)
+			hash = hash_add(hash, mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr));
+	}
+	if (!has_mac || n->ndm_state & (NUD_INCOMPLETE | NUD_FAILED | NUD_NOARP) || w->known[hash % NEIGHS_KNOWN] == hash)
+		return false;
+	w->known[hash % NEIGHS_KNOWN] = hash;
+	return true;
+}
+
+/* Neighbours come and go all the time; only a bridge's entry that moves, or one that was never met, says something. */
 static int on_event(const struct nlmsghdr *h, void *arg)
 {
+	struct news *news = arg;
+	const struct ndmsg *n = mnl_nlmsg_get_payload(h);
 	bool neigh = h->nlmsg_type == RTM_NEWNEIGH || h->nlmsg_type == RTM_DELNEIGH;
-	bool bridge = neigh && mnl_nlmsg_get_payload_len(h) >= sizeof(struct ndmsg) &&
-	              ((const struct ndmsg *)mnl_nlmsg_get_payload(h))->ndm_family == AF_BRIDGE;
+	bool whole = neigh && mnl_nlmsg_get_payload_len(h) >= sizeof *n;
+	bool bridge = whole && n->ndm_family == AF_BRIDGE;
 
-	if (!neigh || bridge)
-		*(bool *)arg = true;
+	if (!neigh || bridge || (whole && h->nlmsg_type == RTM_NEWNEIGH && neigh_is_new(news->watch, h, n)))
+		news->any = true;
 	return MNL_CB_OK;
 }
 
 static int on_nft_event(const struct nlmsghdr *h, void *arg)
 {
 	(void)h;
-	*(bool *)arg = true;
+	((struct news *)arg)->any = true;
 	return MNL_CB_OK;
 }
 
 static void sock_read(struct facts_watch *w, struct mnl_socket *sock, mnl_cb_t fn)
 {
 	char *buf = mem_alloc(EVENT_BUFFER);
-	bool any = false;
+	struct news news = {w, false};
 
 	for (int i = 0; i < READS_PER_RUN; i++) {
 		ssize_t got = recv(mnl_socket_get_fd(sock), buf, EVENT_BUFFER, MSG_DONTWAIT);
 
 		if (got < 0 && errno == ENOBUFS) /* events were lost: that is a change, too */
-			any = true;
+			news.any = true;
 		else if (got <= 0)
 			break;
 		else
-			mnl_cb_run(buf, (size_t)got, 0, 0, fn, &any);
+			mnl_cb_run(buf, (size_t)got, 0, 0, fn, &news);
 	}
 	free(buf);
-	if (any)
+	if (news.any)
 		changed(w);
 }
 

@@ -395,6 +395,40 @@ static void a_new_uplink_with_one_guest_is_known_after_a_while(void **state)
 	fleet_free(w.f);
 }
 
+/* The same MAC twice in the world: what looked like the one elsewhere was the one here, which spoke later. */
+static void a_port_taken_for_an_uplink_is_given_back(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	world_says(&w, w.b2, world_guest(MAC_A1, "10.10.0.12/24", "fe80::b2/64"));
+	relayed(&w, w.b2, w.hv2);
+	struct snapshot *s = world_host(1);
+	world_link(s, "va1", "veth", "02:f1:00:00:00:11", "br0");
+	world_learn(s, "va1", MAC_A1);
+	world_learn(s, "up0", MAC_HV2_BR);
+	world_says(&w, w.hv1, s);
+	relayed(&w, w.a1, w.hv1);
+	world_says(&w, w.a1, world_guest(MAC_A1, "10.10.0.11/24", "fd10::11/64"));
+	world_says(&w, w.hv1, world_copy(w.hv1));
+	assert_place(&w, w.a1, w.hv1, "va1", "br0", true);
+	fleet_free(w.f);
+}
+
+/* A veth uplink to a host without an agent: a guest and a stranger behind it, and no other way out of the bridge. */
+static void a_port_with_strangers_may_be_the_only_way_out(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	struct snapshot *s = world_host(1);
+	world_learn(s, "up0", MAC_A2);
+	world_learn(s, "up0", MAC_ROUTER);
+	world_says(&w, w.a2, world_guest(MAC_A2, "10.10.0.12/24", "fd10::12/64"));
+	world_says(&w, w.hv1, s);
+	assert_nowhere(&w, w.a2);
+	uplink_is(&w, w.hv1, "br0", mac_of(MAC_A2), "up0");
+	fleet_free(w.f);
+}
+
 static void another_device_of_the_same_name_is_no_uplink(void **state)
 {
 	(void)state;
@@ -517,6 +551,12 @@ static void vanished_addresses_are_kept_and_changed_ones_followed(void **state)
 	assert_true(on);
 	assert_int_equal(w.a1->endpoints[0].ip4.ip.family, 0);
 	assert_int_equal(w.a1->last[0].ip4.ip.family, 4);
+	s = world_copy(w.a1);
+	world_no_addr(s, "fd10::11");
+	world_addr(s, "eth0", "fe80::11/64"); /* is no substitute */
+	world_says(&w, w.a1, s);
+	assert_true(fleet_endpoints(w.f, w.a1, w.a2, &a, &b, &on, NULL));
+	assert_true(ip_equal(a.ip6.ip, prefix_of("fd10::11").ip));
 	world_says(&w, w.a1, world_guest(MAC_A1, "192.168.7.11/24", "fd10::11/64")); /* wrong subnet */
 	assert_true(fleet_endpoints(w.f, w.a1, w.a2, &a, &b, &on, NULL));
 	assert_true(ip_equal(a.ip4.ip, prefix_of("192.168.7.11").ip));
@@ -554,6 +594,56 @@ static void routed_guests_without_a_segment_are_not_on_link(void **state)
 }
 
 /* ---- kinds ---- */
+
+static void world_meets(struct snapshot *s, const char *dev, const char *ip, const char *mac)
+{
+	*ADD(s->neighs, s->neigh_count) =
+	    (struct neigh){.link = link_named(s, dev)->index, .ip = prefix_of(ip).ip, .mac = mac_of(mac), .state = NEIGH_REACHABLE};
+}
+
+/* No host knows them; they met, and are on one segment even when the entry is gone or wrong. A router that answers for one is not
+ * met. */
+static void machines_that_met_share_a_segment(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	struct endpoint a, b;
+	bool on;
+	world_guests_say(&w);
+	assert_true(fleet_endpoints(w.f, w.a1, w.a2, &a, &b, &on, NULL));
+	assert_false(on);
+	struct snapshot *s = world_copy(w.a1);
+	world_meets(s, "eth0", "10.10.0.12/24", MAC_A2);
+	world_meets(s, "eth0", "10.10.0.99/24", MAC_A3);
+	world_says(&w, w.a1, s);
+	world_says(&w, w.a1, world_guest(MAC_A1, "10.10.0.11/24", "fd10::11/64"));
+	assert_true(fleet_endpoints(w.f, w.a1, w.a2, &a, &b, &on, NULL));
+	assert_true(on);
+	assert_true(fleet_endpoints(w.f, w.a1, w.a3, &a, &b, &on, NULL));
+	assert_false(on);
+	fleet_free(w.f);
+}
+
+/* A guest on a port without an address of its own: its host speaks with the address it has elsewhere. */
+static void an_unnumbered_port_borrows_an_address(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	struct endpoint h, g;
+	bool on;
+	struct snapshot *s = world_host(1);
+	world_link(s, "cali1", "veth", "02:f1:00:00:00:11", "");
+	world_meets(s, "cali1", "10.50.1.1/32", MAC_A1);
+	world_says(&w, w.a1, world_guest(MAC_A1, "10.50.1.1/32", "fe80::11/64"));
+	world_says(&w, w.hv1, s);
+	relayed(&w, w.a1, w.hv1);
+	assert_place(&w, w.a1, w.hv1, "cali1", "", true);
+	assert_true(fleet_endpoints(w.f, w.hv1, w.a1, &h, &g, &on, NULL));
+	assert_true(on);
+	assert_string_equal(h.ifname, "cali1");
+	assert_true(ip_equal(h.ip4.ip, prefix_of("10.10.0.1/24").ip));
+	fleet_free(w.f);
+}
 
 static void kinds_follow_the_addresses(void **state)
 {
@@ -622,6 +712,8 @@ int main(void)
 	    cmocka_unit_test(a_firewall_bridge_in_between_is_seen_through),
 	    cmocka_unit_test(uplinks_stay_uplinks_until_they_leave),
 	    cmocka_unit_test(a_new_uplink_with_one_guest_is_known_after_a_while),
+	    cmocka_unit_test(a_port_taken_for_an_uplink_is_given_back),
+	    cmocka_unit_test(a_port_with_strangers_may_be_the_only_way_out),
 	    cmocka_unit_test(another_device_of_the_same_name_is_no_uplink),
 	    cmocka_unit_test(endpoints_are_on_the_shared_segment),
 	    cmocka_unit_test(tenants_with_equal_subnets_are_not_one_segment),
@@ -630,6 +722,8 @@ int main(void)
 	    cmocka_unit_test(vanished_addresses_are_kept_and_changed_ones_followed),
 	    cmocka_unit_test(a_second_address_does_not_displace_the_first),
 	    cmocka_unit_test(routed_guests_without_a_segment_are_not_on_link),
+	    cmocka_unit_test(machines_that_met_share_a_segment),
+	    cmocka_unit_test(an_unnumbered_port_borrows_an_address),
 	    cmocka_unit_test(kinds_follow_the_addresses),
 	    cmocka_unit_test(owners_know_their_segment),
 	};
