@@ -36,8 +36,18 @@ static const struct shape refused_shape = SHAPE("refused", refused_fields, bothw
 #define PB    Bothways__V1__Hello
 #define MODEL struct msg_hello
 static const struct field hello_fields[] = {
-    NUM(version_min), NUM(version_max), NUM(boot),     NUM(next_report), TEXT(software),  NUM_OR(probe_port, PROBE_PORT_DEFAULT),
-    NUM(rights),      TEXT(rights_why), TEXT(restart), TEXT(uplink_if),  TEXT(probe_ifs), NUMBERS(services, service_count),
+    NUM(version_min),
+    NUM(version_max),
+    NUM(boot),
+    NUM(next_report),
+    TEXT(software),
+    NUM_OR(probe_port, PROBE_PORT_DEFAULT),
+    NUM(rights),
+    TEXT(rights_why),
+    TEXT(restart),
+    TEXT(uplink_if),
+    TEXT(probe_ifs),
+    NUMBERS(services, service_count),
     TEXTS(starts, start_count),
 };
 static const struct shape hello_shape = SHAPE("hello", hello_fields, bothways__v1__hello__descriptor);
