@@ -3,6 +3,7 @@
 
 #include "proto/base/mem.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #define REPEATED_MIN 3 /* doubled packets below this are chance */
@@ -118,10 +119,33 @@ static void service_fill(struct correlation *c)
 	}
 }
 
+/* What its machine says of itself now, after the round was planned. */
+static bool service_serves(const struct snapshot *s, uint16_t port, int family)
+{
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct listener *l = &s->listeners[i];
+		bool dual = l->ip.family == 6 && !l->v6only && family == 4;
+		if (l->proto == IPPROTO_TCP && l->port == port && (l->ip.family == family || dual))
+			return true;
+	}
+	return false;
+}
+
+/* A service that lives in the other family only is not ill in this one. */
+static bool service_is_of_other_family(const struct dossier *d, const struct flow *f)
+{
+	const struct party *p = &d->party[receiver_of(f)];
+	const struct snapshot *s = p->after ? p->after : p->reported ? p->before : NULL;
+	int family = kind_info((enum kind)f->kind)->family;
+	if (!s || (f->kind != KIND_SERVICE && f->kind != KIND_SERVICE6))
+		return false;
+	return !service_serves(s, f->dport, family) && service_serves(s, f->dport, family == 4 ? 6 : 4);
+}
+
 static void views_fill(struct correlation *c)
 {
 	for (size_t i = 0; i < c->d->flow_count; i++) {
-		if (c->d->flows[i].ladder)
+		if (c->d->flows[i].ladder || service_is_of_other_family(c->d, &c->d->flows[i]))
 			continue;
 		struct view *w = &c->views[c->count++];
 		view_fill(c->d, &c->d->flows[i], w);
