@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 #include "proto/conf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,26 +130,43 @@ static int read_fixes(const struct reading *r, const struct conf_node *n)
 	return 0;
 }
 
-static int read_confused(const struct reading *r, const struct conf_node *n)
+static int read_causes(const struct reading *r, const struct conf_node *n, const char *key, char **out, size_t *count)
 {
-	const struct conf_node *part = conf_get(n, "confused_with");
+	const struct conf_node *part = conf_get(n, key);
 	if (!part)
 		return 0;
 	if (part->type != CONF_LIST || part->count > CONFUSED_MAX)
-		return wrong(r, part, "needs a list of at most 6 for", "confused_with");
+		return wrong(r, part, "needs a list of at most 6 for", key);
 	for (size_t i = 0; i < part->count; i++) {
 		if (part->items[i]->type != CONF_SCALAR)
-			return wrong(r, part->items[i], "confused_with names causes", NULL);
-		r->entry->confused[r->entry->confused_count++] = mem_strdup(part->items[i]->scalar);
+			return wrong(r, part->items[i], "a list of causes is expected for", key);
+		out[(*count)++] = mem_strdup(part->items[i]->scalar);
 	}
 	return 0;
 }
 
+static int read_told(const struct reading *r, const struct conf_node *n)
+{
+	const char *told = conf_text(n, "told");
+	if (told && strcmp(told, "asked") != 0)
+		return wrong(r, n, "told is asked, not", told);
+	r->entry->asked = told != NULL;
+	return 0;
+}
+
+static int read_relatives(const struct reading *r, const struct conf_node *n)
+{
+	struct entry *e = r->entry;
+	if (read_causes(r, n, "confused_with", e->confused, &e->confused_count) < 0)
+		return -1;
+	return read_causes(r, n, "part_of", e->part_of, &e->part_of_count);
+}
+
 static int check_keys(const struct reading *r, const struct conf_node *n)
 {
-	static const char *const known[] = {"id",        "title",       "explanation",   "category", "severity",
-	                                    "platforms", "where",       "blames",        "prior",    "requires",
-	                                    "supports",  "contradicts", "confused_with", "fix",      "verify"};
+	static const char *const known[] = {"id",     "title", "explanation", "category", "severity",    "platforms",     "where",
+	                                    "blames", "prior", "requires",    "supports", "contradicts", "confused_with", "part_of",
+	                                    "told",   "fix",   "verify"};
 	for (size_t i = 0; i < n->count; i++) {
 		size_t k = 0;
 		while (k < sizeof known / sizeof *known && strcmp(n->items[i]->key, known[k]) != 0)
@@ -187,7 +205,7 @@ static int read_entry(const struct reading *r, const struct conf_node *n)
 		return -1;
 	if (e->requires_count == 0)
 		return wrong(r, n, "needs evidence for", "requires");
-	return read_fixes(r, n) < 0 ? -1 : read_confused(r, n);
+	return read_fixes(r, n) < 0 || read_told(r, n) < 0 ? -1 : read_relatives(r, n);
 }
 
 /* ---- the whole ---- */
@@ -209,6 +227,8 @@ static void entry_free(struct entry *e)
 	}
 	for (size_t i = 0; i < e->confused_count; i++)
 		free(e->confused[i]);
+	for (size_t i = 0; i < e->part_of_count; i++)
+		free(e->part_of[i]);
 }
 
 void catalogue_free(struct catalogue *c)
@@ -234,16 +254,26 @@ static int read_all(struct catalogue *c, const struct conf_node *list, struct re
 	return 0;
 }
 
+static int check_known(const struct catalogue *c, const struct reading *r, const char *key, char *const *names, size_t count)
+{
+	struct conf_node at = {.line = r->entry->line};
+	char what[80];
+	snprintf(what, sizeof what, "%s names no cause of this catalogue:", key);
+	for (size_t k = 0; k < count; k++) {
+		if (catalogue_find(c, names[k]) < 0)
+			return wrong(r, &at, what, names[k]);
+	}
+	return 0;
+}
+
 /* Names of causes must exist; the texts for catalogue_get move with the entries, so they are pointed at last. */
 static int check_names(struct catalogue *c, struct reading *r)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct entry *e = r->entry = &c->items[i];
-		struct conf_node at = {.line = e->line};
-		for (size_t k = 0; k < e->confused_count; k++) {
-			if (catalogue_find(c, e->confused[k]) < 0)
-				return wrong(r, &at, "confused_with names no cause of this catalogue:", e->confused[k]);
-		}
+		if (check_known(c, r, "confused_with", e->confused, e->confused_count) < 0 ||
+		    check_known(c, r, "part_of", e->part_of, e->part_of_count) < 0)
+			return -1;
 	}
 	return 0;
 }

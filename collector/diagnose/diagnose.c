@@ -134,6 +134,7 @@ struct found { /* a cause of the verdict in the making */
 	kind_mask kinds;
 	bool dirs[2];
 	bool main; /* explains a problem best, not only as well */
+	bool absorbed;
 	struct cause cause;
 };
 
@@ -182,6 +183,13 @@ static void cause_start(const struct work *w, struct cause *out, const struct st
 	out->verify = template_fill(c->entry->verify, &c->learned);
 }
 
+/* Nothing was lost on the way of answers that were never made. */
+static int cause_dir(const struct study *s, const struct candidate *c)
+{
+	const struct problem *p = &s->problem;
+	return c->entry->asked && c->kinds & p->answers && !(c->kinds & (p->probes | p->starts)) ? 1 - p->dir : p->dir;
+}
+
 static void found_add(struct work *w, struct founds *f, const struct study *s, const struct candidate *c, bool main,
                       double confidence)
 {
@@ -196,7 +204,7 @@ static void found_add(struct work *w, struct founds *f, const struct study *s, c
 	n->main |= main;
 	n->problems += main;
 	n->confidence = confidence > n->confidence ? confidence : n->confidence;
-	n->dirs[s->problem.dir] = true;
+	n->dirs[cause_dir(s, c)] = true;
 	n->kinds |= c->kinds & problem_kinds(&s->problem);
 	cause_texts(&n->cause, c);
 	fixes_make(c, party_facts(w->d, c->who), &n->cause);
@@ -228,6 +236,53 @@ static void founds_make(struct work *w, struct founds *f)
 				found_add(w, f, s, c, false, candidate_confidence(c) * rest);
 		}
 	}
+}
+
+static bool is_part_of(const struct found *part, const struct found *whole)
+{
+	const struct entry *e = part->first->entry;
+	if (!whole->main || !part->cause.component || !whole->cause.component || strcmp(part->cause.where, whole->cause.where) ||
+	    strcmp(part->cause.component, whole->cause.component))
+		return false;
+	for (size_t i = 0; i < e->part_of_count; i++) {
+		if (strcmp(e->part_of[i], whole->first->entry->id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Keeps what it knew: what speaks for it, and its fixes. */
+static void found_absorb(struct found *whole, struct found *part)
+{
+	struct cause *to = &whole->cause, *from = &part->cause;
+	struct texts for_text = {to->for_count, to->for_count, to->for_text};
+	texts_move(&for_text, &(struct texts){from->for_count, from->for_count, from->for_text});
+	to->for_count = for_text.count;
+	to->for_text = for_text.items;
+	to->fixes = mem_resize(to->fixes, to->fix_count + from->fix_count, sizeof *to->fixes);
+	for (size_t i = 0; i < from->fix_count; i++)
+		to->fixes[to->fix_count++] = from->fixes[i];
+	from->fix_count = 0;
+	whole->kinds |= part->kinds;
+	cause_clear(from);
+	part->absorbed = true;
+}
+
+/* One chain that breaks two things is one cause. */
+static void founds_fold(struct founds *f)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < f->count; i++) {
+		for (size_t k = 0; k < f->count && !f->items[i].absorbed; k++) {
+			if (!f->items[k].absorbed && is_part_of(&f->items[i], &f->items[k]))
+				found_absorb(&f->items[k], &f->items[i]);
+		}
+	}
+	for (size_t i = 0; i < f->count; i++) {
+		if (!f->items[i].absorbed)
+			f->items[kept++] = f->items[i];
+	}
+	f->count = kept;
 }
 
 static int found_cmp(const void *a, const void *b)
@@ -371,6 +426,7 @@ void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict
 	if (v->state != STATE_OK) {
 		studies_make(&w);
 		founds_make(&w, f);
+		founds_fold(f);
 		causes_fill(&w, f);
 		ruled_out_fill(&w);
 		for (size_t i = 0; i < w.count; i++) {

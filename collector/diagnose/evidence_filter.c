@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ANY_LAYER (1u << HIT_IP | 1u << HIT_BRIDGED_IP | 1u << HIT_L2)
+#define ANY_LAYER (1u << HIT_IP | 1u << HIT_BRIDGED_IP | 1u << HIT_ROUTED | 1u << HIT_L2)
 
 enum stop { STOP_ANY, STOP_DROP, STOP_REJECT };
 
@@ -20,7 +20,7 @@ static kind_mask hits_kinds(const struct inquiry *q, unsigned layers, enum stop 
 	kind_mask m = 0;
 	for (size_t i = 0; i < q->hits->count; i++) {
 		const struct hit *h = &q->hits->item[i];
-		if (!hit_fits(q, h, layers, how) || (sure && !h->sure))
+		if (!hit_fits(q, h, layers, how) || (sure && !h->sure && !h->fits))
 			continue;
 		m |= KIND_BIT(h->kind);
 		if (!*first)
@@ -43,7 +43,7 @@ static bool firewall_read(const struct inquiry *q, struct finding *f)
 	return s->firewall_known == FW_TRUNCATED;
 }
 
-static void component_of(const struct inquiry *q, const struct hit *h)
+void filter_bind(const struct inquiry *q, const struct hit *h)
 {
 	const struct fw_chain *c = h->decision.chain ? h->decision.chain : h->decision.base;
 	bindings_add(q->learned, "component", "%s %s %s", c->family, c->table, c->name);
@@ -63,10 +63,12 @@ static void filter_says(const struct inquiry *q, struct finding *f, unsigned lay
 	enum tri otherwise = f->is;
 	kind_mask kinds = hits_kinds(q, layers, how, true, &first);
 	if (kinds) {
-		component_of(q, first);
+		filter_bind(q, first);
 		accepts_bind(q, q->hits, layers);
-		find_yes(f, kinds, "a filter on %s %s it: %s", name_of(q, q->who), verbs[how],
-		         firewall_text(&first->decision, rule, sizeof rule));
+		find_yes(f, kinds, "a filter on %s %s it: %s%s", name_of(q, q->who), verbs[how],
+		         firewall_text(&first->decision, rule, sizeof rule),
+		         first->fits ? " (not all of it is understood, but just what it may stop is lost)" : "");
+		f->weak = first->fits;
 		return;
 	}
 	if (hits_kinds(q, layers, how, false, &maybe))
@@ -101,7 +103,7 @@ static void filter_is_ip(const struct inquiry *q, struct finding *f)
 }
 static void filter_is_l2(const struct inquiry *q, struct finding *f)
 {
-	layer_says(q, f, guest_in_pair(q) ? 1u << HIT_L2 : 0, "the filter of bridge and interfaces");
+	layer_says(q, f, guest_in_pair(q) ? 1u << HIT_L2 | 1u << HIT_ROUTED : 0, "the filter on the way of its guests");
 }
 static void filter_is_bridged_ip(const struct inquiry *q, struct finding *f)
 {
@@ -182,7 +184,7 @@ static const struct evidence items[] = {
      "a rule of this machine rejects exactly these packets there"},
     {"filter-is-ip", filter_is_ip, "firewall rules on the stretch", "the rule stands in an ip, ip6 or inet table"},
     {"filter-is-l2", filter_is_l2, "firewall rules on the stretch",
-     "the rule stands in a bridge or netdev table, on the way to or from a guest"},
+     "the rule stands on the way to or from a guest: in a bridge or netdev table, or where the machine routes for it"},
     {"filter-is-bridged-ip", filter_is_bridged_ip, "firewall rules on the stretch",
      "the rule stands in an IP table that sees bridged frames"},
     {"bridge-calls-ip", bridge_calls_ip, "sysctl", "bridged frames of this host pass its IP filter"},

@@ -573,6 +573,7 @@ static bool neigh_is_filtered(const struct inquiry *q, int kind, bool answers_ot
 	for (size_t i = 0; i < hits.count; i++) {
 		if (!hits.item[i].sure)
 			continue;
+		filter_bind(q, &hits.item[i]);
 		accepts_bind(q, &hits, 1u << HIT_NEIGH);
 		firewall_text(&hits.item[i].decision, text, size);
 		return true;

@@ -4,13 +4,18 @@
  * between two neighbouring points of one machine has its own list of hooks. */
 #include "collector/diagnose/inquiry.h"
 
+#include "proto/base/mem.h"
+
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ETH_IP4       0x0800
 #define ETH_IP6       0x86dd
 #define ETH_ARP       0x0806
+#define TCP_SYN       0x02
+#define TCP_ACK       0x10
 #define ND_SOLICIT    135
 #define ND_ADVERT     136
 #define SMALL_MAX     300 /* no small probe is longer */
@@ -66,6 +71,7 @@ static void packet_transport(const struct kind_info *info, const struct flow *f,
 		return;
 	}
 	k->l4proto = info->proto == PROTO_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+	k->tcp_flags = info->proto == PROTO_TCP ? answer ? TCP_SYN | TCP_ACK : TCP_SYN : 0;
 	packet_ports(f, answer, k);
 }
 
@@ -201,12 +207,19 @@ static void ask_bridge(struct search *s, const char *hook, const struct step *t,
 	hook_ask(s, FW_LAYER_BRIDGE, HIT_L2, hook, NULL, f, answer, &k);
 }
 
+static bool device_is_bridge(const struct snapshot *s, const char *device)
+{
+	const struct link *l = snapshot_link_named(s, device);
+	return l && strcmp(l->kind, "bridge") == 0;
+}
+
 static void ask_device(struct search *s, const char *hook, const char *device, const struct flow *f, bool answer,
                        struct fw_packet k)
 {
 	k.iif = strcmp(hook, "ingress") == 0 ? device : "";
 	k.oif = strcmp(hook, "egress") == 0 ? device : "";
-	hook_ask(s, FW_LAYER_NETDEV, HIT_L2, hook, device, f, answer, &k);
+	bool own = device_is_bridge(s->s, device); /* what passes there is for the host itself, or routed by it */
+	hook_ask(s, FW_LAYER_NETDEV, own ? HIT_IP : HIT_L2, hook, device, f, answer, &k);
 }
 
 static const char *upper(const char *bridge, const char *dev) { return bridge[0] ? bridge : dev; }
@@ -259,7 +272,7 @@ static void step_routed(struct search *s, const struct step *t, const struct flo
 	if (t->in_bridge[0])
 		step_port_in(s, t, f, answer, k);
 	for (size_t i = 0; i < 3 && k->ethertype != ETH_ARP; i++)
-		ask_ip(s, hooks[i], i == 2 ? "" : iif, i == 0 ? "" : oif, HIT_IP, f, answer, *k);
+		ask_ip(s, hooks[i], i == 2 ? "" : iif, i == 0 ? "" : oif, HIT_ROUTED, f, answer, *k);
 	if (t->out_bridge[0])
 		step_port_out(s, t, f, answer, k);
 }
@@ -323,7 +336,7 @@ static void step_all(struct search *s, const struct step *t)
 	}
 }
 
-void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+static void hits_on_stretch(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
 {
 	struct search s = {.d = d, .v = v, .p = p, .out = out, .asked = -1};
 	const struct path_point *path = v->dir[p->dir].path;
@@ -339,6 +352,70 @@ void hits_find(const struct dossier *d, const struct verdict *v, const struct pr
 		t.out_bridge = t.out[0] ? bridge_over(s.s, t.out) : "";
 		step_all(&s, &t);
 	}
+}
+
+/* ---- rules that cannot be read in full ---- */
+
+static kind_mask kinds_of_rule(const struct hits *h, const struct hit *rule)
+{
+	kind_mask m = 0;
+	for (size_t i = 0; i < h->count; i++) {
+		const struct hit *o = &h->item[i];
+		if (!o->foreseen && o->party == rule->party && o->decision.base == rule->decision.base &&
+		    o->decision.rule == rule->decision.rule)
+			m |= KIND_BIT(o->kind);
+	}
+	return m;
+}
+
+static bool kind_is_stopped(const struct hits *h, uint8_t kind)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		if (h->item[i].sure && !h->item[i].foreseen && h->item[i].kind == kind)
+			return true;
+	}
+	return false;
+}
+
+/* Of one family, some of what was sent is lost and some passes. */
+static bool tells_apart(kind_mask lost, kind_mask passed)
+{
+	kind_mask v4 = kinds_of_family(4), v6 = kinds_of_family(6);
+	return (lost & v4 && passed & v4) || (lost & v6 && passed & v6);
+}
+
+static kind_mask kinds_passing(const struct direction *d)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (d->delivery[k] == CELL_OK && kind_info((enum kind)k)->proto != PROTO_NEIGH)
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+/* A rule with a part that cannot be evaluated: when it could stop just what is lost and nothing of what passes beside that,
+ * this is more than chance. Rules that leave it to chance by design stop some of everything. */
+static void hits_fit(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+{
+	struct problem passing = *p;
+	struct hits *others = mem_alloc(sizeof *others);
+	passing.answers = 0;
+	passing.probes = kinds_passing(&v->dir[p->dir]) & ~p->answers;
+	hits_on_stretch(d, v, &passing, others);
+	for (size_t i = 0; i < out->count; i++) {
+		struct hit *h = &out->item[i];
+		if (h->sure || h->foreseen || h->decision.random || kind_is_stopped(out, h->kind))
+			continue;
+		h->fits = !kinds_of_rule(others, h) && tells_apart(kinds_of_rule(out, h), passing.probes);
+	}
+	free(others);
+}
+
+void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+{
+	hits_on_stretch(d, v, p, out);
+	hits_fit(d, v, p, out);
 }
 
 /* Requests to the machine come in and its replies leave, or its own requests leave and the replies come in. */

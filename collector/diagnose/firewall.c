@@ -85,6 +85,7 @@ static enum tri value_matches(uint8_t field, const struct fw_packet *p, const st
 	case FW_ARP_OP: return number_in(p->arp_op, v);
 	case FW_CT_STATE: return state_in(p->ct, v);
 	case FW_PKT_LENGTH: return span_in(p->length, v);
+	case FW_TCP_FLAGS: return tri_of((p->tcp_flags & v->hi) == v->lo);
 	case FW_FRAG_OFF: return v->lo == 0 && v->hi == 0 ? TRI_YES : TRI_UNKNOWN; /* never a fragment */
 	default: return never_known();
 	}

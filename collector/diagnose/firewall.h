@@ -17,6 +17,7 @@ struct fw_packet {
 	struct ip src, dst; /* ARP: sender and target protocol address; src may be family 0 (0.0.0.0) */
 	struct fw_span sport, dport;
 	uint8_t icmp_type; /* ICMP or ICMPv6 */
+	uint8_t tcp_flags; /* as FW_TCP_FLAGS */
 	uint8_t arp_op;
 	uint8_t ct;                  /* FW_CT_*: what connection tracking would call it */
 	struct fw_span length;       /* of the IP packet */

@@ -26,7 +26,7 @@ static size_t stopped_collect(const struct inquiry *q, const struct hits *hits, 
 	size_t n = 0;
 	for (size_t i = 0; i < hits->count; i++) {
 		const struct hit *h = &hits->item[i];
-		if (h->party != q->who || !h->sure || !(layers & 1u << h->layer))
+		if (h->party != q->who || !(h->sure || h->fits) || !(layers & 1u << h->layer))
 			continue;
 		size_t at = 0;
 		while (at < n && out[at].chain != hit_chain(h))

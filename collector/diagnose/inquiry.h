@@ -59,7 +59,13 @@ void bindings_free(struct bindings *b);
 
 /* ---- filter.c: the firewall rules on the stretch where a problem's packets die ---- */
 
-enum hit_layer { HIT_IP, HIT_BRIDGED_IP /* an IP chain that sees bridged frames */, HIT_L2, HIT_NEIGH };
+enum hit_layer {
+	HIT_IP,
+	HIT_BRIDGED_IP, /* an IP chain that sees bridged frames */
+	HIT_ROUTED,     /* an IP chain, for what the machine routes for others */
+	HIT_L2,
+	HIT_NEIGH
+};
 
 struct hit {
 	int party;
@@ -68,6 +74,7 @@ struct hit {
 	uint8_t layer;         /* enum hit_layer */
 	bool foreseen;         /* not seen to die here, but it would */
 	bool sure;             /* stops it, or stops some of it where some of it dies */
+	bool fits;             /* may stop it, and would stop just what dies and nothing that passes */
 	int asked;             /* ARP seen from a machine's own chains: whose address is looked for; else -1 */
 	const char *iif, *oif; /* as that chain sees them */
 	struct fw_decision decision;
@@ -95,6 +102,7 @@ struct inquiry {
 	struct bindings *learned;
 };
 
+void filter_bind(const struct inquiry *q, const struct hit *h); /* "component": the chain that stops it */
 static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }
 static inline kind_mask dying(const struct inquiry *q) { return problem_kinds(q->p); }
@@ -102,6 +110,7 @@ static inline kind_mask dying(const struct inquiry *q) { return problem_kinds(q-
 struct finding {
 	enum tri is;
 	kind_mask kinds; /* when yes: which of the problem's kinds it accounts for */
+	bool weak;       /* circumstantial: it has half its weight */
 	char text[480];  /* what was found, with names and numbers; "" = nothing to say */
 };
 void find_yes(struct finding *f, kind_mask kinds, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -167,8 +176,10 @@ struct entry {
 	struct weighed requires[EVIDENCE_MAX], supports[EVIDENCE_MAX], contradicts[EVIDENCE_MAX];
 	size_t fix_count;
 	struct remedy fixes[FIXES_MAX];
-	size_t confused_count;
+	size_t confused_count, part_of_count;
 	char *confused[CONFUSED_MAX];
+	char *part_of[CONFUSED_MAX];        /* not told beside one of these, when the same component does both */
+	bool asked;                         /* told in the direction of the requests, also when answers are what dies */
 	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get */
 	const char *fix_texts[FIXES_MAX];
 };

@@ -89,7 +89,7 @@ static void weigh_required(const struct entry *e, const struct inquiry *q, struc
 		if (f.is == TRI_YES && !(f.kinds & c->kinds))
 			f.is = TRI_NO;
 		if (f.is == TRI_YES) {
-			c->odds += e->requires[i].weight;
+			c->odds += e->requires[i].weight * (f.weak ? 0.5 : 1);
 			c->kinds &= f.kinds;
 			c->yes++;
 			texts_add(&c->for_text, f.text);

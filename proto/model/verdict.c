@@ -72,7 +72,7 @@ static void fixes_free(struct fix *fixes, size_t count)
 	free(fixes);
 }
 
-static void cause_clear(struct cause *c)
+void cause_clear(struct cause *c)
 {
 	free(c->id);
 	free(c->title);

@@ -112,6 +112,7 @@ struct verdict {
 };
 
 struct verdict *verdict_new(void);
+void cause_clear(struct cause *c); /* what it owns */
 void verdict_free(struct verdict *v);
 /* States by the contract: delivery first, then initiation. Fills v->state from the matrices. */
 void verdict_decide_state(struct verdict *v);

@@ -58,6 +58,39 @@ static void stateless_replies(struct world *w)
 	match_number(add_rule(c, FW_DROP, "icmp type echo-reply drop"), FW_ICMP_TYPE, 0, 0);
 	cut(w, "g2", "g1:eth0", "g1:socket", 0, ICMP4);
 }
+static void half_understood(struct world *w) /* a rule with a part nobody can evaluate: it may stop UDP, and nothing else */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "in", "input", FW_ACCEPT);
+	add_match(match_number(add_rule(c, FW_DROP, "meta l4proto udp meta mark 7 drop"), FW_L4PROTO, 17, 17), FW_UNKNOWN);
+}
+static void half_understood_fits(struct world *w)
+{
+	half_understood(w);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP) | K(UDP_LARGE) | K(UDP6) | K(UDP_LARGE6), 0);
+}
+static void half_understood_of_more(struct world *w) /* UDP over IPv6 passes, which the rule may stop as well */
+{
+	half_understood(w);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP) | K(UDP_LARGE), 0);
+}
+static void half_understood_all_lost(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "in", "input", FW_ACCEPT);
+	add_match(add_rule(c, FW_DROP, "meta mark 7 drop"), FW_UNKNOWN);
+	cut(w, "g2", "g1:eth0", "g1:socket", IP4 | IP6, 0);
+}
+static void flood_guard(struct world *w) /* a limit that nobody reached: something else takes UDP */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "in", "input", FW_ACCEPT);
+	add_match(match_number(add_rule(c, FW_DROP, "udp limit rate over 9999/second drop"), FW_L4PROTO, 17, 17), FW_RANDOM);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP) | K(UDP_LARGE) | K(UDP6) | K(UDP_LARGE6), 0);
+}
+static void syn_only(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "in", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "tcp flags & (syn | ack) == syn drop"), FW_TCP_FLAGS, 0x02, 0x12);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(TCP) | K(TCP6), 0);
+}
 static void output_drop(struct world *w)
 {
 	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "filter", "output", "output", FW_DROP);
@@ -683,7 +716,14 @@ static const struct scenario scenarios[] = {
     {"stateful input", "g2", "g1", stateful_input, "guest-fw-inbound-drop", "g1", "ip6 saddr fd00::12 accept", NULL},
     {"stateless input", "g2", "g1", stateless_input, "guest-fw-inbound-drop", "g1",
      "nft insert rule ip filter INPUT ip saddr 10.0.0.12 accept", NULL},
-    {"replies dropped", "g2", "g1", stateless_replies, "guest-fw-stateless-drop", "g1", "icmp type echo-reply accept", NULL},
+    {"replies dropped", "g2", "g1", stateless_replies, "guest-fw-icmp-only", "g1", "icmp type echo-reply accept", NULL},
+    {"a rule half understood", "g2", "g1", half_understood_fits, "guest-fw-inbound-drop", "g1",
+     "nft insert rule inet f in ip saddr 10.0.0.12 meta l4proto udp accept", NULL},
+    {"a rule half understood that covers more", "g2", "g1", half_understood_of_more, NULL, NULL, NULL, NULL},
+    {"a rule half understood, all is lost", "g2", "g1", half_understood_all_lost, NULL, NULL, NULL, NULL},
+    {"a flood guard", "g2", "g1", flood_guard, NULL, NULL, NULL, NULL},
+    {"new TCP connections only", "g2", "g1", syn_only, "guest-fw-inbound-drop", "g1", "ip saddr 10.0.0.12 meta l4proto tcp accept",
+     NULL},
     {"output", "g1", "h1", output_drop, "guest-fw-egress-drop", "g1",
      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", NULL},
     {"reject", "h1", "g1", reject, "guest-fw-reject", "g1", "ip saddr 10.0.0.1 meta l4proto { udp, tcp } accept", NULL},
