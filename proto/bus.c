@@ -419,7 +419,8 @@ static void client_unreachable(struct bus_client *c)
 /* ---- handshakes that fail ----
  * A server that refuses our key says so (an ERROR command: ..._FAILED_AUTH). One that cannot open our first box, because it holds
  * another key than we expect, just closes the connection, as does one that goes down at that moment: only several in a row mean
- * another server. One that speaks something else altogether is a protocol failure. One that says nothing is not reachable. */
+ * another server, and nothing is said before. One that speaks something else altogether is a protocol failure. One that says
+ * nothing is not reachable. */
 
 static void handshake_cut(struct bus_client *c)
 {
@@ -428,7 +429,7 @@ static void handshake_cut(struct bus_client *c)
 	else if (++c->early_closes >= EARLY_CLOSE_MAX)
 		client_fail(c, BUS_WRONG_SERVER, "the server does not hold the key we expect, or is no bothways collector");
 	else
-		client_fail(c, BUS_UNREACHABLE, "the server closed the connection during the handshake");
+		client_wait(c);
 }
 
 static bool client_one(void *arg);

@@ -45,11 +45,14 @@ static void on_event(void *arg, enum bus_event event, const char *text)
 	struct client *c = arg;
 	switch (event) {
 	case BUS_CONNECTED: ask(c); break;
-	case BUS_REFUSED: fail(c, "it does not know the key in our key file"); break;
+	case BUS_REFUSED: fail(c, "it does not know this key"); break;
 	case BUS_DISCONNECTED:
 	case BUS_WRONG_SERVER: fail(c, text); break;
 	case BUS_UNREACHABLE:
-		err_set(c->e, "collector unreachable at %s: %s", c->endpoint, text);
+		if (strstr(text, c->endpoint))
+			err_set(c->e, "collector unreachable: %s", text);
+		else
+			err_set(c->e, "collector unreachable at %s: %s", c->endpoint, text);
 		loop_stop(c->loop, -1);
 		break;
 	}

@@ -157,6 +157,10 @@ static void show_trouble(struct out *o, const json_t *pair)
 static void show_problems(struct out *o, const json_t *pairs)
 {
 	size_t well = 0, count = json_array_size(pairs);
+	if (!count) {
+		out_printf(o, INK_PLAIN, "no pairs are watched yet: that takes two agents with something between them\n");
+		return;
+	}
 	for (size_t i = 0; i < count; i++) {
 		const json_t *pair = json_array_get(pairs, i), *v = doc_get(pair, "verdict");
 		if (strcmp(doc_text(pair, "state"), "ok") == 0)
