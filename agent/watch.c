@@ -558,7 +558,8 @@ struct rows {
 static bool arrivals_over(const struct watch *w, const struct arrivals *a, const struct arrivals *other, struct mono now)
 {
 	bool later_began = other->open && mono_before(a->first, other->first);
-	return mono_ms_since(a->last, now) >= (later_began ? REORDER_MS : report_ms(w));
+	/* the sender spreads an epoch over less than a report interval; looking with the ticks adds to that */
+	return mono_ms_since(a->last, now) >= (later_began ? 0 : report_ms(w)) + REORDER_MS;
 }
 
 static void report_receivers(struct watch *w, size_t peer, struct rows *r, struct mono now)
