@@ -422,24 +422,24 @@ void questions_forget(struct prober *p, const struct exec *x)
 			p->frames->questions[i] = (struct question){0};
 }
 
-/* The latest that fits; when that one has its answer already (answers slower than questions), the oldest open one. */
+/* The latest that fits and has no answer yet; an old one that never got its answer takes nobody else's. */
 void questions_answer(struct prober *p, uint32_t ifindex, struct ip target, struct ip asker, struct mac from)
 {
 	struct probe_frames *f = frames_get(p);
-	struct question *latest = NULL, *oldest_open = NULL;
+	struct question *latest = NULL, *latest_open = NULL;
 	struct mono now = mono_now();
 	for (size_t i = 0; i < QUESTIONS_MAX; i++) {
 		struct question *q = &f->questions[(f->question_next + i) % QUESTIONS_MAX];
 		if (!q->target.family || q->ifindex != ifindex || !ip_equal(q->target, target) || !ip_equal(q->asker, asker))
 			continue;
 		latest = q;
-		if (!q->answered && !oldest_open && mono_ms_since(q->asked, now) < OPEN_MS)
-			oldest_open = q;
+		if (!q->answered && mono_ms_since(q->asked, now) < OPEN_MS)
+			latest_open = q;
 	}
 	if (!latest)
 		return;
 	bool right = !mac_is_set(latest->expect) || mac_equal(latest->expect, from);
-	struct question *q = right && latest->answered && oldest_open ? oldest_open : latest;
+	struct question *q = right && latest_open ? latest_open : latest;
 	q->answered |= right;
 	prober_told(p, &q->id, right ? TOLD_ANSWERED : TOLD_IMPOSTOR, from);
 }
