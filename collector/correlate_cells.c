@@ -32,10 +32,10 @@ static enum cell delivery_unseen(const struct dossier *d, struct view *w)
 	if (view_delivered(w) == w->base)
 		return CELL_OK;
 	const struct party *to = &d->party[receiver_of(w->flow)];
-	const char *why = w->received && w->received->why[0] ? w->received->why : "did not report";
+	const char *why = w->received ? w->received->why : "";
 	if (trace_gap(&w->probes, &gap))
 		return gap.partial ? CELL_PARTIAL : CELL_LOST;
-	view_why(w, "%s: %s", to->name, why);
+	view_why(w, *why ? "%s: %s" : "%s did not report%s", to->name, why);
 	return CELL_UNKNOWN;
 }
 

@@ -55,7 +55,7 @@ static void say_both_ways(const struct verdict *v, struct buf *b)
 	const uint8_t *cells[2] = {arrives ? d[0].initiation : d[0].delivery, arrives ? d[1].initiation : d[1].delivery};
 	if (bad[0] == bad[1]) {
 		buf_printf(
-		    b, arrives ? "neither %s nor %s can open conversations with the other" : "%s and %s do not reach each other",
+		    b, arrives ? "Neither %s nor %s can open conversations with the other" : "%s and %s do not reach each other",
 		    v->a, v->b);
 		with_kinds(cells[0], bad[0], b);
 		buf_puts(b, arrives ? ", although packets arrive" : ", neither way");
@@ -76,7 +76,7 @@ static void say_state(const struct verdict *v, struct buf *b)
 	case STATE_ONE_WAY: say_one_way(v, b); break;
 	case STATE_BOTH_WAYS: say_both_ways(v, b); break;
 	case STATE_DEGRADED: buf_printf(b, "%s and %s reach each other, but not as they should", v->a, v->b); break;
-	case STATE_UNDETERMINED: buf_printf(b, "it cannot be told whether %s and %s reach each other", v->a, v->b); break;
+	case STATE_UNDETERMINED: buf_printf(b, "It cannot be told whether %s and %s reach each other", v->a, v->b); break;
 	}
 }
 
