@@ -241,6 +241,28 @@ static void on_random(struct reader *r, json_t *body)
 		rule_add_match(&r->v.rules[i], FW_RANDOM, false);
 }
 
+/* Packets it lets through in its first second; negated when the rule is about those beyond. */
+static void on_limit(struct reader *r, json_t *body)
+{
+	static const struct {
+		const char *name;
+		uint64_t seconds;
+	} periods[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {"week", 604800}};
+	uint64_t rate = (uint64_t)json_integer_value(json_object_get(body, "rate"));
+	uint64_t burst = (uint64_t)json_integer_value(json_object_get(body, "burst"));
+	const char *unit = text_of(body, "rate_unit"), *per = text_of(body, "per");
+
+	if (unit[0] && strcmp(unit, "packets") != 0) {
+		on_random(r, body);
+		return;
+	}
+	for (size_t i = 0; i < sizeof periods / sizeof *periods; i++)
+		if (strcmp(per, periods[i].name) == 0)
+			rate = (rate + periods[i].seconds - 1) / periods[i].seconds;
+	for (size_t i = 0; i < r->v.count; i++)
+		rule_add_number(&r->v.rules[i], FW_RANDOM, json_is_true(json_object_get(body, "inv")), rate + burst, rate + burst);
+}
+
 static void on_nothing(struct reader *r, json_t *body)
 {
 	(void)r;
@@ -277,7 +299,7 @@ static const struct {
 	void (*fn)(struct reader *r, json_t *body);
 } statements[] = {
     {"match", on_match},       {"vmap", on_vmap},          {"counter", on_counter},        {"xt", on_xt},
-    {"set", on_set},           {"limit", on_random},       {"quota", on_random},           {"ct count", on_random},
+    {"set", on_set},           {"limit", on_limit},        {"quota", on_random},           {"ct count", on_random},
     {"meter", on_random},      {"log", on_nothing},        {"mangle", on_nothing},         {"notrack", on_nothing},
     {"ct helper", on_nothing}, {"ct timeout", on_nothing}, {"ct expectation", on_nothing}, {"flow", on_nothing},
     {"dup", on_nothing},       {"secmark", on_nothing},    {"last", on_nothing},           {"map", on_nothing},

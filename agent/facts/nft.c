@@ -259,6 +259,23 @@ static bool any_counter(const struct fw_model *m)
 
 /* ---- the source ---- */
 
+/* Rules of the old iptables (iptables-legacy) stand beside nftables, where nothing here reads them. */
+static bool legacy_tables(void)
+{
+	static const char *const lists[] = {"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names",
+	                                    "/proc/thread-self/net/arp_tables_names"};
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof lists / sizeof *lists && !any; i++) {
+		FILE *f = fopen(lists[i], "re");
+
+		any = f && fgetc(f) != EOF;
+		if (f)
+			fclose(f);
+	}
+	return any;
+}
+
 int fact_read_firewall(struct snapshot *s, struct err *e)
 {
 	struct fw_model m;
@@ -279,7 +296,7 @@ int fact_read_firewall(struct snapshot *s, struct err *e)
 	s->chains = m.chains;
 	s->chain_count = m.chain_count;
 	s->truncated += m.truncated;
-	s->firewall_known = m.truncated ? FW_TRUNCATED : FW_READ;
+	s->firewall_known = m.truncated || legacy_tables() ? FW_TRUNCATED : FW_READ;
 	return 0;
 }
 

@@ -123,11 +123,23 @@ static bool rule_counted(const struct party *p, const struct fw_decision *d)
 	return now && now->packets > was->packets;
 }
 
+/* Chance takes all of one kind and some of another. */
+static bool some_get_through(const struct search *s)
+{
+	const struct problem *p = s->p;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if ((p->probes & KIND_BIT(k) && s->v->dir[p->dir].delivery[k] == CELL_PARTIAL) ||
+		    (p->answers & KIND_BIT(k) && s->v->dir[1 - p->dir].initiation[k] == CELL_PARTIAL))
+			return true;
+	}
+	return p->partial;
+}
+
 static bool decision_is_sure(const struct search *s, const struct fw_decision *d)
 {
 	if (d->outcome == FW_STOPS)
 		return true;
-	return (d->random && s->p->partial) || rule_counted(&s->d->party[s->party], d);
+	return (d->random && s->v && some_get_through(s)) || rule_counted(&s->d->party[s->party], d);
 }
 
 static bool hit_known(const struct hits *h, const struct hit *n)
@@ -356,16 +368,35 @@ static void hits_on_stretch(const struct dossier *d, const struct verdict *v, co
 
 /* ---- rules that cannot be read in full ---- */
 
+static bool same_rule(const struct hit *a, const struct hit *b)
+{
+	return a->party == b->party && a->decision.base == b->decision.base && a->decision.rule == b->decision.rule;
+}
+
 static kind_mask kinds_of_rule(const struct hits *h, const struct hit *rule)
 {
 	kind_mask m = 0;
 	for (size_t i = 0; i < h->count; i++) {
-		const struct hit *o = &h->item[i];
-		if (!o->foreseen && o->party == rule->party && o->decision.base == rule->decision.base &&
-		    o->decision.rule == rule->decision.rule)
-			m |= KIND_BIT(o->kind);
+		if (!h->item[i].foreseen && same_rule(&h->item[i], rule))
+			m |= KIND_BIT(h->item[i].kind);
 	}
 	return m;
+}
+
+/* What chance let through this time it may take the next time: that matters to the fix. */
+static void chance_foresees(struct hits *out, const struct hits *others)
+{
+	size_t n = out->count;
+	for (size_t i = 0; i < n; i++) {
+		const struct hit *h = &out->item[i];
+		for (size_t k = 0; h->sure && h->decision.random && k < others->count && out->count < HITS_MAX; k++) {
+			struct hit later = others->item[k];
+			if (!same_rule(h, &later) || hit_known(out, &later))
+				continue;
+			later.foreseen = later.sure = true;
+			out->item[out->count++] = later;
+		}
+	}
 }
 
 static bool kind_is_stopped(const struct hits *h, uint8_t kind)
@@ -409,6 +440,7 @@ static void hits_fit(const struct dossier *d, const struct verdict *v, const str
 			continue;
 		h->fits = !kinds_of_rule(others, h) && tells_apart(kinds_of_rule(out, h), passing.probes);
 	}
+	chance_foresees(out, others);
 	free(others);
 }
 

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 16 /* as the kernel's jump stack */
-#define STEPS_MAX 20000
-#define BASES_MAX 64
+#define DEPTH_MAX   16 /* as the kernel's jump stack */
+#define STEPS_MAX   20000
+#define BASES_MAX   64
+#define LIMIT_TIGHT 6 /* packets in a second */
 
 #define ETH_IP4 0x0800
 #define ETH_IP6 0x86dd
@@ -122,9 +123,19 @@ static bool header_is_there(const struct fw_match *m, const struct fw_packet *p)
 	}
 }
 
+/* A limit so low that most of what a round sends is beyond it. */
+static enum tri limit_matches(const struct fw_match *m)
+{
+	if (m->value_count == 0 || m->values[0].lo == 0 || m->values[0].lo > LIMIT_TIGHT)
+		return TRI_UNKNOWN;
+	return tri_of(m->negate);
+}
+
 enum tri firewall_match(const struct fw_match *m, const struct fw_packet *p)
 {
 	enum tri any = TRI_NO;
+	if (m->field == FW_RANDOM)
+		return limit_matches(m);
 	if (!header_is_there(m, p))
 		return TRI_NO;
 	if (m->value_count == 0)
@@ -161,7 +172,7 @@ static enum tri rule_matches(const struct fw_rule *r, const struct fw_packet *p,
 			return TRI_NO;
 		if (one == TRI_UNKNOWN)
 			all = TRI_UNKNOWN;
-		*random |= r->matches[i].field == FW_RANDOM;
+		*random |= r->matches[i].field == FW_RANDOM && one == TRI_UNKNOWN;
 	}
 	return all;
 }

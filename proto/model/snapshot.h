@@ -129,7 +129,7 @@ enum fw_field {
 	FW_TCP_FLAGS, /* (flags & hi) == lo */
 	FW_PKT_LENGTH,
 	FW_FRAG_OFF, /* fragment offset: 0 for whole packets and first fragments */
-	FW_RANDOM,   /* numgen random, limit, quota: "maybe", by design partial */
+	FW_RANDOM,   /* numgen random, limit, quota: "maybe", by design partial; a value: the limit's packets of the first second */
 	FW_PKTTYPE,  /* 0 to this host, 1 broadcast, 2 multicast, 3 to another host */
 	FW_FIELD_COUNT
 };

@@ -171,6 +171,27 @@ static void what_cannot_be_told_is_not_a_stop(void **state)
 	snapshot_free(s);
 }
 
+static void a_low_limit_stops_and_a_high_one_may(void **state)
+{
+	struct snapshot *s = snapshot_new();
+	struct fw_packet e = echo();
+	struct fw_chain *c = add_chain(s, "inet", "t", "in", "input", FW_ACCEPT);
+	struct fw_value *limit = add_match(add_rule(c, FW_DROP, "limit rate over 1/second drop"), FW_RANDOM);
+	(void)state;
+	c->rules[0].matches[0].negate = true;
+	limit->lo = limit->hi = 2;
+	assert_int_equal(ask(s, FW_LAYER_IP, "input", &e), FW_STOPS);
+	limit->lo = limit->hi = 1000;
+	assert_int_equal(ask(s, FW_LAYER_IP, "input", &e), FW_MAY_STOP);
+	c->rules[0].matches[0].negate = false;
+	c->rules[0].verdict = FW_ACCEPT;
+	c->policy = FW_DROP;
+	assert_int_equal(ask(s, FW_LAYER_IP, "input", &e), FW_MAY_STOP);
+	limit->lo = limit->hi = 2;
+	assert_int_equal(ask(s, FW_LAYER_IP, "input", &e), FW_STOPS);
+	snapshot_free(s);
+}
+
 static void every_chain_that_stops_is_told_by_priority(void **state)
 {
 	struct snapshot *s = snapshot_new();
@@ -212,6 +233,7 @@ int main(void)
 	    cmocka_unit_test(jumps_return),
 	    cmocka_unit_test(goto_ends_at_the_policy),
 	    cmocka_unit_test(what_cannot_be_told_is_not_a_stop),
+	    cmocka_unit_test(a_low_limit_stops_and_a_high_one_may),
 	    cmocka_unit_test(every_chain_that_stops_is_told_by_priority),
 	    cmocka_unit_test(arp_has_its_own_chains),
 	};
