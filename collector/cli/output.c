@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ struct out out_for(FILE *to)
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 	struct out o = {
 	    .to = to, .width = WIDTH_PIPED, .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0, .now = (long long)time(NULL)};
+	if (!o.utf8)
+		setlocale(LC_CTYPE, "C.UTF-8"); /* what we read is UTF-8, whatever the terminal can show */
 	o.color = terminal && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
 	if (terminal && ioctl(fileno(to), TIOCGWINSZ, &size) == 0 && size.ws_col)
 		o.width = size.ws_col < WIDTH_LEAST ? WIDTH_LEAST : size.ws_col;
