@@ -177,10 +177,14 @@ static inline struct msg *query(uint32_t id, const char *a, const char *b, const
 	return m;
 }
 
-static inline void get_token(struct world *w, const char *ttl, struct keypair *out)
+/* Asks the admin's CLI for a token. */
+static inline void token_for(struct world *w, const char *tenant, const char *kind, const char *other, struct keypair *out)
 {
+	char tenant_option[80], kind_option[32];
 	struct client *cli = client_new(w, &w->admin.pair);
-	client_send(cli, query(7, "token", "--tenant=red", "--kind=guest", ttl));
+	snprintf(tenant_option, sizeof tenant_option, "--tenant=%s", tenant);
+	snprintf(kind_option, sizeof kind_option, "--kind=%s", kind);
+	client_send(cli, query(7, "token", tenant_option, kind_option, other));
 	struct msg *m = client_hear(cli, MSG_ANSWER);
 	assert_non_null(m);
 	assert_int_equal(m->u.answer.id, 7);
@@ -193,6 +197,8 @@ static inline void get_token(struct world *w, const char *ttl, struct keypair *o
 	msg_free(m);
 	client_free(cli);
 }
+
+static inline void get_token(struct world *w, const char *ttl, struct keypair *out) { token_for(w, "red", "guest", ttl, out); }
 
 static inline struct msg *join(const struct keypair *own, const char *name)
 {
@@ -234,15 +240,17 @@ static inline void expect_join(struct client *c, struct msg *request, enum msg_t
 	msg_free(m);
 }
 
-static inline void enrol(struct world *w, struct keypair *own, const char *name)
+static inline void enrol_in(struct world *w, const char *tenant, struct keypair *own, const char *name)
 {
 	struct keypair token;
 	keypair_make(own);
-	get_token(w, "--ttl=1h", &token);
+	token_for(w, tenant, "guest", "--ttl=1h", &token);
 	struct client *c = client_new(w, &token);
 	expect_join(c, join(own, name), MSG_JOINED, name);
 	client_free(c);
 }
+
+static inline void enrol(struct world *w, struct keypair *own, const char *name) { enrol_in(w, "red", own, name); }
 
 static inline struct client *say_hello(struct world *w, const struct keypair *own, uint64_t boot, uint64_t acked)
 {
@@ -305,17 +313,8 @@ static inline enum sealed_event hear_down(struct relayed *r, struct buf *message
 static inline struct client *host_session(struct world *w, struct keypair *own)
 {
 	struct keypair token;
-	struct client *cli = client_new(w, &w->admin.pair);
 	keypair_make(own);
-	client_send(cli, query(1, "token", "--tenant=fleet", "--kind=host", "--name=h1"));
-	struct msg *m = client_hear(cli, MSG_ANSWER);
-	char *at = strstr(m->u.answer.json, "bw1.");
-	struct token t;
-	at[strcspn(at, "\"")] = '\0';
-	assert_int_equal(token_parse(at, &t, NULL), 0);
-	token_keypair(&t, &token);
-	msg_free(m);
-	client_free(cli);
+	token_for(w, "fleet", "host", "--name=h1", &token);
 	struct client *c = client_new(w, &token);
 	expect_join(c, join(own, "ignored"), MSG_JOINED, "h1");
 	client_free(c);

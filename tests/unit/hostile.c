@@ -36,28 +36,6 @@ static struct snapshot *snapshot_named(const char *ifname, uint8_t last)
 	return s;
 }
 
-/* A guest of a tenant of its own. */
-static void enrol_in(struct world *w, const char *tenant, struct keypair *own, const char *name)
-{
-	struct keypair token;
-	struct client *cli = client_new(w, &w->admin.pair);
-	char option[80];
-	snprintf(option, sizeof option, "--tenant=%s", tenant);
-	client_send(cli, query(1, "token", option, "--kind=guest", NULL));
-	struct msg *m = client_hear(cli, MSG_ANSWER);
-	char *at = strstr(m->u.answer.json, "bw1.");
-	struct token t;
-	at[strcspn(at, "\"")] = '\0';
-	assert_int_equal(token_parse(at, &t, NULL), 0);
-	token_keypair(&t, &token);
-	keypair_make(own);
-	msg_free(m);
-	client_free(cli);
-	struct client *c = client_new(w, &token);
-	expect_join(c, join(own, name), MSG_JOINED, name);
-	client_free(c);
-}
-
 /* ---- agents ---- */
 
 static void rows_of_pairs_that_are_not_ones_own_count_for_nothing(void **state)
