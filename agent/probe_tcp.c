@@ -260,6 +260,19 @@ static void served_ready(void *arg, int fd, int what)
 	prober_arm(p);
 }
 
+/* Whoever is served says all it has to say at once: who holds a place for long has no claim to it. */
+static void served_make_room(struct probe_tcp *t)
+{
+	struct served *oldest = t->served[0];
+	if (t->served_count < SERVED_MAX)
+		return;
+	for (size_t i = 1; i < t->served_count; i++)
+		if (mono_before(t->served[i]->began, oldest->began))
+			oldest = t->served[i];
+	oldest->prober->stats.limited++;
+	served_end(oldest);
+}
+
 static void tcp_accept(void *arg, int fd, int what)
 {
 	struct listener_socket *l = arg;
@@ -271,11 +284,7 @@ static void tcp_accept(void *arg, int fd, int what)
 		int conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (conn < 0)
 			break;
-		if (t->served_count == SERVED_MAX) {
-			l->prober->stats.limited++;
-			close_hard(conn);
-			continue;
-		}
+		served_make_room(t);
 		struct served *c = t->served[t->served_count++] = mem_alloc(sizeof(*c));
 		*c = (struct served){.prober = l->prober, .fd = conn, .family = l->family, .began = mono_now()};
 		ip_from_sockaddr((struct sockaddr *)&ss, &c->from, NULL);
