@@ -679,7 +679,7 @@ static void an_offline_end_leaves_delivery_unknown(void **state)
 	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_OK); /* its kernel answers */
 	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_OK);
 	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_UNKNOWN);
-	assert_string_equal(v->dir[0].why[KIND_UDP], "vm2: did not report");
+	assert_string_equal(v->dir[0].why[KIND_UDP], "vm2 did not report");
 	assert_int_equal(v->dir[1].delivery[KIND_UDP], CELL_UNKNOWN);
 	assert_no_cut(v);
 	assert_string_equal(v->notes[0], "vm2: its agent is not connected");
