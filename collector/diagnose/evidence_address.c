@@ -205,31 +205,45 @@ static const struct addr *own_addr(const struct inquiry *q, const struct snapsho
 	return have && have->link && snapshot_link(s, have->link) ? have : NULL;
 }
 
-/* The peer sees us on its link, we do not see it on ours. */
+/* The shorter prefix it had with the same address. */
+static bool prefix_before(const struct inquiry *q, struct prefix now, struct prefix *out)
+{
+	const struct party *p = &q->d->party[q->who];
+	*out = now.ip.family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
+	if (ip_equal(out->ip, now.ip) && out->len < now.len)
+		return true;
+	for (size_t i = p->change_count; i-- > 0;) {
+		const char *dot = strncmp(p->changes[i].key, "addr.", 5) == 0 ? strchr(p->changes[i].key + 5, '.') : NULL;
+		if (dot && p->changes[i].was && prefix_parse(dot + 1, out) == 0 && ip_equal(out->ip, now.ip) && out->len < now.len)
+			return true;
+	}
+	return false;
+}
+
+static bool was_on_link(const struct inquiry *q, struct prefix now, struct ip peer)
+{
+	struct prefix was;
+	return prefix_before(q, now, &was) && prefix_contains(was, peer);
+}
+
+/* The peer sees us on its link or we saw it on ours before, and now we do not. */
 static bool narrow(const struct inquiry *q, const struct snapshot *s, int family)
 {
 	const struct addr *a = own_addr(q, s, family);
 	struct prefix theirs = party_prefix(q->d, other_end(q), family);
 	if (!a || !theirs.ip.family || (family == 6 && ip_is_link_local(a->prefix.ip)))
 		return false;
-	return theirs.len < a->prefix.len && prefix_contains(theirs, a->prefix.ip) && !prefix_contains(a->prefix, theirs.ip) &&
-	       !way(q, s, family);
+	bool near = theirs.len < a->prefix.len && prefix_contains(theirs, a->prefix.ip);
+	return (near || was_on_link(q, a->prefix, theirs.ip)) && !prefix_contains(a->prefix, theirs.ip) && !way(q, s, family);
 }
 
 /* The prefix it had with the same address, else the peer's length. */
 static struct prefix former_prefix(const struct inquiry *q, struct prefix now)
 {
-	const struct party *p = &q->d->party[q->who];
-	struct prefix last = now.ip.family == 4 ? p->ep_last.ip4 : p->ep_last.ip6, a;
-	struct prefix theirs = party_prefix(q->d, other_end(q), now.ip.family);
-	if (ip_equal(last.ip, now.ip) && last.len < now.len)
-		return last;
-	for (size_t i = p->change_count; i-- > 0;) {
-		const char *dot = strncmp(p->changes[i].key, "addr.", 5) == 0 ? strchr(p->changes[i].key + 5, '.') : NULL;
-		if (dot && p->changes[i].was && prefix_parse(dot + 1, &a) == 0 && ip_equal(a.ip, now.ip) && a.len < now.len)
-			return a;
-	}
-	return (struct prefix){now.ip, theirs.len};
+	struct prefix was;
+	if (prefix_before(q, now, &was))
+		return was;
+	return (struct prefix){now.ip, party_prefix(q->d, other_end(q), now.ip.family).len};
 }
 
 static void narrow_bind(const struct inquiry *q, struct prefix now)
@@ -273,7 +287,7 @@ static bool off_link(const struct inquiry *q, int family)
 	struct prefix last = family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
 	if (!mine.ip.family || !theirs.ip.family || ip_is_link_local(mine.ip) || ip_is_link_local(theirs.ip))
 		return false;
-	if (last.ip.family && prefix_contains(last, theirs.ip))
+	if ((last.ip.family && prefix_contains(last, theirs.ip)) || was_on_link(q, mine, theirs.ip))
 		return false;
 	return !prefix_contains(mine, theirs.ip) && !prefix_contains(theirs, mine.ip);
 }

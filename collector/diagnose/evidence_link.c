@@ -162,8 +162,7 @@ static bool end_bridge_down(const struct inquiry *q, int end, struct finding *f)
 		return false;
 	bindings_add(q->learned, "component", "%s", b->name);
 	bindings_add(q->learned, "bridge.down", "%s", b->name);
-	if (end == q->who)
-		history_restore(q, 3);
+	history_restore_on(q, b->name, 3);
 	find_yes(f, ~0u, "%s:%s, the bridge, is switched off", name_of(q, q->who), b->name);
 	return true;
 }

@@ -31,10 +31,10 @@ static bool mac_of_hosts(const struct inquiry *q, struct mac m)
 	return false;
 }
 
-static const struct owner *mac_owner(const struct dossier *d, struct mac m)
+static const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere)
 {
 	for (size_t i = 0; i < d->owner_count; i++) {
-		if (d->owners[i].same_segment && mac_equal(d->owners[i].mac, m))
+		if ((anywhere || d->owners[i].same_segment) && mac_equal(d->owners[i].mac, m))
 			return &d->owners[i];
 	}
 	return NULL;
@@ -98,12 +98,21 @@ static bool frame_dst(const struct inquiry *q, const struct flow *f, bool answer
 	return false;
 }
 
+/* Answers go back to the asker's source address. Without its own, that is one of another network. */
+static bool answers_go_to(const struct inquiry *q, int family)
+{
+	const struct snapshot *s = party_facts(q->d, q->dst);
+	return !s || snapshot_addr_of(s, dst_ip(q, family));
+}
+
 static bool frame_is_wrong(const struct inquiry *q, int kind, bool answers, struct mac *m)
 {
 	const struct kind_info *info = kind_info((enum kind)kind);
 	const struct flow *f = flow_of(q->d, kind, answers ? 1 - q->p->dir : q->p->dir);
 	struct hop h;
 	if (!f || info->proto == PROTO_NEIGH || !hop_find(q, info->family, f->onlink, &h) || !frame_dst(q, f, answers, m))
+		return false;
+	if (answers && !answers_go_to(q, info->family))
 		return false;
 	return !mac_of_party(q->d, h.party, *m) && !mac_of_party(q->d, q->src, *m);
 }
@@ -294,7 +303,8 @@ static bool twin_is_stranger(const struct inquiry *q, int victim, int family, st
 	const struct flow_sent *s = party_facts(q->d, victim) ? neigh_asked(q, asker, family) : NULL;
 	for (size_t i = 0; s && i < s->mac_count && i < FLOW_MACS_MAX; i++) {
 		struct mac m = s->macs[i];
-		if (mac_of_party(q->d, victim, m) || mac_of_party(q->d, asker, m) || mac_of_hosts(q, m) || mac_owner(q->d, m))
+		if (mac_of_party(q->d, victim, m) || mac_of_party(q->d, asker, m) || mac_of_hosts(q, m) ||
+		    mac_owner(q->d, m, false))
 			continue;
 		*t = (struct twin){.victim = victim, .asker = asker, .party = -1, .mac = m};
 		t->ip = party_prefix(q->d, victim, family);
@@ -436,10 +446,11 @@ struct bystander {
 	bool answers; /* seen answering for the address only: the frames go the right way at the moment */
 };
 
-/* A machine that neither is one of the two nor owns that address, dst's or its gateway's. */
-static const struct owner *bystander_of(const struct inquiry *q, struct mac m, struct ip claimed)
+/* A machine that neither is one of the two nor owns that address, dst's or the gateway's. Who stands on the segment is known of the
+ * two, not of those before a gateway. */
+static const struct owner *bystander_of(const struct inquiry *q, struct mac m, struct ip claimed, bool gateway)
 {
-	const struct owner *o = mac_owner(q->d, m);
+	const struct owner *o = mac_owner(q->d, m, gateway);
 	if (!o || mac_owns(q->d, m, claimed) || mac_of_party(q->d, q->dst, m) || mac_of_party(q->d, q->src, m))
 		return NULL;
 	return strcmp(o->agent, name_of(q, q->src)) && strcmp(o->agent, name_of(q, q->dst)) ? o : NULL;
@@ -453,7 +464,7 @@ static bool bystander_claims(const struct inquiry *q, struct bystander *b)
 		b->kinds = q->p->starts & kinds_of_proto(PROTO_NEIGH) & kinds_of_family(b->family);
 		for (size_t i = 0; s && b->kinds && i < s->mac_count && i < FLOW_MACS_MAX; i++) {
 			b->claimed = dst_ip(q, b->family);
-			b->owner = bystander_of(q, s->macs[i], b->claimed);
+			b->owner = bystander_of(q, s->macs[i], b->claimed, false);
 			b->answers = true;
 			if (b->owner && !b->owner->host)
 				return true;
@@ -474,7 +485,7 @@ static bool bystander_find(const struct inquiry *q, struct bystander *b)
 	b->family = b->kinds & kinds_of_family(4) ? 4 : 6;
 	if (b->kinds && hop_of(q, b->kinds, &h)) {
 		b->claimed = h.ip;
-		b->owner = bystander_of(q, m, h.ip);
+		b->owner = bystander_of(q, m, h.ip, h.party != q->dst);
 	}
 	return b->owner || (!b->kinds && bystander_claims(q, b));
 }

@@ -37,14 +37,13 @@ static bool change_is_addr(const struct fact_change *c, const char *ifname, int 
 	return prefix_parse(c->key + 6 + len, out) == 0 && prefix_usable(*out, family);
 }
 
-/* The address of that family which the machine had on its probed interface and has no more. */
-static bool addr_lost(const struct inquiry *q, int family, struct prefix *out)
+/* The address of that family which the machine had on that interface and has no more. */
+static bool addr_lost(const struct inquiry *q, const char *ifname, int family, struct prefix *out)
 {
 	const struct party *p = &q->d->party[q->who];
 	const struct snapshot *s = party_facts(q->d, q->who);
-	const char *ifname = party_if(q->d, q->who);
 	*out = family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
-	if (prefix_usable(*out, family) && !addr_present(s, ifname, *out))
+	if (strcmp(ifname, party_if(q->d, q->who)) == 0 && prefix_usable(*out, family) && !addr_present(s, ifname, *out))
 		return true;
 	for (size_t i = p->change_count; i-- > 0;) {
 		if (p->changes[i].was && !p->changes[i].now && change_is_addr(&p->changes[i], ifname, family, out))
@@ -53,14 +52,14 @@ static bool addr_lost(const struct inquiry *q, int family, struct prefix *out)
 	return false;
 }
 
-static void restore_addr(const struct inquiry *q, int family)
+static void restore_addr(const struct inquiry *q, const char *ifname, int family)
 {
 	struct prefix a;
 	char text[PREFIX_TEXT_MAX];
-	if (!addr_lost(q, family, &a))
+	if (!addr_lost(q, ifname, family, &a))
 		return;
 	const char *nodad = family == 6 ? " nodad" : ""; /* it was this machine's a moment ago */
-	bindings_add(q->learned, "restore", "addr add %s dev %s%s", prefix_format(a, text), party_if(q->d, q->who), nodad);
+	bindings_add(q->learned, "restore", "addr add %s dev %s%s", prefix_format(a, text), ifname, nodad);
 	bindings_add(q->learned, "was", "%s", text);
 }
 
@@ -104,7 +103,7 @@ static bool route_arguments(const char *value, const char *ifname, char *out, si
 	return true;
 }
 
-static void restore_route(const struct inquiry *q, const struct fact_change *c, int families)
+static void restore_route(const struct inquiry *q, const char *ifname, const struct fact_change *c, int families)
 {
 	struct prefix dst;
 	char args[256];
@@ -112,22 +111,24 @@ static void restore_route(const struct inquiry *q, const struct fact_change *c, 
 		return;
 	if (history_last(&q->d->party[q->who], c->key) != c || route_present(party_facts(q->d, q->who), dst))
 		return;
-	if (route_arguments(c->was, party_if(q->d, q->who), args, sizeof args))
+	if (route_arguments(c->was, ifname, args, sizeof args))
 		bindings_add(q->learned, "restore", "%sroute replace %s %s", dst.ip.family == 6 ? "-6 " : "", c->key + 8, args);
 }
 
-void history_restore(const struct inquiry *q, int families)
+void history_restore(const struct inquiry *q, int families) { history_restore_on(q, party_if(q->d, q->who), families); }
+
+void history_restore_on(const struct inquiry *q, const char *ifname, int families)
 {
 	const struct party *p = &q->d->party[q->who];
 	if (!party_facts(q->d, q->who))
 		return;
 	if (families & 1)
-		restore_addr(q, 4);
+		restore_addr(q, ifname, 4);
 	if (families & 2)
-		restore_addr(q, 6);
+		restore_addr(q, ifname, 6);
 	for (size_t i = 0; i < p->change_count; i++) {
 		if (!p->changes[i].now)
-			restore_route(q, &p->changes[i], families);
+			restore_route(q, ifname, &p->changes[i], families);
 	}
 }
 
