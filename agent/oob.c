@@ -364,8 +364,12 @@ int oob_send(struct oob *o, const void *data, size_t len)
 		return -1;
 	if (sealed_write(&o->sealed, data, len, payload_put, o) < 0)
 		return -1;
-	/* flushed from the loop, not here: the stream may turn out closed, and the caller is no place to hear of it */
-	loop_fd_want(o->source, LOOP_READ | LOOP_WRITE);
+	/* what cannot be written now is flushed from the loop: the stream may turn out closed, and the caller is no place to hear
+	 * it */
+	ssize_t n = o->out.len ? write(o->fd, o->out.data, o->out.len) : 0;
+	if (n > 0)
+		buf_consume(&o->out, (size_t)n);
+	loop_fd_want(o->source, LOOP_READ | (o->out.len ? LOOP_WRITE : 0));
 	return 0;
 }
 

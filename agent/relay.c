@@ -106,7 +106,7 @@ static int stream_flush(struct stream *s)
 	return 0;
 }
 
-/* Queued, to be written from the loop. */
+/* Written, or what cannot be written now queued, for the loop: that is where a broken stream is noticed. */
 static void frame_put(struct stream *s, enum frame_type type, const void *data, size_t len)
 {
 	if (s->out.len + len + FRAME_HEADER_LEN > RELAY_QUEUE_MAX) {
@@ -114,6 +114,9 @@ static void frame_put(struct stream *s, enum frame_type type, const void *data, 
 		return;
 	}
 	frame_write(&s->out, (uint8_t)type, data, len);
+	ssize_t n = write(s->fd, s->out.data, s->out.len);
+	if (n > 0)
+		buf_consume(&s->out, (size_t)n);
 	wants_update(s);
 }
 

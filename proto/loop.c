@@ -44,6 +44,8 @@ struct loop *loop_new(void)
 	/* the coarse clock libevent would take has steps of 4 ms */
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	/* timers count from when they are armed, not from when this turn of the loop began: else they fire early, and again */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
 	l->base = event_base_new_with_config(config);
 	event_config_free(config);
 	assert(l->base);
