@@ -1,5 +1,6 @@
 /* probe_udp: datagrams to the other side's probe port, and the answers to its own. In a round every probe has its own socket
- * on the port the collector chose; in the watch probes from one address share a socket whose port is fresh every epoch. */
+ * on the port the collector chose; in the watch probes from one address share a socket whose port is fresh every quarter of a
+ * second. */
 #include "agent/probe_ops.h"
 #include "proto/base/mem.h"
 
@@ -9,10 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UDP_LEN    8
-#define ASKERS_MAX 1024
-#define KEEP_MS    1100 /* a retired watch socket waits that long for late answers */
-#define RECENT_MAX 128
+#define UDP_LEN       8
+#define ASKERS_MAX    1024
+#define KEEP_MS       1100 /* a retired watch socket waits that long for late answers */
+#define RECENT_MAX    128
+#define SOCKET_MS_MIN 250 /* a port lives that long: what a state table let through once must not hide a new filter for longer */
 
 struct asker { /* a socket probes leave from */
 	struct prober *prober;
@@ -81,7 +83,7 @@ static void responder_take(struct prober *p, struct responder *r, const struct r
 	if (!prober_prove(p, rx->data, rx->len, PROOF_PROBE, PROTO_UDP, r->family, &f))
 		return;
 	prober_arrived(p, &f, rx->from, rx->ttl);
-	if (f.header.wants_answer && !ip_is_multicast(rx->to) && prober_may_reply(p))
+	if (f.header.wants_answer && !ip_is_multicast(rx->to) && prober_may_reply(p, &f))
 		udp_reply(p, r, rx, &f);
 }
 
@@ -265,7 +267,7 @@ static struct asker *asker_open(struct prober *p, const struct shot *s, uint16_t
 static int64_t epoch_ms(const struct prober *p)
 {
 	uint32_t ms = watch_current(p->watch)->report_ms;
-	return ms > 100 ? ms : 100;
+	return ms > SOCKET_MS_MIN ? ms : SOCKET_MS_MIN;
 }
 
 static bool asker_serves(const struct prober *p, const struct asker *a, const struct shot *s)
