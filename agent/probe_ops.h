@@ -41,6 +41,13 @@ struct probe_frames;
 
 #define ROUNDS_MAX 16
 
+/* Answers are rationed: all together, and of every pair, so that one peer cannot use up what is there for all. */
+#define REPLY_PAIRS 256 /* pairs share by number */
+struct reply_budget {
+	int64_t tokens; /* microtokens */
+	struct mono refilled;
+};
+
 struct prober {
 	struct gather *gather; /* all sockets of the probes */
 	struct watch *watch;
@@ -57,8 +64,7 @@ struct prober {
 	prober_stage_fn *stage_fn;
 	void *stage_arg;
 	struct prober_stats stats;
-	int64_t reply_tokens; /* microtokens */
-	struct mono reply_refilled;
+	struct reply_budget replies, replies_of[REPLY_PAIRS];
 	struct probe_icmp *icmp;
 	struct probe_udp *udp;
 	struct probe_tcp *tcp;
@@ -98,7 +104,7 @@ bool prober_prove(struct prober *p, const void *data, size_t len, enum proof_kin
                   struct proof *out);
 struct probe_id proof_id(const struct proof *f);
 bool proof_bind_device(const struct prober *p, const struct proof *f); /* answers must leave by the device they came in */
-bool prober_may_reply(struct prober *p);                               /* under the rate limit? counts if not */
+bool prober_may_reply(struct prober *p, const struct proof *f);        /* under the rate limits? counts if not */
 
 /* ---- telling ---- */
 

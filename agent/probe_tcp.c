@@ -253,7 +253,7 @@ static void served_ready(void *arg, int fd, int what)
 	bool counted = f.round && (c->family == 4 ? f.round->raw_tcp4 : f.round->raw_tcp6); /* its SYN was */
 	if (!counted)
 		prober_arrived(p, &f, c->from, 0);
-	if (prober_may_reply(p))
+	if (prober_may_reply(p, &f))
 		served_answer(c, &f);
 	else
 		served_end(c);

@@ -12,17 +12,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCH          32
-#define BATCHES_MAX    8 /* per tick; then others have their turn */
-#define REPLIES_PPS    2000
-#define REPLIES_BURST  200
-#define TOKEN          1000000LL
-#define NEIGH_FIRST_MS 60 /* after sending: has the neighbour resolved by now? */
-#define NEIGH_AGAIN_MS 70
-#define NEIGH_LOOKS    2
-#define HOUSE_MS       40
-#define PORT_TRIES     8
-#define NEVER          ((struct mono){INT64_MAX})
+#define BATCH              32
+#define BATCHES_MAX        8 /* per tick; then others have their turn */
+#define REPLIES_PPS        2000
+#define REPLIES_BURST      200
+#define REPLIES_PAIR_PPS   300
+#define REPLIES_PAIR_BURST 150
+#define TOKEN              1000000LL
+#define NEIGH_FIRST_MS     60 /* after sending: has the neighbour resolved by now? */
+#define NEIGH_AGAIN_MS     70
+#define NEIGH_LOOKS        2
+#define HOUSE_MS           40
+#define PORT_TRIES         8
+#define NEVER              ((struct mono){INT64_MAX})
 
 static const struct {
 	enum proto proto;
@@ -129,19 +131,27 @@ bool proof_bind_device(const struct prober *p, const struct proof *f)
 	return false;
 }
 
-bool prober_may_reply(struct prober *p)
+static bool budget_take(struct reply_budget *b, int64_t pps, int64_t burst, struct mono now)
+{
+	int64_t us = mono_us_since(b->refilled, now), most = burst * TOKEN;
+	b->tokens += us > 1000000 ? most : us * pps;
+	b->tokens = b->tokens > most ? most : b->tokens;
+	b->refilled = now;
+	if (b->tokens < TOKEN)
+		return false;
+	b->tokens -= TOKEN;
+	return true;
+}
+
+bool prober_may_reply(struct prober *p, const struct proof *f)
 {
 	struct mono now = mono_now();
-	int64_t us = mono_us_since(p->reply_refilled, now), most = REPLIES_BURST * TOKEN;
-	p->reply_tokens += us > 1000000 ? most : us * REPLIES_PPS;
-	p->reply_tokens = p->reply_tokens > most ? most : p->reply_tokens;
-	p->reply_refilled = now;
-	if (p->reply_tokens < TOKEN) {
-		p->stats.limited++;
-		return false;
-	}
-	p->reply_tokens -= TOKEN;
-	return true;
+	struct reply_budget *own = &p->replies_of[f->header.pair % REPLY_PAIRS];
+	if (budget_take(own, REPLIES_PAIR_PPS, REPLIES_PAIR_BURST, now) &&
+	    budget_take(&p->replies, REPLIES_PPS, REPLIES_BURST, now))
+		return true;
+	p->stats.limited++;
+	return false;
 }
 
 /* ---- telling ---- */
