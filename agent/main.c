@@ -205,6 +205,7 @@ static int agent_run(struct agent *a, const struct options *o)
 	struct err e = {""};
 	int result = 1;
 
+	trim_memory(); /* what loading the libraries touched */
 	if (agent_start(a, o, &e) == 0) {
 		log_info("version %s, probes on port %u, collector %s", BOTHWAYS_VERSION, prober_port(a->prober), a->id.endpoint);
 		loop_timer_arm(loop_timer(a->loop, started, a), STARTED_US);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define ROUND_LIFE_MS 30000 /* a round whose end never comes is forgotten */
-#define TICK_MS       5000
+#define TICK_MS       1000
 
 struct round {
 	struct exec *exec; /* NULL = free place */
