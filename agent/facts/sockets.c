@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct range {
 	unsigned lo, hi;
@@ -28,8 +30,41 @@ static struct range ephemeral_ports(void)
 	return r;
 }
 
+/* This process' own sockets: those of a round are gone in a second and no change of the machine. */
+struct own {
+	size_t count, cap;
+	uint32_t *inodes;
+};
+
+static struct own own_sockets(void)
+{
+	struct own own = {0};
+	char path[32], target[64];
+	DIR *dir = opendir("/proc/self/fd");
+	for (struct dirent *d; dir && (d = readdir(dir));) {
+		unsigned long inode;
+		snprintf(path, sizeof path, "/proc/self/fd/%.16s", d->d_name);
+		ssize_t n = readlink(path, target, sizeof target - 1);
+		target[n < 0 ? 0 : n] = '\0';
+		if (sscanf(target, "socket:[%lu]", &inode) == 1)
+			*VEC_ADD(own.inodes, own.count, own.cap) = (uint32_t)inode;
+	}
+	if (dir)
+		closedir(dir);
+	return own;
+}
+
+static bool own_has(const struct own *own, uint32_t inode)
+{
+	for (size_t i = 0; i < own->count; i++)
+		if (own->inodes[i] == inode)
+			return true;
+	return false;
+}
+
 struct pull {
 	struct snapshot *s;
+	struct own own;
 	struct range ephemeral;
 	uint8_t proto;
 };
@@ -45,6 +80,8 @@ static void listener_add(struct pull *p, const struct listener *l)
 		*out = *l;
 }
 
+static bool is_any(struct ip ip) { return ip_equal(ip, (struct ip){.family = ip.family}); }
+
 static int on_socket(const struct nlmsghdr *h, void *arg)
 {
 	struct pull *p = arg;
@@ -56,6 +93,8 @@ static int on_socket(const struct nlmsghdr *h, void *arg)
 		return MNL_CB_OK;
 	nl_attrs(h, sizeof *m, tb, INET_DIAG_MAX);
 	l.ip = ip_from_bytes(m->idiag_family == AF_INET ? 4 : 6, m->id.idiag_src);
+	if (l.proto == IPPROTO_UDP && !is_any(l.ip) && own_has(&p->own, m->idiag_inode))
+		return MNL_CB_OK;
 	l.v6only = nl_u8(tb[INET_DIAG_SKV6ONLY]);
 	if (l.proto == IPPROTO_TCP) {
 		l.queued = m->idiag_rqueue;
@@ -114,7 +153,7 @@ static void proc_line(struct pull *p, const char *line, int family)
 
 void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int family)
 {
-	struct pull p = {s, ephemeral_ports(), proto};
+	struct pull p = {.s = s, .ephemeral = ephemeral_ports(), .proto = proto};
 	char *copy = mem_strdup(text), *save;
 
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
@@ -148,7 +187,7 @@ int fact_read_sockets(struct snapshot *s, struct err *e)
 		uint8_t proto;
 		int family;
 	} sets[] = {{IPPROTO_TCP, 4}, {IPPROTO_TCP, 6}, {IPPROTO_UDP, 4}, {IPPROTO_UDP, 6}};
-	struct pull p = {.s = s, .ephemeral = ephemeral_ports()};
+	struct pull p = {.s = s, .own = own_sockets(), .ephemeral = ephemeral_ports()};
 	struct nl n = {0};
 	bool diag = nl_open(&n, NETLINK_SOCK_DIAG, e) == 0;
 
@@ -159,5 +198,6 @@ int fact_read_sockets(struct snapshot *s, struct err *e)
 	}
 	if (diag)
 		nl_close(&n);
+	free(p.own.inodes);
 	return 0;
 }
