@@ -31,7 +31,7 @@ static bool no_segment(const struct leg *l, const struct kind_info *k, char why[
 {
 	if (k->proto != PROTO_NEIGH || l->onlink)
 		return false;
-	snprintf(why, WHY_MAX, "%s and %s are not known to be on one segment", l->from->name, l->to->name);
+	snprintf(why, WHY_MAX, "the two are not known to be on one segment");
 	return true;
 }
 
@@ -89,7 +89,7 @@ static bool no_route(const struct leg *l, const struct kind_info *k, char why[st
 	const struct prefix *from = family_of(l->ep_from, k->family), *to = family_of(l->ep_to, k->family);
 	if (routed(l->from, from, to->ip) || routed(l->to, to, from->ip))
 		return false;
-	snprintf(why, WHY_MAX, "neither %s nor %s has an IPv%d route to the other", l->from->name, l->to->name, k->family);
+	snprintf(why, WHY_MAX, "neither of the two has an IPv%d route to the other", k->family);
 	return true;
 }
 

@@ -663,7 +663,7 @@ static void kinds_follow_the_addresses(void **state)
 	assert_int_equal(fleet_kinds(w.a1, &h, w.a2, &g, on, why),
 	                 KIND_MASK_4 | KIND_MASK_6 | KIND_BIT(KIND_ARP) | KIND_BIT(KIND_ND));
 	assert_int_equal(fleet_kinds(w.a1, &h, w.a2, &g, false, why), KIND_MASK_4 | KIND_MASK_6);
-	assert_string_equal(why[KIND_ARP], "a1 and a2 are not known to be on one segment");
+	assert_string_equal(why[KIND_ARP], "the two are not known to be on one segment");
 	assert_true(fleet_endpoints(w.f, w.b1, w.b2, &h, &g, &on, NULL));
 	assert_int_equal(fleet_kinds(w.b1, &h, w.b2, &g, true, why) & KIND_MASK_6, KIND_MASK_6);
 	assert_int_equal(fleet_kinds(w.b1, &h, w.b2, &g, false, why) & KIND_MASK_6, 0);
