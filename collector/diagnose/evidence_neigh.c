@@ -276,9 +276,19 @@ static bool twin_is_peer(const struct inquiry *q, int victim, int family, struct
 	return true;
 }
 
+/* What owners say of "the same segment" is said of b's (of a's when b is a host): of no use for the other end when the two stand on
+ * different ones, where the same address may well exist twice. */
+static bool owners_stand_near(const struct inquiry *q, int victim)
+{
+	int near = q->d->party[PARTY_B].kind == AGENT_GUEST ? PARTY_B : PARTY_A;
+	return q->d->onlink || victim == near;
+}
+
 static bool twin_is_owner(const struct inquiry *q, int victim, int family, struct twin *t)
 {
 	struct ip ip = party_prefix(q->d, victim, family).ip;
+	if (!owners_stand_near(q, victim))
+		return false;
 	for (size_t i = 0; ip.family && !ip_is_link_local(ip) && i < q->d->owner_count; i++) {
 		const struct owner *o = &q->d->owners[i];
 		if (!o->same_segment || !ip_equal(o->ip.ip, ip) || strcmp(o->agent, name_of(q, victim)) == 0 ||
