@@ -84,6 +84,7 @@ static void arm_refuse(struct rounds *r, const struct round_spec *spec, const ch
 	struct msg_round_armed *out = &m->u.round_armed;
 
 	out->round = spec->id;
+	out->refused = true;
 	out->status_count = spec->point_count;
 	for (size_t i = 0; i < spec->point_count; i++) {
 		out->status[i].point = spec->points[i].id;

@@ -4,7 +4,7 @@
 
 #include "agent/agent.h"
 
-#define ROUNDS_MAX 8 /* at once; more are answered as not armed */
+#define ROUNDS_MAX 16 /* at once; more are answered as not armed */
 
 struct rounds *rounds_new(struct agent *a);
 void rounds_free(struct rounds *r);

@@ -193,6 +193,10 @@ static void on_armed(struct round *r, struct participant *p, struct msg *m, stru
 	(void)now;
 	if (armed->round != r->ask.id || p->armed)
 		return;
+	if (armed->refused) { /* it is too busy: the round goes on without it, and nobody waits for it */
+		p->asked = false;
+		return;
+	}
 	p->armed = true;
 	p->before = armed->snapshot;
 	armed->snapshot = NULL;

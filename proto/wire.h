@@ -101,6 +101,7 @@ struct msg_round_armed {
 	size_t status_count;
 	struct point_status status[ROUND_POINTS_MAX];
 	struct snapshot *snapshot; /* owned, may be NULL */
+	bool refused;              /* takes no part: nothing more comes of it; status says why */
 };
 struct msg_round_go {
 	uint64_t round;

@@ -154,7 +154,7 @@ static const struct shape point_status_shape = SHAPE("point", point_status_field
 #define PB    Bothways__V1__RoundArmed
 #define MODEL struct msg_round_armed
 static const struct field round_armed_fields[] = {NUM(round), LIST(status, status_count, point_status_shape, ROUND_POINTS_MAX),
-                                                  OWNED(snapshot, snapshot_shape)};
+                                                  OWNED(snapshot, snapshot_shape), FLAG(refused)};
 const struct shape round_armed_shape = SHAPE("round armed", round_armed_fields, bothways__v1__round_armed__descriptor);
 #undef PB
 #undef MODEL

@@ -392,6 +392,25 @@ static void messages_of_others_and_of_other_rounds_are_ignored(void **state)
 	table_free(t);
 }
 
+static void an_agent_that_refuses_is_not_waited_for(void **state)
+{
+	(void)state;
+	struct table *t = table_new();
+	begin(t, t->vm1, t->vm2, 0);
+	arm(t, t->vm1);
+	arm(t, t->vm2);
+	arm(t, t->host1);
+	round_tick(t->round, after(t, 1));
+	assert_string_equal(round_progress(t->round), "arming");
+	struct msg *m = msg_new(MSG_ROUND_ARMED);
+	m->u.round_armed.round = 99;
+	m->u.round_armed.refused = true;
+	tell(t, t->host2, m);
+	round_tick(t->round, after(t, 1));
+	assert_string_not_equal(round_progress(t->round), "arming");
+	table_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +430,7 @@ int main(void)
 	    cmocka_unit_test(an_offline_end_is_not_asked_and_not_waited_for),
 	    cmocka_unit_test(neither_end_online_is_refused),
 	    cmocka_unit_test(messages_of_others_and_of_other_rounds_are_ignored),
+	    cmocka_unit_test(an_agent_that_refuses_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

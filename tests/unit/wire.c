@@ -482,6 +482,7 @@ static void fill_round_armed(struct msg *m)
 	a->round = upto(UINT64_MAX);
 	FILL_INLINE(a->status, a->status_count, ROUND_POINTS_MAX, fill_status);
 	a->snapshot = maybe_snapshot();
+	a->refused = below(2);
 }
 
 static void fill_round_go(struct msg *m) { m->u.round_go = (struct msg_round_go){upto(UINT64_MAX), (uint8_t)below(STAGE_COUNT)}; }
