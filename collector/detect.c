@@ -36,6 +36,9 @@
 #define SETTLE_MS    2000 /* ... and for that long afterwards they may be old ones */
 #define BLIND_MS     1500 /* a new pair: the plan has not reached both ends */
 #define UNFIT_LAG_US 500000
+#define STALL_MS     250 /* who was silent for longer may have stood still: what it did not answer then proves nothing */
+#define ASKED_MS     100 /* heard so long after the question failed: it goes on */
+#define ASKED_MAX    (DETECT_WAIT_MAX / 4)
 #define TX_KEEP_MS   3000
 #define RX_KEEP_MS   5000
 #define OLDER_MAX    8
@@ -69,7 +72,7 @@ struct hot { /* one pair */
 
 struct watcher { /* an agent as an observer */
 	bool known, online;
-	struct mono heard, fluent_since, unfit;
+	struct mono heard, fluent_since, unfit, stalled;
 	int64_t spacing_ms; /* between its reports, smoothed */
 	int64_t late_ms;    /* its rows have come that late */
 	kind_mask deaf;
@@ -80,6 +83,7 @@ struct detect {
 	struct hot *pairs;
 	struct watcher *watchers;
 	struct wait tx, rx; /* senders' and receivers' rows */
+	struct wait asked;  /* unanswered questions; `seen` holds the counts */
 	size_t dirty_count, dirty_cap;
 	uint32_t *dirty;
 	uint32_t stale_ms;
@@ -95,6 +99,7 @@ struct detect *detect_new(void)
 	d->stale_ms = STALE_MS;
 	wait_init(&d->tx, DETECT_WAIT_MAX);
 	wait_init(&d->rx, DETECT_WAIT_MAX);
+	wait_init(&d->asked, ASKED_MAX);
 	return d;
 }
 
@@ -104,13 +109,14 @@ void detect_free(struct detect *d)
 		return;
 	wait_clear(&d->tx);
 	wait_clear(&d->rx);
+	wait_clear(&d->asked);
 	free(d->pairs);
 	free(d->watchers);
 	free(d->dirty);
 	free(d);
 }
 
-void detect_seed(struct detect *d, uint64_t seed) { d->tx.seed = d->rx.seed = seed; }
+void detect_seed(struct detect *d, uint64_t seed) { d->tx.seed = d->rx.seed = d->asked.seed = seed; }
 
 /* ---- tables ---- */
 
@@ -168,6 +174,8 @@ static void watcher_hear(struct watcher *w, const struct health *h, struct mono 
 {
 	int64_t gap = mono_ms_since(w->heard, now);
 	int64_t limit = 4 * w->spacing_ms > GAP_MS ? 4 * w->spacing_ms : GAP_MS;
+	if (gap > STALL_MS && gap > 3 * w->spacing_ms)
+		w->stalled = now;
 	if (!w->known || gap > limit)
 		watcher_unsettle(w, now);
 	else if (gap > 0)
@@ -175,7 +183,7 @@ static void watcher_hear(struct watcher *w, const struct health *h, struct mono 
 	if (!w->known) {
 		w->known = w->online = true;
 		w->spacing_ms = 100;
-		w->unfit = (struct mono){INT64_MIN};
+		w->unfit = w->stalled = (struct mono){INT64_MIN};
 	}
 	w->heard = now;
 	if (h->socket_drops || h->lag_us > UNFIT_LAG_US)
@@ -341,9 +349,9 @@ static void initiation_test(struct tally *c, const struct asked *a)
 	}
 }
 
-static void feed_initiation(struct detect *d, const struct watch_row *r, const struct asked *a, struct mono now)
+static void feed_initiation(struct detect *d, uint32_t pair, uint8_t dir, uint8_t kind, const struct asked *a, struct mono now)
 {
-	struct tally *c = &d->pairs[r->pair].dir[r->dir].tallies[r->kind];
+	struct tally *c = &d->pairs[pair].dir[dir].tallies[kind];
 	bool was_bad = cell_is_bad(c->initiation);
 	c->streak_init = streak_next(c->streak_init, a->failed, a->good) & STREAK_MAX;
 	if (was_bad)
@@ -353,7 +361,7 @@ static void feed_initiation(struct detect *d, const struct watch_row *r, const s
 	c->at[1] = stamp_of(now);
 	c->measured = true;
 	if (cell_is_bad(c->initiation) != was_bad)
-		pair_mark(d, r->pair, !was_bad);
+		pair_mark(d, pair, !was_bad);
 }
 
 /* ---- rows ---- */
@@ -471,6 +479,70 @@ static void take_delivery(struct detect *d, const struct hot *p, const struct wa
 	}
 }
 
+/* ---- questions ---- */
+
+/* The agent itself answers these, not its kernel. */
+static bool agent_answers(uint8_t kind) { return kind_info(kind)->proto == PROTO_UDP || kind_info(kind)->proto == PROTO_TCP; }
+
+static uint64_t asked_pack(const struct asked *a)
+{
+	return (uint64_t)a->good | (uint64_t)a->failed << 16 | (uint64_t)a->refused << 32 | (uint64_t)a->impostor << 48;
+}
+
+static struct asked asked_unpack(uint64_t v)
+{
+	return (struct asked){.good = v & 0xffff, .failed = v >> 16 & 0xffff, .refused = v >> 32 & 0xffff, .impostor = v >> 48};
+}
+
+/* Somebody was there and did not answer? An agent that stood still says nothing about the path. */
+static void asked_judge(struct detect *d, struct waiting *e, struct mono now)
+{
+	const struct hot *p = pair_of(d, e->pair);
+	const struct watcher *w = p ? watcher_of(d, receiver_of(p, e->dir)) : NULL;
+	struct asked a = asked_unpack(e->seen);
+	if (w && p->kinds[e->dir] & KIND_BIT(e->kind) && watcher_is_fluent(w, e->at) && at_or_after(w->heard, e->at) &&
+	    mono_before(w->stalled, mono_add_ms(e->at, -1000)))
+		feed_initiation(d, e->pair, e->dir, e->kind, &a, now);
+	wait_remove(&d->asked, e);
+}
+
+static bool asked_is_ripe(struct detect *d, const struct waiting *e)
+{
+	const struct hot *p = pair_of(d, e->pair);
+	const struct watcher *w = p ? watcher_of(d, receiver_of(p, e->dir)) : NULL;
+	return !w || mono_ms_since(e->at, w->heard) >= ASKED_MS;
+}
+
+/* What waits from before counts first. */
+static void asked_flush(struct detect *d, const struct watch_row *r, struct mono now)
+{
+	for (uint32_t back = OLDER_MAX; back > 0 && wait_count(&d->asked); back--) {
+		struct waiting *e = wait_find(&d->asked, r->pair, r->dir, r->kind, r->epoch - back);
+		if (e)
+			asked_judge(d, e, now);
+	}
+}
+
+static void asked_put(struct detect *d, const struct watch_row *r, const struct asked *a, struct mono now)
+{
+	struct waiting pushed;
+	if (!wait_find(&d->asked, r->pair, r->dir, r->kind, r->epoch))
+		wait_add(&d->asked, r->pair, r->dir, r->kind, r->epoch, now, &pushed)->seen = asked_pack(a);
+}
+
+static void asked_judge_all(struct detect *d, struct mono now)
+{
+	for (size_t i = 0; i < wait_count(&d->asked);) {
+		struct waiting *e = wait_at(&d->asked, i);
+		size_t before = wait_count(&d->asked);
+		if (e && asked_is_ripe(d, e))
+			asked_judge(d, e, now);
+		if (wait_count(&d->asked) == before) /* else the tail moved on */
+			i++;
+	}
+	wait_expire(&d->asked, mono_add_ms(now, -TX_KEEP_MS));
+}
+
 /* UDP asks for an answer with every other probe, beginning with the first. */
 static void take_initiation(struct detect *d, const struct watch_row *r, bool fit, struct mono now)
 {
@@ -482,7 +554,12 @@ static void take_initiation(struct detect *d, const struct watch_row *r, bool fi
 	a.failed = asked - a.good;
 	if (a.failed && (!fit || pair_is_blind(&d->pairs[r->pair], now)))
 		return;
-	feed_initiation(d, r, &a, now);
+	if (a.failed > a.refused + a.impostor && agent_answers(r->kind)) {
+		asked_put(d, r, &a, now);
+	} else {
+		asked_flush(d, r, now);
+		feed_initiation(d, r->pair, r->dir, r->kind, &a, now);
+	}
 	if (r->rtt_us)
 		d->pairs[r->pair].dir[r->dir].rtt_us = r->rtt_us;
 }
@@ -620,6 +697,7 @@ size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, 
 	size_t count = 0, done = 0;
 	d->now = now;
 	judge_all(d, now);
+	asked_judge_all(d, now);
 	sweep(d, now);
 	while (done < d->dirty_count && count < max)
 		count += pair_event(d, d->dirty[done++], &out[count]);

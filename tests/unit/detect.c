@@ -173,7 +173,7 @@ static void full_loss_decides_within_three_probes(void **state)
 	struct sim s = sim_settled(KIND_UDP);
 	s.loss = 1;
 	unsigned first = sim_until_suspect(&s, 20);
-	assert_int_equal(first, 3); /* initiation: the sender alone knows */
+	assert_int_equal(first, 4); /* initiation: the sender knows, and the other one is heard once more */
 	assert_int_equal(s.last.initiation[0], KIND_BIT(KIND_UDP));
 	while (!s.last.delivery[0] && first < 20) {
 		sim_step(&s);
@@ -250,6 +250,26 @@ static void only_the_answers_lost_is_initiation_only(void **state)
 	assert_int_equal(s.last.delivery[0], 0);
 	assert_int_equal(shown_delivery(&s), CELL_OK);
 	assert_int_equal(shown_initiation(&s), CELL_LOST);
+	detect_free(s.d);
+}
+
+/* A machine that is paused does not answer, and is not heard either: nothing is known, and nothing stays afterwards. */
+static void a_paused_machine_is_no_fault(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_UDP);
+	for (unsigned pause = 8; pause < 30; pause += 7) {
+		s.receiver_silent = true;
+		s.answer_loss = 1;
+		sim_run(&s, pause);
+		s.receiver_silent = false;
+		s.answer_loss = 0;
+		sim_run(&s, 40);
+		assert_int_equal(s.suspects, 0);
+		assert_int_equal(shown_initiation(&s), CELL_OK);
+	}
+	s.answer_loss = 1; /* but one that reports and does not answer is */
+	assert_int_equal(sim_until_suspect(&s, 20), 4);
 	detect_free(s.d);
 }
 
@@ -521,6 +541,7 @@ int main(void)
 	    cmocka_unit_test(partial_loss_is_called_so),
 	    cmocka_unit_test(a_million_epochs_with_one_lost_in_ten_thousand_alarm_nobody),
 	    cmocka_unit_test(only_the_answers_lost_is_initiation_only),
+	    cmocka_unit_test(a_paused_machine_is_no_fault),
 	    cmocka_unit_test(refusals_are_called_so),
 	    cmocka_unit_test(a_refusal_of_the_own_kernel_needs_no_witness),
 	    cmocka_unit_test(five_good_probes_end_a_full_loss),
