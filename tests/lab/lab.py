@@ -58,9 +58,30 @@ GUESTS = [
 HOSTS = ["h1", "h2"]
 
 
+# Cleans up when the lab's process ends without having done so: killed, for example. argv: prefix, directory.
+GUARD = """
+import os, shutil, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.stdin.read()
+out = lambda *argv: subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+for ns in [l.split()[0] for l in out("ip", "netns", "list").splitlines() if l.startswith(sys.argv[1] + "-")]:
+    for pid in out("ip", "netns", "pids", ns).split():
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    out("ip", "netns", "del", ns)
+if not os.environ.get("BOTHWAYS_KEEP"):
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
+"""
+
+
 class Lab:
+    count = 0
+
     def __init__(self, guests=None, hosts=None, oob=True):
-        self.prefix = "bw%x" % os.getpid()
+        Lab.count += 1
+        self.prefix = "bw%x%s" % (os.getpid(), "" if Lab.count == 1 else "x%d" % Lab.count)
         self.dir = tempfile.mkdtemp(prefix="bw")
         self.hosts = hosts or HOSTS
         self.guests = {g.name: g for g in (guests or GUESTS)}
@@ -68,6 +89,7 @@ class Lab:
         self.procs = {}
         self.namespaces = []
         self.closed = False
+        self.guard = subprocess.Popen([sys.executable, "-c", GUARD, self.prefix, self.dir], stdin=subprocess.PIPE, start_new_session=True)
         atexit.register(self.close)
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(s, lambda *_: sys.exit(1))
@@ -248,6 +270,8 @@ class Lab:
             print("kept:", self.dir)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+        self.guard.stdin.close()
+        self.guard.wait()
 
     def crashes(self):
         """What a sanitizer or an abort left in the logs, and programs that ended by a signal."""
