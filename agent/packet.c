@@ -523,13 +523,26 @@ static bool match_any(const struct packet *p, const struct flow *f, uint64_t rou
 	return !p->fragment && matchers[kind_info(f->kind)->proto](p, f, m);
 }
 
+/* The answer to a cold ARP probe does not tell the asker's address: others ask that way too. The flow back knows its MAC. */
+static bool asked_by(const struct packet *p, const struct flow *f, const struct flow *flows, size_t flow_count)
+{
+	if (p->ethertype != TYPE_ARP || p->arp.op != 2 || !ip_is_zero(p->arp.tpa))
+		return true;
+	for (size_t i = 0; i < flow_count; i++) {
+		if (flows[i].kind == f->kind && flows[i].dir != f->dir && mac_is_set(flows[i].dst_mac))
+			return mac_equal(p->arp.tha, flows[i].dst_mac);
+	}
+	return true;
+}
+
 int packet_match(const struct packet *p, const struct flow *flows, size_t flow_count, uint64_t round, uint8_t *flow, uint8_t *seq,
                  int *part)
 {
 	struct match m;
 
 	for (size_t i = 0; i < flow_count; i++) {
-		if (flows[i].kind >= KIND_COUNT || !match_any(p, &flows[i], round, &m))
+		if (flows[i].kind >= KIND_COUNT || !match_any(p, &flows[i], round, &m) ||
+		    !asked_by(p, &flows[i], flows, flow_count))
 			continue;
 		*flow = flows[i].id;
 		*seq = m.seq;

@@ -235,6 +235,17 @@ static void arp_replies(void **state)
 	assert_match(ARP_COLD, PACKET_SEQ_UNKNOWN, EXEC_ANSWER);
 }
 
+static void cold_arp_replies_to_somebody_else(void **state)
+{
+	(void)state;
+	ether(&f, 0x0806);
+	arp(&f, 2, "10.0.0.2", "0.0.0.0");
+	flows[ARP_COLD].dst_mac = (struct mac){{2, 0, 0, 0, 0, 9}}; /* who asks in ARP_AB */
+	assert_match(-1, 0, 0);
+	flows[ARP_COLD].dst_mac = (struct mac){{2, 0, 0, 0, 0, 2}};
+	assert_match(ARP_AB, 0, EXEC_ANSWER);
+}
+
 static void arp_padded_to_sixty_bytes(void **state)
 {
 	(void)state;
@@ -603,6 +614,7 @@ int main(void)
 	    T(arp_of_others_is_not_ours),
 	    T(arp_replies),
 	    T(arp_padded_to_sixty_bytes),
+	    T(cold_arp_replies_to_somebody_else),
 	    T(solicitation_with_nonce),
 	    T(advertisement_answers),
 	    T(echo_by_header_and_by_tuple),
