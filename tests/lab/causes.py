@@ -24,9 +24,10 @@ P"""
 
 
 class Case:
-    def __init__(self, cause, pair, inject, undo, where, settle=0.0, args=(), name=None, blamed=None, broken=True):
+    def __init__(self, cause, pair, inject, undo, where, settle=0.0, args=(), name=None, also=()):
         self.cause, self.pair, self.inject, self.undo = cause, pair, inject, undo
         self.where, self.settle, self.args = where, settle, args
+        self.also = also  # causes that must be named as well, in any order after the first
         self.name = f"cause/{name or cause}"
 
 
@@ -91,6 +92,28 @@ def cases(lab):
              [("sw", "ip link set sa1 mtu 1500; ip link set sa2 mtu 1500"), ("a1", "ip link set eth0 mtu 1500"), ("a2", "ip link set eth0 mtu 1500")], None),
         Case("service-not-listening", ("a1", "a2"), [("a2", "for p in $(ip netns pids %s); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^python3 -m http.server 8080' && kill $p; done; true" % lab.ns("a2"))],
              [("a2", "true")], "a2", args=("--service", "8080")),
+        # at the other end, across hosts, in one family only, more than one at once
+        Case("guest-no-ip", ("a2", "a1"), [("a1", "ip addr flush dev eth0")], [("a1", base_a1)], "a1", name="guest-no-ip-both-families-across"),
+        Case("guest-no-ip", ("a3", "a2"), [("a2", f"ip addr del {a2.ip6}/64 dev eth0")], [("a2", a2.base())], "a2", name="guest-no-ip-ipv6-only", settle=0.5),
+        Case("guest-no-ip", ("h2", "a2"), [("h2", "ip addr del 10.0.0.2/24 dev br-a")], [("h2", "ip addr replace 10.0.0.2/24 dev br-a")], "h2", name="guest-no-ip-at-the-host", settle=0.5),
+        Case("wrong-subnet-ip", ("b2", "b1"), [("b1", "ip -4 addr flush dev eth0; ip addr add 10.9.0.11/24 dev eth0")],
+             [("b1", "ip -4 addr flush dev eth0; " + g["b1"].base())], "b1", name="wrong-subnet-ip-tenant-bridge", settle=1.0),
+        Case("netmask-too-narrow", ("b1", "b2"), [(x, f"ip -4 addr flush dev eth0; ip addr add {g[x].ip}/32 dev eth0") for x in ("b1", "b2")],
+             [(x, "ip -4 addr flush dev eth0; " + g[x].base()) for x in ("b1", "b2")], None, name="netmask-too-narrow-both-ends", settle=0.5, also=["netmask-too-narrow"]),
+        Case("netmask-too-narrow", ("a1", "a2"), [("a1", f"ip addr del {a1.ip6}/64 dev eth0; ip addr add {a1.ip6}/128 dev eth0 nodad; ip -6 route del default")],
+             [("a1", base_a1)], "a1", name="netmask-too-narrow-ipv6"),
+        Case("stale-arp-guest", ("c1", "a3"), [("a3", f"ip neigh replace 10.0.0.1 lladdr {dead} dev eth0 nud permanent")],
+             [("a3", "ip neigh del 10.0.0.1 dev eth0")], "a3", name="stale-arp-guest-gateway"),
+        Case("stale-arp-guest", ("a2", "a1"), [("a1", f"ip neigh replace {a2.ip} lladdr {a3.mac} dev eth0 nud permanent")],
+             [("a1", f"ip neigh del {a2.ip} dev eth0")], "a1", name="stale-arp-guest-other-vm"),
+        Case("stale-arp-guest", ("a1", "a2"), [("a1", f"ip neigh replace {a2.ip} lladdr {dead} dev eth0 nud permanent"), ("a2", "sysctl -qw net.ipv4.conf.all.arp_ignore=8")],
+             [("a1", f"ip neigh del {a2.ip} dev eth0"), ("a2", "sysctl -qw net.ipv4.conf.all.arp_ignore=0")], None, name="stale-arp-guest-and-arp-not-answered", also=["arp-not-answered"]),
+        Case("duplicate-ip-vm-host", ("a3", "h1"), [("a2", "ip addr add 10.0.0.1/32 dev eth0; ping -c1 -W1 -I 10.0.0.1 10.0.0.13; true")],
+             [("a2", "ip addr del 10.0.0.1/32 dev eth0"), ("a3", "ip neigh flush all")], "a2", name="duplicate-ip-vm-host-other-host", settle=1.0),
+        Case("vnic-link-down", ("a1", "a2"), [("h1", f"ip link set {a1.port} down"), ("h2", "ip link set up-a nomaster")],
+             [("h1", f"ip link set {a1.port} up"), ("h2", "ip link set up-a master br-a")], None, name="vnic-link-down-and-uplink-missing", also=["uplink-missing-from-bridge"]),
+        Case("bridge-down", ("a1", "a2"), [("h2", "ip link set br-a down")],
+             [("h2", "ip link set br-a up; ip addr replace 10.0.0.2/24 dev br-a; ip addr replace fd00:a::2/64 dev br-a nodad")], "h2", name="bridge-down-far-host"),
         Case("agent-down", ("h1", "a1"), ["kill a1"], ["restart a1"], "a1", settle=4.0),
     ]
 
@@ -119,9 +142,11 @@ def run_case(lab, c):
         check(code == 2, f"exit {code} instead of 2\n" + brief(v))
         check(v["causes"] and v["causes"][0]["id"] == c.cause, f"{c.cause} is not the first cause\n" + brief(v))
         check(c.where is None or v["causes"][0]["where"] == c.where, f"blamed {v['causes'][0]['where']}, not {c.where}\n" + brief(v))
+        others = [x["id"] for x in v["causes"][1:]]
+        check(sorted(others) == sorted(c.also), f"besides: {others}, not {list(c.also)}\n" + brief(v))
         check(v["state"] not in ("ok",), "state ok although broken\n" + brief(v))
         check(v.get("took_ms", 0) <= 3000, f"took {v.get('took_ms')} ms")
-        fixes = [f for f in v["causes"][0]["fix"] if not f.get("manual")]
+        fixes = [f for x in v["causes"] for f in x["fix"] if not f.get("manual")]
         check(fixes, "no fix that can be run\n" + brief(v))
         for f in fixes:
             place = f["where"].split("/")[-1]

@@ -74,6 +74,22 @@ def unknown_fault_is_undetermined_with_the_cut(lab):
         lab.run("sw", "nft flush ruleset")
 
 
+def one_way_fault_stays_one_way_without_neighbours(lab):
+    """The fabric drops all that h2 sends and every neighbour cache is empty: ARP dies both ways, delivery only one way."""
+    lab.healthy("a1", "a2")
+    try:
+        lab.run("sw", "nft -f - <<'N'\ntable netdev x { chain f { type filter hook ingress device \"sa2\" priority 0; drop; }; }\nN")
+        for name in ("a1", "a2", "h1", "h2"):
+            lab.run(name, "ip neigh flush all; ip -6 neigh flush all")
+        code, v = lab.diagnose("a1", "a2")
+        check(code == 3 and not v["causes"] and v["state"] == "one-way", f"exit {code}\n" + brief(v))
+        check(not [k for k, c in v["directions"][0]["delivery"].items() if c not in ("ok", "skipped")], "a delivery that is well was called lost\n" + brief(v))
+        cuts = [(c["after"], c["before"]) for d in v["directions"] for c in d["cuts"]]
+        check(set(cuts) == {("h2:up-a", "h1:up-a")}, f"cuts {cuts}\n" + brief(v))
+    finally:
+        lab.run("sw", "nft flush ruleset")
+
+
 def unattended_verdict_comes_by_itself(lab):
     lab.healthy("h1", "a1")
     try:
@@ -142,7 +158,7 @@ def mesh_and_status_read_well(lab):
 def shared():
     return [(f.__name__.replace("_", "-"), f) for f in (
         healthy_mesh_has_no_cause, verdict_keeps_the_contract, tenant_bridge_without_host_address_is_skipped, overlapping_tenants_are_told_apart,
-        unknown_fault_is_undetermined_with_the_cut, unattended_verdict_comes_by_itself, mesh_and_status_read_well, garbage_hurts_nobody,
+        unknown_fault_is_undetermined_with_the_cut, one_way_fault_stays_one_way_without_neighbours, unattended_verdict_comes_by_itself, mesh_and_status_read_well, garbage_hurts_nobody,
         collector_restart_loses_nothing, host_agent_restart_keeps_guests)]
 
 
