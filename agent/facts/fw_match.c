@@ -441,6 +441,17 @@ static bool is_always(const char *protocol, json_t *left, const char *op, json_t
 	return false;
 }
 
+/* `ct status dnat` and snat: true of rewritten packets only, and probes are not. */
+static bool is_rewritten(json_t *left, json_t *right)
+{
+	static const struct symbol status[] = {{"snat", 1}, {"dnat", 2}};
+	static const struct field f = {"ct", "status", FW_CT_STATE, FORM_CT, status, COUNT(status), 0};
+	const char *key = text_of(json_object_get(left, "ct"), "key");
+	uint64_t bits;
+
+	return key && strcmp(key, "status") == 0 && bits_of(&f, right, &bits);
+}
+
 static bool is_random(json_t *left)
 {
 	const char *meta = text_of(json_object_get(left, "meta"), "key");
@@ -456,6 +467,10 @@ void fw_match_add(struct fw_rule *r, const char *family, const char *op, json_t 
 
 	if (is_random(left) || (and&&is_random(json_array_get(and, 0)))) {
 		rule_add_match(r, FW_RANDOM, false);
+		return;
+	}
+	if (is_rewritten(left, right)) {
+		rule_add_number(r, FW_CT_STATE, is_one_of(op, "!=", "!"), 0, 0);
 		return;
 	}
 	if (and) {

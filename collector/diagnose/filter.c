@@ -383,13 +383,14 @@ static kind_mask kinds_of_rule(const struct hits *h, const struct hit *rule)
 	return m;
 }
 
-/* What chance let through this time it may take the next time: that matters to the fix. */
-static void chance_foresees(struct hits *out, const struct hits *others)
+/* What a rule that stops something here would stop as well: that matters to the fix. */
+static void hits_foresee(struct hits *out, const struct hits *others, bool chance)
 {
 	size_t n = out->count;
 	for (size_t i = 0; i < n; i++) {
 		const struct hit *h = &out->item[i];
-		for (size_t k = 0; h->sure && h->decision.random && k < others->count && out->count < HITS_MAX; k++) {
+		bool tells = h->sure && !h->foreseen && (h->decision.random || !chance);
+		for (size_t k = 0; tells && k < others->count && out->count < HITS_MAX; k++) {
 			struct hit later = others->item[k];
 			if (!same_rule(h, &later) || hit_known(out, &later))
 				continue;
@@ -440,7 +441,24 @@ static void hits_fit(const struct dossier *d, const struct verdict *v, const str
 			continue;
 		h->fits = !kinds_of_rule(others, h) && tells_apart(kinds_of_rule(out, h), passing.probes);
 	}
-	chance_foresees(out, others);
+	hits_foresee(out, others, true); /* what chance let through this time it may take the next time */
+	free(others);
+}
+
+/* What died before it came here would die here next. */
+static void hits_behind(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+{
+	struct problem earlier = *p;
+	struct hits *others = mem_alloc(sizeof *others);
+	earlier.answers = earlier.probes = 0;
+	for (size_t i = 0; i < v->dir[p->dir].cut_count; i++) {
+		const struct cut *c = &v->dir[p->dir].cuts[i];
+		if (c->before <= p->after)
+			earlier.probes |= c->kinds & ~(c->answers | p->probes);
+	}
+	if (earlier.probes)
+		hits_on_stretch(d, v, &earlier, others);
+	hits_foresee(out, others, false);
 	free(others);
 }
 
@@ -448,6 +466,7 @@ void hits_find(const struct dossier *d, const struct verdict *v, const struct pr
 {
 	hits_on_stretch(d, v, p, out);
 	hits_fit(d, v, p, out);
+	hits_behind(d, v, p, out);
 }
 
 /* Requests to the machine come in and its replies leave, or its own requests leave and the replies come in. */
