@@ -2,7 +2,7 @@
 import sys, time, traceback
 
 import lab as labs
-import causes, plane
+import causes, filters, plane
 
 
 def report(name, fn):
@@ -30,8 +30,8 @@ def main(argv):
     for name, fn in tests:
         ok &= report(name, fn)
     lab = labs.Lab()
-    shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab)]
-    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared()] + shared
+    shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
+    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared() + filters.shared()] + shared
     shared = [(n, f) for n, f in shared if pattern in n]
     if shared:
         services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}
