@@ -212,10 +212,28 @@ static bool fix_known(const struct cause *c, const char *where, const char *comm
 	return false;
 }
 
+/* Commands a machine was told by its operator, not names of things. */
+static bool is_command(const char *key) { return strcmp(key, "service.start") == 0 || strcmp(key, "restart") == 0; }
+
+/* What machines call things comes off the wire, and a fix is pasted into a shell: a name that a shell would take for more
+ * than a name makes no command. */
+static bool names_are_plain(const char *template, const struct bindings *b)
+{
+	struct slot s;
+	for (const char *at = template; slot_next(at, &s); at = s.start + s.len) {
+		const char *value;
+		for (size_t n = 0; !is_command(s.key) && (value = value_at(b, s.key, n)); n++)
+			if (value[strcspn(value, ";&|$`<>()\\\"'\n\r")])
+				return false;
+	}
+	return true;
+}
+
 static bool fix_add(const struct candidate *cand, const struct remedy *r, struct cause *out)
 {
 	const char *where = bindings_get(&cand->learned, r->at);
-	char *command = where ? template_fill(r->command, &cand->learned) : NULL;
+	bool plain = r->manual || names_are_plain(r->command, &cand->learned);
+	char *command = where && plain ? template_fill(r->command, &cand->learned) : NULL;
 	if (!command)
 		return false;
 	if (fix_known(out, where, command)) {

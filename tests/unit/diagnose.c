@@ -956,9 +956,30 @@ static void what_remains_possible_is_told(void **state)
 	catalogue_free(c);
 }
 
+/* What a machine says of itself is pasted into a shell by whoever follows the fix. */
+static void a_hostile_name_makes_no_command(void **state)
+{
+	static const char *const names[] = {"in; reboot", "in`id`", "$(id)", "in|sh", "in\nid", "in>x", "in'"};
+	struct catalogue *c = catalogue_shipped();
+	(void)state;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct world *w = world_new("g2", "g1");
+		add_chain(facts(w, "g1"), "ip", "filter", names[i], "input", FW_DROP);
+		cut(w, "g2", "g1:eth0", "g1:socket", IP4, IP4);
+		diagnose(c, w->d, w->v);
+		assert_true(w->v->cause_count > 0);
+		assert_string_equal(w->v->causes[0].id, "guest-fw-inbound-drop");
+		for (size_t k = 0; k < w->v->causes[0].fix_count; k++)
+			assert_true(w->v->causes[0].fixes[k].manual);
+		world_free(w);
+	}
+	catalogue_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_hostile_name_makes_no_command),
 	    cmocka_unit_test(every_scenario),
 	    cmocka_unit_test(either_side_may_ask),
 	    cmocka_unit_test(texts_are_filled_in),
