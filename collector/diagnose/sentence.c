@@ -21,12 +21,12 @@ static bool anything_works(const uint8_t cells[static KIND_COUNT])
 	return false;
 }
 
-/* " with ICMP"; nothing when it holds for all there is. */
-static void with_kinds(const uint8_t cells[static KIND_COUNT], kind_mask bad, struct buf *b)
+/* " with ICMP", " (ICMP)"; nothing when it holds for all there is. */
+static void which_kinds(const uint8_t cells[static KIND_COUNT], kind_mask bad, bool starts, struct buf *b)
 {
 	char text[KINDS_TEXT_MAX];
 	if (bad && (anything_works(cells) || !(bad & IP_KINDS)))
-		buf_printf(b, " with %s", kinds_text(bad, text, sizeof text));
+		buf_printf(b, starts ? " (%s)" : " with %s", kinds_text(bad, text, sizeof text));
 }
 
 static void say_one_way(const struct verdict *v, struct buf *b)
@@ -35,13 +35,13 @@ static void say_one_way(const struct verdict *v, struct buf *b)
 	if (dir >= 0) {
 		const struct direction *d = &v->dir[dir];
 		buf_printf(b, "%s does not reach %s", d->from, d->to);
-		with_kinds(d->delivery, bad_of(d->delivery), b);
+		which_kinds(d->delivery, bad_of(d->delivery), false, b);
 		buf_puts(b, "; the other way works");
 		return;
 	}
 	const struct direction *d = &v->dir[bad_of(v->dir[0].initiation) ? 0 : 1];
 	buf_printf(b, "%s cannot open conversations with %s", d->from, d->to);
-	with_kinds(d->initiation, bad_of(d->initiation), b);
+	which_kinds(d->initiation, bad_of(d->initiation), true, b);
 	buf_puts(b, ", although packets arrive both ways");
 }
 
@@ -57,16 +57,16 @@ static void say_both_ways(const struct verdict *v, struct buf *b)
 		buf_printf(
 		    b, arrives ? "Neither %s nor %s can open conversations with the other" : "%s and %s do not reach each other",
 		    v->a, v->b);
-		with_kinds(cells[0], bad[0], b);
+		which_kinds(cells[0], bad[0], arrives, b);
 		buf_puts(b, arrives ? ", although packets arrive" : ", neither way");
 		return;
 	}
 	const char *verb = arrives ? "open conversations with" : "reach";
 	buf_printf(b, "%s %s %s %s", d[0].from, arrives ? "cannot" : "does not", verb, d[0].to);
-	with_kinds(cells[0], bad[0], b);
+	which_kinds(cells[0], bad[0], arrives, b);
 	buf_printf(b, ", nor %s %s %s", arrives ? "can" : "does", d[1].from, verb);
 	buf_printf(b, " %s", d[1].to);
-	with_kinds(cells[1], bad[1], b);
+	which_kinds(cells[1], bad[1], arrives, b);
 }
 
 static void say_state(const struct verdict *v, struct buf *b)
