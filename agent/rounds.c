@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUND_LIFE_MS 30000 /* a round whose end never comes is forgotten */
+#define ROUND_LIFE_MS 15000 /* a round whose end never comes is forgotten */
 #define TICK_MS       1000
 
 struct round {

@@ -380,6 +380,50 @@ static void test_restart_of_the_sender_is_not_loss(void **state)
 	net_free(n);
 }
 
+/* What many peers send leaves on one grid: the number of wake-ups does not grow with them, and the budget holds. */
+static void test_many_peers_share_wake_ups(void **state)
+{
+	(void)state;
+	struct watch *w = watch_new(5);
+	struct mono now = {1000000000};
+	struct plan p = make_plan(200, true, KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP), 1000, 1000);
+	struct watch_probe due[32];
+	size_t sent = 0, wakes = 0;
+	watch_plan(w, &p, now);
+	struct mono end = mono_add_ms(now, 10000);
+	while (mono_before(now = watch_next(w), end)) {
+		size_t before = sent, n;
+		while ((n = watch_due(w, now, due, 32)) > 0) {
+			for (size_t i = 0; i < n; i++) /* all is answered at once */
+				watch_answered(w, due[i].header.pair, due[i].header.kind, due[i].header.epoch, due[i].header.seq,
+				               WATCH_ANSWERED, mono_add_us(now, 100));
+			sent += n;
+		}
+		wakes += sent > before;
+	}
+	assert_in_range(sent, 200 * 2 * 9, 200 * 2 * 11);
+	assert_in_range(wakes, 1, 10 * 1000 / WATCH_TICK_MS + 1);
+	watch_free(w);
+}
+
+/* An epoch's probes may come nearly a report interval apart, and be looked at a tick later: still one row. */
+static void test_a_spread_epoch_is_one_row(void **state)
+{
+	(void)state;
+	struct net *n = net_new(6, 0);
+	struct watch_row rows[4];
+	struct probe_header h = {.kind = KIND_ICMP, .pair = 1, .epoch = 7, .seq = 0};
+	watch_received(n->b, &h, n->now);
+	n->now = mono_add_ms(n->now, 500 + WATCH_TICK_MS);
+	assert_int_equal(watch_report(n->b, n->now, rows, 4), 0);
+	h.seq = 1;
+	watch_received(n->b, &h, n->now);
+	n->now = mono_add_ms(n->now, 600);
+	assert_int_equal(watch_report(n->b, n->now, rows, 4), 1);
+	assert_int_equal(rows[0].seen, 3);
+	net_free(n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +439,8 @@ int main(void)
 	    cmocka_unit_test(test_budget_holds_at_its_limit),
 	    cmocka_unit_test(test_plan_change_keeps_counters),
 	    cmocka_unit_test(test_strangers_are_ignored),
+	    cmocka_unit_test(test_many_peers_share_wake_ups),
+	    cmocka_unit_test(test_a_spread_epoch_is_one_row),
 	    cmocka_unit_test(test_restart_of_the_sender_is_not_loss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
