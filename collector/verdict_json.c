@@ -83,8 +83,7 @@ static json_t *cut_json(const struct direction *d, const struct cut *c)
 	json_t *o = json_pack("{s:o, s:o, s:o}", "kinds", kinds_json(c->kinds), "after",
 	                      json_text(path_point_name(&d->path[c->after], after)), "before",
 	                      json_text(path_point_name(&d->path[c->before], before)));
-	if (c->drop_reason[0])
-		json_object_set_new(o, "drop_reason", json_text(c->drop_reason));
+	json_object_set_new(o, "drop_reason", c->drop_reason[0] ? json_text(c->drop_reason) : json_null());
 	if (c->answer)
 		json_object_set_new(o, "answer", json_true());
 	if (c->partial)
