@@ -452,7 +452,18 @@ static uint32_t path_mtu(const struct dossier *d)
 	return !ab ? ba : !ba || ab < ba ? ab : ba;
 }
 
-static bool out_is_narrow(const struct inquiry *q, const struct crossing *c) { return c->out->port && c->out->mtu < large_size(q); }
+/* What leaves by this port: a packet that is routed from one bridge to another goes through the other one's own device. */
+static const struct link *narrow_part(const struct inquiry *q, const struct crossing *c)
+{
+	const struct link *bridge = snapshot_link(party_facts(q->d, q->who), c->out->master);
+	bool routed = bridge && c->in->master != c->out->master;
+	return routed && bridge->mtu < c->out->mtu ? bridge : c->out;
+}
+
+static bool out_is_narrow(const struct inquiry *q, const struct crossing *c)
+{
+	return c->out->port && narrow_part(q, c)->mtu < large_size(q);
+}
 
 static bool is_host_point(const struct inquiry *q, size_t i) { return at_point(q, i)->agent_kind == AGENT_HOST; }
 
@@ -477,22 +488,23 @@ static void path_small(const struct inquiry *q, struct finding *f)
 	struct crossing c;
 	uint32_t size = large_size(q), best = path_mtu(q->d);
 	bool narrow = crossing_find(q, out_is_narrow, &c);
+	const struct link *part = narrow ? narrow_part(q, &c) : NULL;
 	if (!ends_large_enough(q, size) || (!narrow && !lost_behind_uplink(q))) {
 		find_no(f, "the network between the hosts carries packets of this size, or an end does not");
 		return;
 	}
-	if (narrow && c.out->mtu < best)
-		best = c.out->mtu;
+	if (narrow && part->mtu < best)
+		best = part->mtu;
 	if (best)
 		bindings_add(q->learned, "mtu", "%u", best);
-	bindings_add(q->learned, "component", "%s", narrow ? c.out->name : "between the uplinks");
+	bindings_add(q->learned, "component", "%s", narrow ? part->name : "between the uplinks");
 	if (narrow)
 		bindings_add(q->learned, "span", "%s", name_of(q, q->who));
 	else
 		bindings_add(q->learned, "span", "%s-%s", name_of(q, dossier_host(q->d, PARTY_A)),
 		             name_of(q, dossier_host(q->d, PARTY_B)));
 	if (narrow)
-		find_yes(f, kinds_large(), "the MTU of %s:%s on the way is %u", name_of(q, q->who), c.out->name, c.out->mtu);
+		find_yes(f, kinds_large(), "the MTU of %s:%s on the way is %u", name_of(q, q->who), part->name, part->mtu);
 	else
 		find_yes(f, kinds_large(),
 		         "both ends have an MTU of at least %u, and packets of that size do not cross between the hosts", size);

@@ -90,6 +90,8 @@ def cases(lab):
         Case("mtu-guest-smaller", ("a2", "a1"), [("a1", "ip link set eth0 mtu 1400")], [("a1", "ip link set eth0 mtu 1500")], "a1"),
         Case("mtu-physical-path", ("a1", "a2"), [("sw", "ip link set sa1 mtu 1400; ip link set sa2 mtu 1400")],
              [("sw", "ip link set sa1 mtu 1500; ip link set sa2 mtu 1500"), ("a1", "ip link set eth0 mtu 1500"), ("a2", "ip link set eth0 mtu 1500")], None),
+        Case("mtu-physical-path", ("c1", "a3"), [("h1", "ip link set br-a mtu 1400")],
+             [("h1", "ip link set br-a mtu 1500"), ("c1", "ip link set eth0 mtu 1500"), ("a3", "ip link set eth0 mtu 1500")], "h1", name="mtu-physical-path-routed"),
         Case("service-not-listening", ("a1", "a2"), [("a2", "for p in $(ip netns pids %s); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^python3 -m http.server 8080' && kill $p; done; true" % lab.ns("a2"))],
              [("a2", "true")], "a2", args=("--service", "8080")),
         # at the other end, across hosts, in one family only, more than one at once
