@@ -49,25 +49,41 @@ static int lock_take(struct identity *id, struct err *e)
 	return result < 0 ? err_set(e, "state directory %s: in use by another agent", id->dir) : 0;
 }
 
+/* A disk that was full leaves an empty file: none. */
+static int version_read(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int version = 0, c = f ? fgetc(f) : EOF;
+
+	if (c != EOF) {
+		ungetc(c, f);
+		version = fscanf(f, "%d", &version) == 1 ? version : -1;
+	}
+	if (f)
+		fclose(f);
+	return version;
+}
+
+static int version_write(const char *path)
+{
+	FILE *f = fopen(path, "we");
+	bool good = f && fprintf(f, "%d\n", STATE_VERSION) > 0;
+
+	return f && fclose(f) == 0 && good ? STATE_VERSION : -1;
+}
+
 static int version_check(struct identity *id, struct err *e)
 {
 	char *path = path_in(id, "version");
-	int version = STATE_VERSION;
-	FILE *f = fopen(path, "re");
+	int version = version_read(path);
 
-	if (f) {
-		if (fscanf(f, "%d", &version) != 1)
-			version = 0;
-		fclose(f);
-	} else if ((f = fopen(path, "we"))) {
-		fprintf(f, "%d\n", STATE_VERSION);
-		fclose(f);
-	}
+	if (version == 0 && (version = version_write(path)) < 0)
+		err_sys(e, "state directory %s: cannot write", id->dir);
+	else if (version < 1 || version > STATE_VERSION)
+		err_set(e, "state directory %s: written by a newer version of this program (%d, this one knows %d)", id->dir,
+		        version, STATE_VERSION);
 	free(path);
-	if (version < 1 || version > STATE_VERSION)
-		return err_set(e, "state directory %s: written by a newer version of this program (%d, this one knows %d)", id->dir,
-		               version, STATE_VERSION);
-	return 0;
+	return version < 1 || version > STATE_VERSION ? -1 : 0;
 }
 
 /* False with an empty error: there is no such file. */

@@ -245,8 +245,10 @@ int keyfile_write(const char *path, const struct keyfile *k, struct err *e)
 		result |= close(fd);
 	if (result == 0)
 		result = rename(temp, path);
-	if (result != 0)
+	if (result != 0) {
 		result = err_sys(e, "key file %s: cannot write", path);
+		unlink(temp);
+	}
 	sodium_memzero(text.data, text.len);
 	buf_free(&text);
 	free(temp);
