@@ -361,32 +361,34 @@ def crowded():
             n.port(n.guests[g].host, "store", f"st{i}", g, "eth1", f"52:54:00:bb:00:0{i}")
             n.run(g, f"ip addr add 10.9.0.{i}/24 dev eth1")
     guests = {"dual": ("t", "h1", "tap0")}
-    guests |= {f"g{i}": ("t", "h1", f"tap{i}") for i in range(1, 9)}
+    guests |= {f"g{i}": ("t", "h1", f"tap{i}") for i in range(1, 6)}
     guests["far"] = ("t", "h2", "tap0")
     return Net(["h1", "h2"], guests, build).up()
 
 
 def many_guests_and_two_nics(n):
-    n.places(dual="h1", far="h2", **{f"g{i}": "h1" for i in range(1, 9)})
+    n.places(dual="h1", far="h2", **{f"g{i}": "h1" for i in range(1, 6)})
     n.way("dual", "far", "dual:socket", "dual:eth0", "h1:tap0", "h1:ens1f0", "h2:ens1f0", "h2:tap0", "far:eth0", "far:socket")
     n.way("g3", "g4", "g3:socket", "g3:eth0", "h1:tap3", "h1:tap4", "g4:eth0", "g4:socket")
-    n.fault("dual", "far", "rp-filter-strict", "dual", "sysctl -qw net.ipv4.conf.eth0.rp_filter=1; ip route add 10.8.0.20/32 dev eth1", "sysctl -qw net.ipv4.conf.eth0.rp_filter=0; ip route del 10.8.0.20/32")
+    far = n.guests["far"]
+    n.fault("dual", "far", "rp-filter-strict", "dual", f"sysctl -qw net.ipv4.conf.eth0.rp_filter=1; ip route add {far.ip} dev eth1",
+            f"sysctl -qw net.ipv4.conf.eth0.rp_filter=0; ip route del {far.ip}")
     n.fault("h1", "dual", "guest-nic-admin-down", "dual", "ip link set eth0 down", "ip link set eth0 up")
 
 
 def a_guest_moves(n):
     """Live migration: the port goes from one host to the other; the relay moves along."""
-    g = n.guests["g8"]
-    n.healthy("g8", "far")
+    g = n.guests["g5"]
+    n.healthy("g5", "far")
     n.run("h1", f"ip link del {g.port}")
-    n.port("h2", "prod", "tap88", "g8", "eth0", g.mac)
-    n.run("g8", f"ip addr add {g.ip}/24 dev eth0")
+    n.port("h2", "prod", "tap55", "g5", "eth0", g.mac)
+    n.run("g5", f"ip addr add {g.ip}/24 dev eth0")
     os.makedirs(n.path("oob-h2"), exist_ok=True)
-    os.rename(n.path("oob-h1", "g8"), n.path("oob-h2", "g8"))
-    n.until(lambda: (n.agents()["g8"]["host"] or "").endswith("h2"), 15, lambda: f"g8 is at {n.agents()['g8']['host']}")
-    n.way("g8", "far", "g8:socket", "g8:eth0", "h2:tap88", "h2:tap0", "far:eth0", "far:socket")
-    n.way("g8", "g1", "g8:socket", "g8:eth0", "h2:tap88", "h2:ens1f0", "h1:ens1f0", "h1:tap1", "g1:eth0", "g1:socket")
-    n.fault("h2", "g8", "tap-not-in-bridge", "h2", "ip link set tap88 nomaster", "ip link set tap88 master prod")
+    os.rename(n.path("oob-h1", "g5"), n.path("oob-h2", "g5"))
+    n.until(lambda: (n.agents()["g5"]["host"] or "").endswith("h2"), 15, lambda: f"g5 is at {n.agents()['g5']['host']}")
+    n.way("g5", "far", "g5:socket", "g5:eth0", "h2:tap55", "h2:tap0", "far:eth0", "far:socket")
+    n.way("g5", "g1", "g5:socket", "g5:eth0", "h2:tap55", "h2:ens1f0", "h1:ens1f0", "h1:tap1", "g1:eth0", "g1:socket")
+    n.fault("h2", "g5", "tap-not-in-bridge", "h2", "ip link set tap55 nomaster", "ip link set tap55 master prod")
     n.well()
 
 
