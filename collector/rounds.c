@@ -369,12 +369,54 @@ static bool run_add(struct rounds *r, struct running run)
 	return true;
 }
 
+/* The best pair to ask about a silent member: its own host or guest first, and the other end must speak. */
+static const struct pair *pair_of_silent(const struct rounds *r, const struct member *m)
+{
+	const struct pair *best = NULL;
+	bool best_close = false;
+	for (size_t i = 0; i < planner_count(r->c->planner); i++) {
+		const struct pair *p = planner_pair(r->c->planner, (uint32_t)i);
+		if (!p || (p->a != m->id && p->b != m->id))
+			continue;
+		const struct member *other = fleet_by_id(r->c->fleet, p->a == m->id ? p->b : p->a);
+		if (!other || !other->online)
+			continue;
+		bool close = other->kind != m->kind;
+		if (!best || (close && !best_close)) {
+			best = p;
+			best_close = close;
+		}
+	}
+	return best;
+}
+
+static bool hears_through(const struct member *guest, const struct member *host)
+{
+	return guest->heard_by == HEARD_RELAY && guest->relay == host->id;
+}
+
+/* Nobody speaks. When the one is heard through the other only, it is the other that somebody else may be asked about. */
+static int refuse_silent(const struct rounds *r, const struct member *a, const struct member *b, struct err *e)
+{
+	char ta[TITLE_MAX_LEN], tb[TITLE_MAX_LEN], to[TITLE_MAX_LEN];
+	const struct fleet *f = r->c->fleet;
+	const struct member *host = hears_through(b, a) ? a : hears_through(a, b) ? b : NULL;
+	const struct pair *p = host ? pair_of_silent(r, host) : NULL;
+	const struct member *other = p ? fleet_by_id(f, p->a == host->id ? p->b : p->a) : NULL;
+	err_set(e, "both agents are offline: %s and %s", fleet_title(f, a, ta), fleet_title(f, b, tb));
+	if (!other)
+		return -1;
+	const char *host_title = host == a ? ta : tb, *guest_title = host == a ? tb : ta;
+	return err_set(e, "both agents are offline, and %s is heard through %s only: ask `bothways diagnose %s %s`", guest_title,
+	               host_title, fleet_title(f, other, to), host_title);
+}
+
 int rounds_ask(struct rounds *r, struct member *a, struct member *b, uint16_t service_port, const struct reply *reply,
                struct err *e)
 {
 	struct running run = {.a = a->id, .b = b->id, .service_port = service_port, .reply = *reply};
 	if (!a->online && !b->online)
-		return err_set(e, "both agents are offline: %s and %s", a->name, b->name);
+		return refuse_silent(r, a, b, e);
 	if (!run_add(r, run))
 		return err_set(e, "too many rounds are waiting already (%d): try again in a moment",
 		               ROUNDS_MAX + ROUNDS_WAITING_MAX);
@@ -443,27 +485,6 @@ void rounds_event(struct rounds *r, const struct detect_event *event)
 	s->wanted = false;
 	s->well_at = wall_now();
 	current_end(r, p->a, p->b);
-}
-
-/* The best pair to ask about a silent member: its own host or guest first, and the other end must speak. */
-static const struct pair *pair_of_silent(const struct rounds *r, const struct member *m)
-{
-	const struct pair *best = NULL;
-	bool best_close = false;
-	for (size_t i = 0; i < planner_count(r->c->planner); i++) {
-		const struct pair *p = planner_pair(r->c->planner, (uint32_t)i);
-		if (!p || (p->a != m->id && p->b != m->id))
-			continue;
-		const struct member *other = fleet_by_id(r->c->fleet, p->a == m->id ? p->b : p->a);
-		if (!other || !other->online)
-			continue;
-		bool close = other->kind != m->kind;
-		if (!best || (close && !best_close)) {
-			best = p;
-			best_close = close;
-		}
-	}
-	return best;
 }
 
 void rounds_member_down(struct rounds *r, const struct member *m)
