@@ -55,6 +55,7 @@ static void party_fill(const struct round *r, const struct fleet *f, int i, stru
 	out->rights = m->hello.rights;
 	out->online = m->online;
 	out->reported = p->result != NULL;
+	out->relayed = m->heard_by == HEARD_RELAY;
 	out->probe_port = m->hello.probe_port;
 	out->ep = i < 2 ? r->ep[i] : endpoint_of_host(m);
 	out->ep_last = endpoint_last(m, &out->ep);

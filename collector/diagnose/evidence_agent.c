@@ -131,23 +131,44 @@ static void listened_before(const struct inquiry *q, struct finding *f)
 
 /* ---- agents ---- */
 
+/* The host through which alone that end is heard, when that host is silent itself; -1 = none. */
+static int silent_relay(const struct inquiry *q, int end)
+{
+	int host = q->d->party[end].relayed ? dossier_host(q->d, end) : -1;
+	return host >= 0 && host != end && !q->d->party[host].online ? host : -1;
+}
+
+int inquiry_unheard(const struct inquiry *q)
+{
+	int end = q->p->unheard, relay = end >= 0 ? silent_relay(q, end) : -1;
+	return relay >= 0 ? relay : end;
+}
+
 static void unheard(const struct inquiry *q, struct finding *f)
 {
 	const struct party *p = &q->d->party[q->who];
-	if (q->p->unheard != q->who) {
-		find_no(f, "the agent of %s reports", name_of(q, q->who));
+	int end = q->p->unheard, blamed = inquiry_unheard(q);
+	if (blamed != q->who) {
+		if (end == q->who)
+			find_no(f, "%s is heard through %s only, whose agent is not heard", name_of(q, end), name_of(q, blamed));
+		else
+			find_no(f, "the agent of %s reports", name_of(q, q->who));
 		return;
 	}
 	if (p->restart[0])
 		bindings_add(q->learned, "restart", "%s", p->restart);
-	find_yes(f, ~0u, "the agent of %s %s", name_of(q, q->who),
-	         p->online ? "does not take part in the round" : "is not heard by any path");
+	if (end != q->who)
+		find_yes(f, ~0u, "the agent of %s, through which alone %s is heard, is not heard by any path", name_of(q, q->who),
+		         name_of(q, end));
+	else
+		find_yes(f, ~0u, "the agent of %s %s", name_of(q, q->who),
+		         p->online ? "does not take part in the round" : "is not heard by any path");
 }
 
 static kind_mask answered_by(const struct inquiry *q, bool refused)
 {
 	kind_mask m = 0;
-	int dir = q->who == PARTY_B ? 0 : 1;
+	int dir = q->p->unheard == PARTY_B ? 0 : 1;
 	for (size_t i = 0; i < q->d->flow_count; i++) {
 		const struct flow_sent *s = q->d->flows[i].dir == dir ? dossier_sent(q->d, q->d->flows[i].id) : NULL;
 		if (s && (refused ? s->refused : s->answered & ~s->impostor))
@@ -166,9 +187,14 @@ static void kernel_answers(const struct inquiry *q, struct finding *f)
 		find_no(f, "the machine does not answer either");
 }
 
+/* A guest's agent whose relay is silent may well run: what its probe port does tells nothing of the relay. */
+static bool relay_is_blamed(const struct inquiry *q) { return inquiry_unheard(q) != q->p->unheard; }
+
 static void agent_answers(const struct inquiry *q, struct finding *f)
 {
-	if (answered_by(q, false) & kinds_of_proto(PROTO_UDP))
+	if (relay_is_blamed(q))
+		find_no(f, "it was not asked");
+	else if (answered_by(q, false) & kinds_of_proto(PROTO_UDP))
 		find_yes(f, ~0u, "its agent answers probes: it runs, and only its reports do not arrive");
 	else
 		find_no(f, "its agent answers no probe");
@@ -178,7 +204,7 @@ static void agent_refused(const struct inquiry *q, struct finding *f)
 {
 	kind_mask agent = answered_by(q, true) & ~SERVICES & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP));
 	char text[128];
-	if (agent)
+	if (agent && !relay_is_blamed(q))
 		find_yes(f, ~0u, "the agent's probe port is closed (%s refused)", kinds_text(agent, text, sizeof text));
 	else
 		find_unknown(f, "nothing says whether the agent's probe port is open");

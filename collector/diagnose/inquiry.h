@@ -102,6 +102,8 @@ struct inquiry {
 	struct bindings *learned;
 };
 
+/* Whose agent is to be blamed for the end that is not heard: itself, or its silent relay; -1 = not about that. */
+int inquiry_unheard(const struct inquiry *q);
 void filter_bind(const struct inquiry *q, const struct hit *h); /* "component": the chain that stops it */
 static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }

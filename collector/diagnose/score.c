@@ -136,7 +136,7 @@ static void weigh_contradicting(const struct entry *e, const struct inquiry *q, 
 static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 {
 	*c = (struct candidate){.entry = e, .who = q->who, .fits = TRI_YES, .odds = e->prior, .kinds = dying(q)};
-	if (q->p->unheard == q->who && !c->kinds)
+	if (inquiry_unheard(q) == q->who && !c->kinds)
 		c->kinds = ~(kind_mask)0;
 	kind_mask all = c->kinds;
 	q->learned = &c->learned;

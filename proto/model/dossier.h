@@ -40,6 +40,7 @@ struct party {
 	uint32_t rights;
 	bool online;       /* heard by any path within the last seconds */
 	bool reported;     /* took part in this round */
+	bool relayed;      /* last heard through its host, not directly */
 	char restart[256]; /* command that starts its agent again, "" = not known */
 	uint16_t probe_port;
 	size_t service_count;

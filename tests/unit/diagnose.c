@@ -653,7 +653,7 @@ static void service_rejected(struct world *w) /* it listens; something else refu
 	service(w);
 	listener(w, "0.0.0.0");
 }
-static void dead_agent(struct world *w)
+static void dead_for(struct world *w, const char *asker)
 {
 	silence(w, "g1");
 	str_copy(w->d->party[party(w, "g1")].restart, 64, "systemctl start bothways-agent");
@@ -663,12 +663,20 @@ static void dead_agent(struct world *w)
 		enum proto p = kind_info((enum kind)k)->proto;
 		if (p != PROTO_UDP && p != PROTO_TCP)
 			continue;
-		sent(w, "h1", k)->answered = 0;
-		sent(w, "h1", k)->refused = 7;
+		sent(w, asker, k)->answered = 0;
+		sent(w, asker, k)->refused = 7;
 		w->v->dir[0].delivery[k] = CELL_UNKNOWN;
 		w->v->dir[0].initiation[k] = CELL_REFUSED;
 	}
 	verdict_decide_state(w->v);
+}
+static void dead_agent(struct world *w) { dead_for(w, "h1"); }
+static void dead_relay(struct world *w)
+{
+	dead_for(w, "g2");
+	silence(w, "h1");
+	w->d->party[party(w, "g1")].relayed = true;
+	str_copy(w->d->party[party(w, "h1")].restart, 64, "systemctl start bothways-agent");
 }
 static void dead_machine(struct world *w)
 {
@@ -814,6 +822,7 @@ static const struct scenario scenarios[] = {
     {"service on loopback", "g1", "g2", service_local, "service-bound-wrong-address", "g2", "listen on all addresses", NULL},
     {"service refused by something else", "g1", "g2", service_rejected, NULL, NULL, NULL, NULL},
     {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
+    {"dead relay", "g2", "g1", dead_relay, "agent-down", "h1", "systemctl start bothways-agent", NULL},
     {"dead machine", "h1", "g1", dead_machine, NULL, NULL, NULL, NULL},
     {"healthy", "g1", "g2", healthy, NULL, NULL, NULL, NULL},
     {"unknown, in the stack", "h1", "g1", unknown_in_stack, NULL, NULL, NULL, NULL},
