@@ -464,8 +464,9 @@ static bool port_is_shared(const struct fleet *f, const struct node *host, const
 static enum strength spot_strength(const struct fleet *f, const struct spot *s, const struct node *guest, const struct plug *old)
 {
 	bool its_own = old && old->host == s->host && !strcmp(old->port, s->port->name);
-	bool certain = relay_host(f, guest) == s->host || s->sight->how == SIGHT_TWIN;
-	if (s->port->uplink && !its_own)
+	/* of a MAC that others have too, the relay tells the host, but not which of its ports */
+	bool certain = (relay_host(f, guest) == s->host && mac_is_unique(f, s->sight->mac)) || s->sight->how == SIGHT_TWIN;
+	if (s->port->uplink && !(its_own && old->firm))
 		return SEEN_NOT;
 	if (s->sight->how == SIGHT_STATIC)
 		return its_own || !port_is_shared(f, s->host, s->port, guest) ? SEEN_WEAK : SEEN_NOT;
@@ -570,6 +571,12 @@ static void plug_drop(struct node *guest, size_t i)
 	guest->member.version++;
 }
 
+static bool search_is_firm(const struct search *q)
+{
+	return q->best.strength == SEEN_CERTAIN ||
+	       (q->best.strength == SEEN_CLEAN && q->refuted > 0 && mac_is_unique(q->f, q->mac));
+}
+
 static void plug_set(struct node *guest, struct plug *g, const struct search *q)
 {
 	const struct port *p = q->best.port;
@@ -578,7 +585,7 @@ static void plug_set(struct node *guest, struct plug *g, const struct search *q)
 	g->vlan = q->best.sight->vlan;
 	g->live = true;
 	g->moved = (struct wall){0};
-	g->firm = q->best.strength == SEEN_CERTAIN || (q->best.strength == SEEN_CLEAN && q->refuted > 0);
+	g->firm = search_is_firm(q);
 	str_copy(g->port, sizeof(g->port), p->name);
 	str_copy(g->bridge, sizeof(g->bridge), p->bridge);
 	str_copy(g->outer, sizeof(g->outer), q->second ? q->second->bridge : "");
@@ -592,7 +599,7 @@ static void plug_confirm(struct node *guest, struct plug *g, const struct search
 	bool home =
 	    !strcmp(g->bridge, q->best.port->bridge) && (g->vlan == q->best.sight->vlan || q->best.sight->how == SIGHT_TWIN);
 	g->mac = q->mac;
-	g->firm |= q->best.strength == SEEN_CERTAIN || (q->best.strength == SEEN_CLEAN && q->refuted > 0);
+	g->firm |= search_is_firm(q);
 	g->live = home && q->best.sight->how != SIGHT_TWIN;
 	if (home) {
 		g->moved = (struct wall){0};
