@@ -195,7 +195,6 @@ def refusals_are_one_clear_line():
             "malformed": ("bw1.nonsense", "token"),
         }
         used = lab.token("once", "fleet", "host")
-        rc = subprocess.run(["true"]).returncode
         lab.spawn("first", "h1", [f"{BIN}/bothways-agent", "--state", lab.path("first"), "--join", used, "--probe-port", "7501"])
         lab.until(lambda: any(a["name"] == "once" and a["online"] for a in lab.bw("agents", rc=None)[1]["agents"]), 10, lambda: "first use failed: " + lab.log("first"))
         lab.stop("first")
@@ -206,12 +205,27 @@ def refusals_are_one_clear_line():
             check(rc == 1, f"{what}: exit {rc}: {out}")
             check(any(word in l for l in lines) and len(lines) <= 4, f"{what}: {out}")
         # a token of another collector, and a wrong server key
-        lab.spawn("col2", "sw", [f"{BIN}/bothways-collector", "--state", lab.path("col2"), "--listen", f"tcp://{COLLECTOR_IP}:7410", "--advertise", f"tcp://{COLLECTOR_IP}:7410", "--http", "127.0.0.1:7490"])
+        col2 = [f"{BIN}/bothways-collector", "--state", lab.path("col2"), "--listen", f"tcp://{COLLECTOR_IP}:7410",
+                "--advertise", f"tcp://{COLLECTOR_IP}:7410", "--http", "127.0.0.1:7490"]
+        lab.spawn("col2", "sw", col2)
         lab.until(lambda: lab.cli("status", state=lab.path("col2"))[0] == 0, 10, "the second collector does not answer")
         rc, foreign, err = lab.cli("token", "--tenant", "fleet", "--kind", "host", state=lab.path("col2"))
         rc, out = once(lab, "h1", agent + ["--join", foreign.strip(), "--collector", f"tcp://{COLLECTOR_IP}:7400", "--probe-port", "7502"], seconds=10)
         check("key" in out and (rc in (1, None)), f"foreign token at the wrong collector: exit {rc}: {out}")
-        # an enrolled agent the collector does not know (state of the other collector pointed here) is refused
+        # a collector that lost its store keeps its key but no longer knows the agent's
+        known = lab.cli("token", "--tenant", "fleet", "--kind", "host", state=lab.path("col2"))[1].strip()
+        agent2 = [f"{BIN}/bothways-agent", "--state", lab.path("y"), "--probe-port", "7503"]
+        lab.spawn("known", "h1", agent2 + ["--join", known])
+        lab.until(lambda: "welcomes" in lab.log("known"), 10, lambda: "joining the second collector failed: " + lab.log("known"))
+        lab.stop("known")
+        lab.stop("col2")
+        for f in glob.glob(lab.path("col2", "*.db*")) + glob.glob(lab.path("col2", "*.sqlite*")):
+            os.unlink(f)
+        lab.spawn("col2", "sw", col2)
+        lab.until(lambda: lab.cli("status", state=lab.path("col2"))[0] == 0, 10, "the second collector does not answer again")
+        rc, out = once(lab, "h1", agent2)
+        check(rc == 1 and "key" in out, f"a key the collector does not know: exit {rc}: {out}")
+        # neither a key nor a token
         rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("none")])
         check(rc == 1 and "--join" in out, f"no key and no token: exit {rc} {out}")
         # second agent on the same state directory, port in use, unwritable directory
@@ -283,7 +297,9 @@ def one_version_older_or_newer_still_works():
         lab.up_agent("b1")
         lab.wait()
         lab.healthy("h1", "a1")
-        lab.up_agent("h1x", "--protocol-version", "99") if False else None
+        rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("far"), "--join", lab.token("far", "fleet", "host"), "--probe-port", "7502",
+                                   "--protocol-version", "99"])
+        check("version" in out and "99" in out.split("probes on port")[-1], f"a version with nothing in common: exit {rc} {out}")
     finally:
         lab.close()
 
