@@ -120,11 +120,11 @@ static char *filter_text(const struct round_spec *spec)
 /* ---- frames ---- */
 
 /* An answer without a number answers the last question seen here, or the first one if none passed this way. */
-static uint8_t seq_known(struct point *p, uint8_t flow, uint8_t seq, enum exec_part part)
+static uint8_t seq_known(struct point *p, uint8_t flow, uint8_t seq, enum flow_part part)
 {
 	uint8_t *last = &p->last_probe[flow % ROUND_FLOWS_MAX];
 
-	if (part == EXEC_PROBE)
+	if (part == PART_PROBE)
 		*last = seq;
 	if (seq != PACKET_SEQ_UNKNOWN)
 		return seq;
@@ -144,8 +144,8 @@ static void on_frame(u_char *user, const struct pcap_pkthdr *h, const u_char *by
 		return;
 	if (packet_match(&packet, spec->flows, spec->flow_count, spec->id, &flow, &seq, &part))
 		return;
-	seq = seq_known(p, flow, seq, (enum exec_part)part);
-	exec_seen(p->capture->exec, p->status.point, flow, seq, (enum exec_part)part, packet.src, packet.dst, packet.vlan);
+	seq = seq_known(p, flow, seq, (enum flow_part)part);
+	exec_seen(p->capture->exec, p->status.point, flow, seq, (enum flow_part)part, packet.src, packet.dst, packet.vlan);
 }
 
 /* The device went away, or the like: what follows was not looked at. */

@@ -409,13 +409,13 @@ static struct point_seen *exec_seen_at(struct exec *x, uint8_t point, uint8_t fl
 	return s;
 }
 
-void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum exec_part part, struct mac src, struct mac dst,
+void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum flow_part part, struct mac src, struct mac dst,
                uint16_t vlan)
 {
 	struct point_seen *s = exec_flow(x, flow) && seq < FLOW_PROBES_MAX ? exec_seen_at(x, point, flow) : NULL;
 	if (!s)
 		return;
-	if (part == EXEC_PROBE) {
+	if (part == PART_PROBE) {
 		s->duplicates += (s->probes & bit(seq)) != 0;
 		s->probes |= bit(seq);
 		s->probe_src = src;
@@ -423,7 +423,7 @@ void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum ex
 		s->vlan = vlan;
 		return;
 	}
-	if (part == EXEC_REFUSAL) {
+	if (part == PART_REFUSAL) {
 		s->refusals |= bit(seq);
 		return;
 	}

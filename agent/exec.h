@@ -43,8 +43,7 @@ void exec_received(struct exec *x, uint8_t flow, uint8_t seq, struct ip from, ui
 void exec_replied(struct exec *x, uint8_t flow, uint8_t seq, int error);
 void exec_deaf(struct exec *x, uint8_t flow, const char *why); /* we cannot look for this flow */
 void exec_armed(struct exec *x, const struct point_status *status);
-enum exec_part { EXEC_PROBE, EXEC_ANSWER, EXEC_REFUSAL };
-void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum exec_part part, struct mac src, struct mac dst,
+void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum flow_part part, struct mac src, struct mac dst,
                uint16_t vlan);
 /* Fills the result (to be cleared by the caller). */
 void exec_result(const struct exec *x, struct round_result *out);

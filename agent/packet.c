@@ -368,7 +368,7 @@ int packet_parse(const void *frame, size_t len, uint16_t vlan_aside, struct pack
 
 struct match {
 	uint8_t seq;
-	enum exec_part part;
+	enum flow_part part;
 };
 
 static bool ip_is_zero(struct ip a)
@@ -401,7 +401,7 @@ static bool match_arp(const struct packet *p, const struct flow *f, struct match
 {
 	if (p->arp.op != 2 || !ip_equal(p->arp.spa, f->dst) || !(ip_is_zero(p->arp.tpa) || ip_equal(p->arp.tpa, f->src)))
 		return false;
-	*m = (struct match){neigh_seq(p->arp.tpa, f), EXEC_ANSWER};
+	*m = (struct match){neigh_seq(p->arp.tpa, f), PART_ANSWER};
 	return true;
 }
 
@@ -411,7 +411,7 @@ static bool match_nd(const struct packet *p, const struct flow *f, struct match 
 		return false;
 	if (!ip_is_multicast(p->ip_dst) && !ip_equal(p->ip_dst, f->src))
 		return false;
-	*m = (struct match){PACKET_SEQ_UNKNOWN, EXEC_ANSWER};
+	*m = (struct match){PACKET_SEQ_UNKNOWN, PART_ANSWER};
 	return true;
 }
 
@@ -430,7 +430,7 @@ static bool match_icmp(const struct packet *p, const struct flow *f, struct matc
 
 	if (p->l4 != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || p->icmp_id != f->id_base || p->icmp_seq >= f->count)
 		return false;
-	*m = (struct match){(uint8_t)p->icmp_seq, p->icmp_type == echo ? EXEC_PROBE : EXEC_ANSWER};
+	*m = (struct match){(uint8_t)p->icmp_seq, p->icmp_type == echo ? PART_PROBE : PART_ANSWER};
 	if (p->icmp_type == echo)
 		return near(p->ip_src, p->ip_dst, f);
 	return p->icmp_type == reply && near(p->ip_dst, p->ip_src, f);
@@ -440,10 +440,10 @@ static bool match_udp(const struct packet *p, const struct flow *f, struct match
 {
 	if (p->l4 != IPPROTO_UDP)
 		return false;
-	m->part = p->dport == f->dport && near(p->ip_src, p->ip_dst, f) ? EXEC_PROBE : EXEC_ANSWER;
-	if (m->part == EXEC_PROBE && seq_of(p->sport, f, m))
+	m->part = p->dport == f->dport && near(p->ip_src, p->ip_dst, f) ? PART_PROBE : PART_ANSWER;
+	if (m->part == PART_PROBE && seq_of(p->sport, f, m))
 		return true;
-	m->part = EXEC_ANSWER;
+	m->part = PART_ANSWER;
 	return p->sport == f->dport && near(p->ip_dst, p->ip_src, f) && seq_of(p->dport, f, m);
 }
 
@@ -455,13 +455,13 @@ static bool match_tcp(const struct packet *p, const struct flow *f, struct match
 	if (p->l4 != IPPROTO_TCP)
 		return false;
 	if (flags == TCP_SYN) {
-		m->part = EXEC_PROBE;
+		m->part = PART_PROBE;
 		return p->dport == f->dport && near(p->ip_src, p->ip_dst, f) && seq_of(p->sport, f, m);
 	}
 	if (flags == (TCP_SYN | TCP_ACK))
-		m->part = EXEC_ANSWER;
+		m->part = PART_ANSWER;
 	else if ((flags & TCP_RST) && p->tcp_seq == 0)
-		m->part = EXEC_REFUSAL;
+		m->part = PART_REFUSAL;
 	else
 		return false;
 	return p->sport == f->dport && near(p->ip_dst, p->ip_src, f) && seq_of(p->dport, f, m);
@@ -479,7 +479,7 @@ static bool match_quoted(const struct packet *p, const struct flow *f, struct ma
 	const struct kind_info *k = kind_info(f->kind);
 	uint8_t l4 = k->proto == PROTO_ICMP && k->family == 6 ? IPPROTO_ICMPV6 : l4s[k->proto];
 
-	m->part = EXEC_REFUSAL;
+	m->part = PART_REFUSAL;
 	if (p->quoted.l4 != l4 || !near(p->quoted.src, p->quoted.dst, f))
 		return false;
 	if (k->proto != PROTO_ICMP)
@@ -491,19 +491,19 @@ static bool match_quoted(const struct packet *p, const struct flow *f, struct ma
 /* ---- a probe header ---- */
 
 /* Kernels answer an echo with the question's own payload, and a TCP payload or a datagram sent back may carry it, too. */
-static enum exec_part header_part(const struct packet *p, const struct flow *f)
+static enum flow_part header_part(const struct packet *p, const struct flow *f)
 {
 	struct match m;
 
 	if (p->probe.answer)
-		return EXEC_ANSWER;
+		return PART_ANSWER;
 	if (p->l4 == IPPROTO_ICMP)
-		return p->icmp_type == ICMP4_REPLY ? EXEC_ANSWER : EXEC_PROBE;
+		return p->icmp_type == ICMP4_REPLY ? PART_ANSWER : PART_PROBE;
 	if (p->l4 == IPPROTO_ICMPV6)
-		return p->icmp_type == ICMP6_REPLY ? EXEC_ANSWER : EXEC_PROBE;
+		return p->icmp_type == ICMP6_REPLY ? PART_ANSWER : PART_PROBE;
 	if (p->ethertype == TYPE_ARP)
-		return p->arp.op == 2 ? EXEC_ANSWER : EXEC_PROBE;
-	return match_udp(p, f, &m) ? m.part : EXEC_PROBE;
+		return p->arp.op == 2 ? PART_ANSWER : PART_PROBE;
+	return match_udp(p, f, &m) ? m.part : PART_PROBE;
 }
 
 static bool match_header(const struct packet *p, const struct flow *f, struct match *m)

@@ -50,6 +50,6 @@ int packet_parse(const void *frame, size_t len, uint16_t vlan_aside, struct pack
 /* Which probe of the round is it, and is it the probe, its answer, or a refusal? -1 = none of it. A probe header of this
  * round decides; else the tuples of the flows do. Of a TCP connection only SYN, SYN+ACK and a refusing RST count. */
 int packet_match(const struct packet *p, const struct flow *flows, size_t flow_count, uint64_t round, uint8_t *flow, uint8_t *seq,
-                 int *part /* enum exec_part */);
+                 int *part /* enum flow_part */);
 
 #endif

@@ -127,6 +127,9 @@ static const struct field round_arm_fields[] = {
     NUM_OR(wait_ms, WAIT_MS_DEFAULT),
     LIST(flows, flow_count, flow_shape, ROUND_FLOWS_MAX),
     LIST(points, point_count, point_spec_shape, ROUND_POINTS_MAX),
+    FLAG(name_drops),
+    FLAG(name_rules),
+    FLAG(keep_frames),
 };
 const struct shape round_arm_shape =
     SHAPE("round", round_arm_fields, bothways__v1__round_arm__descriptor, .check = round_arm_check);
@@ -219,6 +222,59 @@ static const struct shape point_seen_shape = SHAPE("point seen", point_seen_fiel
 #undef PB
 #undef MODEL
 
+#define PB    Bothways__V1__Looked
+#define MODEL struct looked
+static const struct field looked_fields[] = {FLAG(looked), NUM(lost), TEXT(why)};
+static const struct shape looked_shape = SHAPE("looked", looked_fields, bothways__v1__looked__descriptor);
+#undef PB
+#undef MODEL
+
+#define PB    Bothways__V1__FlowDrop
+#define MODEL struct flow_drop
+static const struct field flow_drop_fields[] = {
+    RANGE(flow, ROUND_FLOWS_MAX - 1), RANGE(part, PART_REFUSAL), NUM(seqs), TEXT(reason), TEXT(place), NAME(ifname)};
+static const struct shape flow_drop_shape = SHAPE("drop", flow_drop_fields, bothways__v1__flow_drop__descriptor);
+#undef PB
+#undef MODEL
+
+#define PB    Bothways__V1__FlowRule
+#define MODEL struct flow_rule
+static const struct field flow_rule_fields[] = {
+    RANGE(flow, ROUND_FLOWS_MAX - 1),
+    RANGE(part, PART_REFUSAL),
+    NUM(seqs),
+    TEXT(family),
+    TEXT(table),
+    TEXT(chain),
+    NUM(handle),
+    ENUM_OR(verdict, FW_MAYBE, FW_MAYBE),
+    TEXT(text),
+};
+static const struct shape flow_rule_shape = SHAPE("rule", flow_rule_fields, bothways__v1__flow_rule__descriptor);
+#undef PB
+#undef MODEL
+
+/* More bytes of frames than allowed: the rest is left out, a capture that ends early is still one. */
+static int frame_check(const void *pb, void *model, struct reader *r)
+{
+	(void)r;
+	return ((struct frame_kept *)model)->kept == ((const Bothways__V1__Frame *)pb)->data.len
+	           ? 0
+	           : shape_refuse(r, "frame", "is cut");
+}
+
+#define PB    Bothways__V1__Frame
+#define MODEL struct frame_kept
+static const struct field frame_fields[] = {
+    NUM(point),
+    FIELD_AS(FIELD_SIGNED, at, at.ns, .max = 0),
+    NUM(length),
+    FIELD_AS(FIELD_BLOB, data, bytes, COUNTED(kept), .max = FRAME_KEEP_MAX),
+};
+static const struct shape frame_shape = SHAPE("frame", frame_fields, bothways__v1__frame__descriptor, .check = frame_check);
+#undef PB
+#undef MODEL
+
 #define PB    Bothways__V1__RoundResult
 #define MODEL struct msg_round_result
 #define RESULT_LIST(f, s, ...)                                                                                                     \
@@ -232,5 +288,10 @@ static const struct field round_result_fields[] = {
     RESULT_LIST(seen, point_seen_shape, .max = ROUND_FLOWS_MAX * ROUND_POINTS_MAX, .owned = true),
     FIELD_AS(FIELD_SUB, health, result.health, .shape = &health_shape),
     OWNED(snapshot, snapshot_shape),
+    FIELD_AS(FIELD_SUB, drops_looked, result.drops_looked, .shape = &looked_shape),
+    FIELD_AS(FIELD_SUB, rules_looked, result.rules_looked, .shape = &looked_shape),
+    RESULT_LIST(drops, flow_drop_shape, .max = ROUND_DROPS_MAX, .owned = true),
+    RESULT_LIST(rules, flow_rule_shape, .max = ROUND_DROPS_MAX, .owned = true),
+    RESULT_LIST(frames, frame_shape, .max = FRAMES_MAX, .owned = true),
 };
 const struct shape round_result_shape = SHAPE("round result", round_result_fields, bothways__v1__round_result__descriptor);

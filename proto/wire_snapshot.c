@@ -42,6 +42,22 @@ static const struct field link_fields[] = {
     NUM(tx_dropped),
     NUM(rx_errors),
     NUM(tx_errors),
+    NUM(parent),
+    FLAG(parent_elsewhere),
+    NUM(vlan),
+    NUM(vni),
+    IP(vx_local),
+    IP(vx_remote),
+    NUM(vx_port),
+    TEXT(mode),
+    NUM(active),
+    TEXT(driver),
+    TEXT(driver_version),
+    NUM(offloads),
+    FLAG(offloads_known),
+    NUM(rx_queues),
+    NUM(tx_queues),
+    NUM(speed),
 };
 static const struct shape link_shape = SHAPE("link", link_fields, bothways__v1__link__descriptor);
 #undef PB
@@ -86,8 +102,23 @@ static const struct shape neigh_shape = SHAPE("neighbour", neigh_fields, bothway
 
 #define PB    Bothways__V1__Fdb
 #define MODEL struct fdb
-static const struct field fdb_fields[] = {NUM(bridge), NUM(port), MAC(mac), NUM(vlan), FLAG(local), FLAG(is_static), FLAG(sticky)};
+static const struct field fdb_fields[] = {NUM(bridge), NUM(port),       MAC(mac),     NUM(vlan),
+                                          FLAG(local), FLAG(is_static), FLAG(sticky), IP(remote)};
 static const struct shape fdb_shape = SHAPE("fdb entry", fdb_fields, bothways__v1__fdb__descriptor);
+#undef PB
+#undef MODEL
+
+#define PB    Bothways__V1__PortVlan
+#define MODEL struct port_vlan
+static const struct field port_vlan_fields[] = {NUM(link), NUM(vid), NUM(last), FLAG(pvid), FLAG(untagged)};
+static const struct shape port_vlan_shape = SHAPE("port VLAN", port_vlan_fields, bothways__v1__port_vlan__descriptor);
+#undef PB
+#undef MODEL
+
+#define PB    Bothways__V1__Text
+#define MODEL struct text
+static const struct field text_fields[] = {NAME(name), TEXT(text)};
+static const struct shape text_shape = SHAPE("text", text_fields, bothways__v1__text__descriptor);
 #undef PB
 #undef MODEL
 
@@ -270,6 +301,8 @@ static const struct field snapshot_fields[] = {
     LENIENT_LIST(counters, counter_count, value_shape, SNAP_VALUES_MAX),
     LENIENT_LIST(listeners, listener_count, listener_shape, SNAP_LISTENERS_MAX),
     LENIENT_LIST(chains, chain_count, fw_chain_shape, FW_CHAINS_MAX),
+    LENIENT_LIST(texts, text_count, text_shape, SNAP_TEXTS_MAX),
+    LENIENT_LIST(vlans, vlan_count, port_vlan_shape, SNAP_VLANS_MAX),
 };
 const struct shape snapshot_shape =
     SHAPE("snapshot", snapshot_fields, bothways__v1__snapshot__descriptor, .check = snapshot_check, .amend = snapshot_amend);

@@ -55,7 +55,7 @@ struct party {
 	const struct fact_change *changes; /* since the pair last was ok (or the last hour), newest last */
 };
 
-#define PARTIES_MAX 8
+#define PARTIES_MAX 12
 #define PARTY_A     0
 #define PARTY_B     1
 

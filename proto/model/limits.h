@@ -12,9 +12,15 @@
 #define REPORT_ROWS_MAX    4096      /* watch rows in one report */
 #define PLAN_PEERS_MAX     4096
 #define ROUND_FLOWS_MAX    64
-#define ROUND_POINTS_MAX   32 /* capture points of one agent in one round */
-#define FLOW_PROBES_MAX    64 /* probes per flow or epoch: one bitmap */
-#define FLOW_MACS_MAX      4  /* different machines that answered one flow */
+#define ROUND_POINTS_MAX   32           /* capture points of one agent in one round */
+#define FLOW_PROBES_MAX    64           /* probes per flow or epoch: one bitmap */
+#define FLOW_MACS_MAX      4            /* different machines that answered one flow */
+#define ROUND_DROPS_MAX    256          /* rows of kernel drops, and of rules, of one agent in one round: each */
+#define FRAMES_MAX         2048         /* kept frames of one agent in one round ... */
+#define FRAMES_KEEP_MAX    (512 * 1024) /* ... and their bytes */
+#define FRAME_KEEP_MAX     320          /* of one */
+#define SNAP_TEXTS_MAX     512
+#define SNAP_VLANS_MAX     4096
 #define SNAP_LINKS_MAX     1024
 #define SNAP_ADDRS_MAX     2048
 #define SNAP_ROUTES_MAX    2048

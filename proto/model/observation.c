@@ -6,6 +6,11 @@
 
 void round_result_clear(struct round_result *r)
 {
+	for (size_t i = 0; r->frames && i < r->frames_count; i++)
+		free(r->frames[i].bytes);
+	free(r->frames);
+	free(r->drops);
+	free(r->rules);
 	free(r->seen);
 	memset(r, 0, sizeof *r);
 }

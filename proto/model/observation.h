@@ -109,6 +109,46 @@ struct point_status {
 	char why[REASON_MAX_LEN];
 };
 
+/* Packets of a flow that the kernel of this machine (its network namespace) dropped, with its own word for why: skb:kfree_skb.
+ * Not every drop is a fault: it says something only about packets that were not seen any further. */
+struct flow_drop {
+	uint8_t flow;
+	uint8_t part; /* enum flow_part */
+	seqset seqs;
+	char reason[48];         /* by its name in the running kernel: "NETFILTER_DROP" */
+	char place[48];          /* the kernel's function: "nft_do_chain" */
+	char ifname[IFNAME_LEN]; /* the device the packet was at, "" = none */
+};
+enum flow_part { PART_PROBE, PART_ANSWER, PART_REFUSAL };
+
+/* The rule that ended the way of packets of a flow, told by whoever applies the rules: nftables tracing, Open vSwitch. */
+struct flow_rule {
+	uint8_t flow;
+	uint8_t part; /* enum flow_part */
+	seqset seqs;
+	char family[8];            /* of nftables, or "ovs" */
+	char table[64], chain[64]; /* ovs: the bridge, "table N" */
+	uint64_t handle;           /* 0 = not a rule: the chain's policy */
+	uint8_t verdict;           /* enum fw_verdict */
+	char text[256];            /* as a person would write it; "" = look it up by its handle in the snapshot */
+};
+
+/* A frame as a point saw it, kept when the round asks for it. */
+struct frame_kept {
+	uint8_t point;
+	struct wall at;
+	uint32_t length; /* on the wire */
+	uint16_t kept;   /* bytes */
+	uint8_t *bytes;  /* owned */
+};
+
+/* Did somebody look for drops (rules)? Not looked, with the reason: then their absence says nothing. */
+struct looked {
+	bool looked;
+	uint32_t lost; /* events the observer itself lost */
+	char why[REASON_MAX_LEN];
+};
+
 struct round_result { /* of one agent */
 	uint64_t id;
 	size_t sent_count;
@@ -119,6 +159,13 @@ struct round_result { /* of one agent */
 	struct point_status status[ROUND_POINTS_MAX];
 	size_t seen_count;
 	struct point_seen *seen; /* owned; <= FLOWS * POINTS; absent = armed and nothing seen */
+	struct looked drops_looked, rules_looked;
+	size_t drops_count;
+	struct flow_drop *drops; /* owned; <= ROUND_DROPS_MAX */
+	size_t rules_count;
+	struct flow_rule *rules; /* owned; <= ROUND_DROPS_MAX */
+	size_t frames_count;
+	struct frame_kept *frames; /* owned, in order of time; <= FRAMES_MAX */
 	struct health health;
 };
 void round_result_clear(struct round_result *r);

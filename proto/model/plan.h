@@ -91,6 +91,9 @@ struct round_spec {
 	struct flow flows[ROUND_FLOWS_MAX];
 	size_t point_count;
 	struct point_spec points[ROUND_POINTS_MAX]; /* to be armed on this agent */
+	bool name_drops;                            /* watch the kernel's drops of these flows */
+	bool name_rules;                            /* trace their way through the ruleset */
+	bool keep_frames;                           /* keep what the points see */
 };
 
 #endif

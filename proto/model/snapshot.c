@@ -39,6 +39,8 @@ void snapshot_free(struct snapshot *s)
 	free(s->fdbs);
 	free(s->sysctls);
 	free(s->counters);
+	free(s->texts);
+	free(s->vlans);
 	free(s->listeners);
 	free(s);
 }
@@ -81,6 +83,8 @@ struct snapshot *snapshot_copy(const struct snapshot *s)
 	COPY(c->fdbs, c->fdb_count);
 	COPY(c->sysctls, c->sysctl_count);
 	COPY(c->counters, c->counter_count);
+	COPY(c->texts, c->text_count);
+	COPY(c->vlans, c->vlan_count);
 	COPY(c->listeners, c->listener_count);
 	COPY(c->chains, c->chain_count);
 	for (size_t i = 0; c->chains && i < c->chain_count; i++)
@@ -104,6 +108,17 @@ const struct link *snapshot_link_named(const struct snapshot *s, const char *nam
 	for (size_t i = 0; i < s->link_count; i++) {
 		if (strcmp(s->links[i].name, name) == 0)
 			return &s->links[i];
+	}
+	return NULL;
+}
+
+bool link_is_bridge(const struct link *l) { return strcmp(l->kind, "bridge") == 0 || strcmp(l->kind, "ovs-bridge") == 0; }
+
+const char *snapshot_text(const struct snapshot *s, const char *name)
+{
+	for (size_t i = 0; i < s->text_count; i++) {
+		if (strcmp(s->texts[i].name, name) == 0)
+			return s->texts[i].text;
 	}
 	return NULL;
 }

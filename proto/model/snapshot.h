@@ -15,7 +15,7 @@ enum bridge_state { PORT_DISABLED, PORT_LISTENING, PORT_LEARNING, PORT_FORWARDIN
 struct link {
 	uint32_t index;
 	char name[IFNAME_LEN];
-	char kind[16]; /* IFLA_INFO_KIND: "bridge" "veth" "tun" "vxlan" "macvtap" ...; "" = physical or none */
+	char kind[16]; /* IFLA_INFO_KIND: "bridge" "veth" "tun" "vxlan" "macvtap" ...; "ovs-bridge"; "" = physical or none */
 	struct mac mac;
 	uint32_t mtu;
 	uint32_t master; /* ifindex of the bridge/bond above, 0 = none */
@@ -32,6 +32,38 @@ struct link {
 	bool stp;
 	bool vlan_filtering;
 	uint64_t rx_packets, tx_packets, rx_dropped, tx_dropped, rx_errors, tx_errors; /* volatile */
+	uint32_t parent; /* ifindex below or beside in this namespace: of a vlan, macvlan, vxlan its device, of a veth its peer; 0 =
+	                    none */
+	bool parent_elsewhere; /* that is in another namespace */
+	uint16_t vlan;         /* id, when kind is "vlan" */
+	uint32_t vni;          /* VXLAN */
+	struct ip vx_local, vx_remote;
+	uint16_t vx_port;
+	char mode[16];   /* of a macvlan or macvtap ("bridge", "vepa", "private", "passthru"), of a bond ("active-backup", "802.3ad"
+	                    ...) */
+	uint32_t active; /* a bond's active port, ifindex; 0 = none or all */
+	/* ethtool */
+	char driver[32], driver_version[32];
+	uint32_t offloads; /* OFFLOAD_* that are on */
+	bool offloads_known;
+	uint16_t rx_queues, tx_queues;
+	uint32_t speed; /* Mbit/s, 0 = not known */
+};
+
+#define OFFLOAD_RX_CSUM 1
+#define OFFLOAD_TX_CSUM 2
+#define OFFLOAD_TSO     4
+#define OFFLOAD_GSO     8
+#define OFFLOAD_GRO     16
+#define OFFLOAD_LRO     32
+#define OFFLOAD_RX_VLAN 64
+#define OFFLOAD_TX_VLAN 128
+
+/* A VLAN of a bridge port (also of the bridge itself: its own port). */
+struct port_vlan {
+	uint32_t link;
+	uint16_t vid, last; /* vid..last */
+	bool pvid, untagged;
 };
 
 struct addr {
@@ -87,11 +119,17 @@ struct fdb {                   /* volatile; one learned or configured MAC of a b
 	uint16_t vlan;
 	bool local; /* an address of the port itself, or permanent */
 	bool is_static, sticky;
+	struct ip remote; /* of a VXLAN device: the tunnel endpoint behind which it is; family 0 = none */
 };
 
 struct value { /* a sysctl by its dotted name, or a counter such as "TcpExt.ListenOverflows", "Ip.OutNoRoutes" */
 	char name[96];
 	int64_t value;
+};
+
+struct text { /* what is no number: "clock.source", "hardware.product" */
+	char name[96];
+	char text[96];
 };
 
 struct listener {
@@ -215,6 +253,10 @@ struct snapshot {
 	struct value *sysctls;
 	size_t counter_count;
 	struct value *counters; /* volatile */
+	size_t text_count;
+	struct text *texts;
+	size_t vlan_count;
+	struct port_vlan *vlans;
 	size_t listener_count;
 	struct listener *listeners;
 	size_t chain_count;
@@ -228,6 +270,9 @@ struct snapshot *snapshot_copy(const struct snapshot *s);
 
 const struct link *snapshot_link(const struct snapshot *s, uint32_t index); /* NULL if none */
 const struct link *snapshot_link_named(const struct snapshot *s, const char *name);
+/* A bridge, of the kernel or of Open vSwitch: other links have it as their master. */
+bool link_is_bridge(const struct link *l);
+const char *snapshot_text(const struct snapshot *s, const char *name);       /* NULL = not read */
 const struct addr *snapshot_addr_of(const struct snapshot *s, struct ip ip); /* the machine owns it */
 const struct neigh *snapshot_neigh(const struct snapshot *s, struct ip ip, uint32_t link /* 0 = any */);
 bool snapshot_sysctl(const struct snapshot *s, const char *name, int64_t *out); /* false = not read */

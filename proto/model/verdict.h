@@ -27,12 +27,13 @@ const char *cell_name(enum cell c, bool delivery);
 bool cell_is_bad(enum cell c); /* lost, partial, slow, refused, reply-only, impostor */
 
 struct path_point {
-	char agent[TITLE_MAX_LEN]; /* whose point */
-	char ifname[IFNAME_LEN];   /* "" for the socket */
-	uint8_t role;              /* enum point_role */
-	bool looked;               /* somebody looked here (armed, no drops of its own) */
-	uint32_t seen;             /* of this direction's probes, all kinds */
-	uint8_t agent_kind;        /* enum agent_kind */
+	char agent[TITLE_MAX_LEN];      /* whose point */
+	char ifname[IFNAME_LEN];        /* "" for the socket */
+	uint8_t role;                   /* enum point_role */
+	bool looked;                    /* somebody looked here (armed, no drops of its own) */
+	uint32_t seen;                  /* of this direction's probes, all kinds */
+	uint8_t agent_kind;             /* enum agent_kind */
+	uint16_t kind_seen[KIND_COUNT]; /* of this direction's probes, by kind */
 };
 #define POINT_NAME_MAX (TITLE_MAX_LEN + IFNAME_LEN + 8)
 const char *path_point_name(const struct path_point *p, char out[static POINT_NAME_MAX]); /* "vm1:eth0", "vm1:socket" */
@@ -41,11 +42,16 @@ const char *path_point_name(const struct path_point *p, char out[static POINT_NA
 
 struct cut { /* the last point that saw it and the first that should have and did not; indexes into the path */
 	kind_mask kinds;
-	uint8_t after, before; /* before > after; points between the two did not look */
-	kind_mask answers;     /* of `kinds`: those of which only answers (to the opposite direction's probes) die here */
-	bool answer;           /* nothing but answers dies here: answers == kinds */
-	bool partial;          /* some get through */
-	char drop_reason[64];  /* of the kernel, "" = not known */
+	uint8_t after, before;    /* before > after; points between the two did not look */
+	kind_mask answers;        /* of `kinds`: those of which only answers (to the opposite direction's probes) die here */
+	bool answer;              /* nothing but answers dies here: answers == kinds */
+	bool partial;             /* some get through */
+	char drop_reason[64];     /* of the kernel, "" = not known */
+	char drop_place[48];      /* the kernel's function that dropped it, "" = not known */
+	char drop_if[IFNAME_LEN]; /* the device it was at there, "" = none */
+	int drop_party;           /* whose kernel: index into dossier.party; -1 = not known */
+	char rule[320]; /* the rule that did it, as tracing named it: "inet filter input handle 7: tcp dport 22 drop"; "" = not
+	                   known */
 };
 #define CUTS_MAX 12
 

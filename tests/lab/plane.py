@@ -293,8 +293,8 @@ def one_version_older_or_newer_still_works():
         lab.up_network()
         lab.up_collector()
         lab.up_agent("h1", "--protocol-version", "1")
-        lab.up_agent("a1", "--protocol-version", "3")
-        lab.up_agent("b1")
+        lab.up_agent("a1", "--protocol-version", "4")
+        lab.up_agent("b1", "--protocol-version", "2")
         lab.wait()
         lab.healthy("h1", "a1")
         rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("far"), "--join", lab.token("far", "fleet", "host"), "--probe-port", "7502",

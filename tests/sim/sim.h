@@ -26,8 +26,6 @@ struct sim;
 
 /* ---- the network ---- */
 
-enum part { PART_PROBE, PART_ANSWER };
-
 struct packet {
 	int from, to, segment;
 	uint8_t kind, part; /* of an answer: the kind it answers */

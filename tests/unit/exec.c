@@ -272,12 +272,12 @@ static void test_points(void **state)
 	struct exec *x = exec_made();
 	exec_armed(x, &(struct point_status){.point = 3, .armed = true});
 	exec_armed(x, &(struct point_status){.point = 3, .armed = true, .dropped = 2});
-	exec_seen(x, 3, 0, 0, EXEC_PROBE, MAC1, MAC2, 5);
-	exec_seen(x, 3, 0, 0, EXEC_PROBE, MAC1, MAC2, 5);
-	exec_seen(x, 3, 0, 4, EXEC_ANSWER, MAC2, MAC1, 0);
-	exec_seen(x, 3, 0, 2, EXEC_REFUSAL, MAC2, MAC1, 0);
-	exec_seen(x, 3, 0, 64, EXEC_PROBE, MAC1, MAC2, 0);
-	exec_seen(x, 3, 64, 0, EXEC_PROBE, MAC1, MAC2, 0);
+	exec_seen(x, 3, 0, 0, PART_PROBE, MAC1, MAC2, 5);
+	exec_seen(x, 3, 0, 0, PART_PROBE, MAC1, MAC2, 5);
+	exec_seen(x, 3, 0, 4, PART_ANSWER, MAC2, MAC1, 0);
+	exec_seen(x, 3, 0, 2, PART_REFUSAL, MAC2, MAC1, 0);
+	exec_seen(x, 3, 0, 64, PART_PROBE, MAC1, MAC2, 0);
+	exec_seen(x, 3, 64, 0, PART_PROBE, MAC1, MAC2, 0);
 	struct round_result r;
 	exec_result(x, &r);
 	assert_int_equal(r.status_count, 1);

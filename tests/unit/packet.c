@@ -204,7 +204,7 @@ static void arp_request_with_trailer(void **state)
 	assert_int_equal(p.arp.op, 1);
 	assert_true(ip_equal(p.arp.tpa, ip("10.0.0.2")));
 	assert_true(p.has_probe);
-	assert_match(ARP_AB, 3, EXEC_PROBE);
+	assert_match(ARP_AB, 3, PART_PROBE);
 }
 
 static void arp_of_others_is_not_ours(void **state)
@@ -226,13 +226,13 @@ static void arp_replies(void **state)
 	(void)state;
 	ether(&f, 0x0806);
 	arp(&f, 2, "10.0.0.2", "0.0.0.0"); /* to the cold one, which has sequence 0 */
-	assert_match(ARP_AB, 0, EXEC_ANSWER);
+	assert_match(ARP_AB, 0, PART_ANSWER);
 	f.len = 14;
 	arp(&f, 2, "10.0.0.2", "10.0.0.1");
-	assert_match(ARP_AB, PACKET_SEQ_UNKNOWN, EXEC_ANSWER);
+	assert_match(ARP_AB, PACKET_SEQ_UNKNOWN, PART_ANSWER);
 	f.len = 14;
 	arp(&f, 2, "10.0.0.9", "0.0.0.0"); /* a flow without an address of its own: every one is cold */
-	assert_match(ARP_COLD, PACKET_SEQ_UNKNOWN, EXEC_ANSWER);
+	assert_match(ARP_COLD, PACKET_SEQ_UNKNOWN, PART_ANSWER);
 }
 
 static void cold_arp_replies_to_somebody_else(void **state)
@@ -243,7 +243,7 @@ static void cold_arp_replies_to_somebody_else(void **state)
 	flows[ARP_COLD].dst_mac = (struct mac){{2, 0, 0, 0, 0, 9}}; /* who asks in ARP_AB */
 	assert_match(-1, 0, 0);
 	flows[ARP_COLD].dst_mac = (struct mac){{2, 0, 0, 0, 0, 2}};
-	assert_match(ARP_AB, 0, EXEC_ANSWER);
+	assert_match(ARP_AB, 0, PART_ANSWER);
 }
 
 static void arp_padded_to_sixty_bytes(void **state)
@@ -252,7 +252,7 @@ static void arp_padded_to_sixty_bytes(void **state)
 	ether(&f, 0x0806);
 	arp(&f, 2, "10.0.0.2", "10.0.0.1");
 	f.len = 60;
-	assert_match(ARP_AB, PACKET_SEQ_UNKNOWN, EXEC_ANSWER);
+	assert_match(ARP_AB, PACKET_SEQ_UNKNOWN, PART_ANSWER);
 }
 
 static void solicitation_with_nonce(void **state)
@@ -268,7 +268,7 @@ static void solicitation_with_nonce(void **state)
 	add16(&f, 0);
 	assert_true(ip_equal(parsed().nd.target, ip("fd00::2")));
 	assert_int_equal(parsed().nd.lladdr.b[5], 1);
-	assert_match(ND_AB, 2, EXEC_PROBE);
+	assert_match(ND_AB, 2, PART_PROBE);
 }
 
 static void advertisement_answers(void **state)
@@ -277,7 +277,7 @@ static void advertisement_answers(void **state)
 	ether(&f, 0x86dd);
 	ip6(&f, "fd00::2", "fd00::1", 58, 24);
 	nd(&f, 136, "fd00::2");
-	assert_match(ND_AB, PACKET_SEQ_UNKNOWN, EXEC_ANSWER);
+	assert_match(ND_AB, PACKET_SEQ_UNKNOWN, PART_ANSWER);
 	f.len = 14;
 	ip6(&f, "fd00::2", "fd00::77", 58, 24); /* to somebody else */
 	nd(&f, 136, "fd00::2");
@@ -297,13 +297,13 @@ static void echo_by_header_and_by_tuple(void **state)
 	ip4(&f, "10.0.0.1", "10.0.0.2", 1, 8 + PROBE_HEADER_LEN);
 	icmp(&f, 8, 0, 5, 6); /* a ping socket chose its own identifier */
 	probe(&f, 12, 4, false, ROUND);
-	assert_match(ICMP_AB, 4, EXEC_PROBE);
+	assert_match(ICMP_AB, 4, PART_PROBE);
 	f.b[14 + 20] = 0; /* the kernel's reply carries the question's payload */
-	assert_match(ICMP_AB, 4, EXEC_ANSWER);
+	assert_match(ICMP_AB, 4, PART_ANSWER);
 	f.len = 14;
 	ip4(&f, "10.0.0.2", "10.0.0.1", 1, 8);
 	icmp(&f, 0, 0, 777, 3);
-	assert_match(ICMP_AB, 3, EXEC_ANSWER);
+	assert_match(ICMP_AB, 3, PART_ANSWER);
 	f.len = 14;
 	ip4(&f, "10.0.0.1", "10.0.0.2", 1, 8);
 	icmp(&f, 8, 0, 777, 5); /* one more than there are */
@@ -316,11 +316,11 @@ static void echo6(void **state)
 	ether(&f, 0x86dd);
 	ip6(&f, "fd00::1", "fd00::2", 58, 8);
 	icmp(&f, 128, 0, 888, 1);
-	assert_match(ICMP6_AB, 1, EXEC_PROBE);
+	assert_match(ICMP6_AB, 1, PART_PROBE);
 	f.len = 14;
 	ip6(&f, "fd00::2", "fd00::1", 58, 8);
 	icmp(&f, 129, 0, 888, 1);
-	assert_match(ICMP6_AB, 1, EXEC_ANSWER);
+	assert_match(ICMP6_AB, 1, PART_ANSWER);
 }
 
 static void other_rounds_and_the_watch_are_not_ours(void **state)
@@ -336,7 +336,7 @@ static void other_rounds_and_the_watch_are_not_ours(void **state)
 	assert_no_match();
 	f.len -= PROBE_HEADER_LEN;
 	probe(&f, 13, 0, false, ROUND);
-	assert_match(UDP_AB, 0, EXEC_PROBE);
+	assert_match(UDP_AB, 0, PART_PROBE);
 	f.len -= PROBE_HEADER_LEN;
 	probe(&f, 63, 0, false, ROUND); /* no such flow */
 	assert_no_match();
@@ -350,20 +350,20 @@ static void udp_both_ways(void **state)
 	ether(&f, 0x0800);
 	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8);
 	udp(&f, 20004, 7401, 0);
-	assert_match(UDP_AB, 4, EXEC_PROBE);
+	assert_match(UDP_AB, 4, PART_PROBE);
 	f.len = 14;
 	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8);
 	udp(&f, 7401, 20004, 0);
-	assert_match(UDP_AB, 4, EXEC_ANSWER);
+	assert_match(UDP_AB, 4, PART_ANSWER);
 	f.len = 14;
 	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8);
 	udp(&f, 20101, 7401, 0);
-	assert_match(UDP_BA, 1, EXEC_PROBE);
+	assert_match(UDP_BA, 1, PART_PROBE);
 	f.len = 14;
 	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8 + PROBE_HEADER_LEN);
 	udp(&f, 7401, 20004, PROBE_HEADER_LEN);
 	probe(&f, 13, 4, true, ROUND);
-	assert_match(UDP_AB, 4, EXEC_ANSWER);
+	assert_match(UDP_AB, 4, PART_ANSWER);
 }
 
 static void udp_through_nat_is_still_ours(void **state)
@@ -372,7 +372,7 @@ static void udp_through_nat_is_still_ours(void **state)
 	ether(&f, 0x0800);
 	ip4(&f, "192.0.2.9", "10.0.0.2", 17, 8);
 	udp(&f, 20002, 7401, 0);
-	assert_match(UDP_AB, 2, EXEC_PROBE);
+	assert_match(UDP_AB, 2, PART_PROBE);
 	f.len = 14;
 	ip4(&f, "192.0.2.9", "192.0.2.10", 17, 8); /* nothing of ours but the ports */
 	udp(&f, 20002, 7401, 0);
@@ -387,9 +387,9 @@ static void tcp_connection(void **state)
 		uint32_t seq;
 		int part;
 	} rows[] = {
-	    {false, 0x02, 1000, EXEC_PROBE}, {true, 0x12, 5000, EXEC_ANSWER}, {false, 0x10, 1001, -1},
-	    {false, 0x18, 1001, -1},         {false, 0x04, 1001, -1},         {true, 0x14, 0, EXEC_REFUSAL},
-	    {true, 0x04, 5001, -1},          {true, 0x11, 5001, -1},          {false, 0xc2, 1000, EXEC_PROBE}, /* with ECN */
+	    {false, 0x02, 1000, PART_PROBE}, {true, 0x12, 5000, PART_ANSWER}, {false, 0x10, 1001, -1},
+	    {false, 0x18, 1001, -1},         {false, 0x04, 1001, -1},         {true, 0x14, 0, PART_REFUSAL},
+	    {true, 0x04, 5001, -1},          {true, 0x11, 5001, -1},          {false, 0xc2, 1000, PART_PROBE}, /* with ECN */
 	};
 
 	(void)state;
@@ -404,7 +404,7 @@ static void tcp_connection(void **state)
 	ether(&f, 0x86dd);
 	ip6(&f, "fd00::2", "fd00::1", 6, 20);
 	tcp(&f, 20400, 7401, 1, 0x02);
-	assert_match(TCP6_BA, 0, EXEC_PROBE);
+	assert_match(TCP6_BA, 0, PART_PROBE);
 }
 
 /* ---- errors about a probe ---- */
@@ -422,7 +422,7 @@ static void quoted_udp(void **state)
 	p = parsed();
 	assert_true(p.has_quoted);
 	assert_int_equal(p.icmp_code, 13);
-	assert_match(UDP_AB, 1, EXEC_REFUSAL);
+	assert_match(UDP_AB, 1, PART_REFUSAL);
 }
 
 static void quoted_echo_with_mtu(void **state)
@@ -434,7 +434,7 @@ static void quoted_echo_with_mtu(void **state)
 	ip4(&f, "10.0.0.1", "10.0.0.2", 1, 8);
 	icmp(&f, 8, 0, 777, 2);
 	assert_int_equal(parsed().icmp_mtu, 1400);
-	assert_match(ICMP_AB, 2, EXEC_REFUSAL);
+	assert_match(ICMP_AB, 2, PART_REFUSAL);
 }
 
 static void quoted6_behind_extension_headers(void **state)
@@ -451,7 +451,7 @@ static void quoted6_behind_extension_headers(void **state)
 	add(&f, fragment, 8);
 	udp(&f, 20304, 7401, 0);
 	assert_int_equal(parsed().icmp_mtu, 1280);
-	assert_match(UDP6_AB, 4, EXEC_REFUSAL);
+	assert_match(UDP6_AB, 4, PART_REFUSAL);
 }
 
 static void errors_about_others_are_not_ours(void **state)
@@ -484,7 +484,7 @@ static void vlan_tags(void **state)
 	p = parsed();
 	assert_int_equal(p.vlan, 100);
 	assert_int_equal(p.ethertype, 0x0800);
-	assert_match(UDP_AB, 0, EXEC_PROBE);
+	assert_match(UDP_AB, 0, PART_PROBE);
 	f.len = 0;
 	ether(&f, 0x0806);
 	arp(&f, 2, "10.0.0.2", "10.0.0.1");
@@ -508,7 +508,7 @@ static void vxlan_inner(void **state)
 	p = parsed();
 	assert_true(p.tunneled);
 	assert_true(ip_equal(p.ip_src, ip("10.0.0.1")));
-	assert_match(UDP_AB, 3, EXEC_PROBE);
+	assert_match(UDP_AB, 3, PART_PROBE);
 }
 
 static void later_fragments_have_no_ports(void **state)

@@ -108,6 +108,22 @@ static void fill_link(struct link *l)
 	l->port_state = (uint8_t)below(5);
 	l->rx_packets = upto(UINT64_MAX);
 	l->tx_errors = upto(UINT64_MAX);
+	l->parent = (uint32_t)upto(99);
+	l->parent_elsewhere = coin();
+	l->vlan = (uint16_t)upto(4095);
+	l->vni = (uint32_t)upto(UINT32_MAX);
+	l->vx_local = ip(0);
+	l->vx_remote = ip(0);
+	l->vx_port = (uint16_t)upto(UINT16_MAX);
+	TEXT(l->mode);
+	l->active = (uint32_t)upto(99);
+	TEXT(l->driver);
+	TEXT(l->driver_version);
+	l->offloads = (uint32_t)upto(UINT32_MAX);
+	l->offloads_known = coin();
+	l->rx_queues = (uint16_t)upto(UINT16_MAX);
+	l->tx_queues = (uint16_t)upto(UINT16_MAX);
+	l->speed = (uint32_t)upto(UINT32_MAX);
 }
 
 static void fill_addr(struct addr *a)
@@ -161,12 +177,28 @@ static void fill_fdb(struct fdb *f)
 	f->local = coin();
 	f->is_static = coin();
 	f->sticky = coin();
+	f->remote = ip(0);
 }
 
 static void fill_value(struct value *v)
 {
 	TEXT(v->name);
 	v->value = (int64_t)upto(UINT64_MAX);
+}
+
+static void fill_text(struct text *t)
+{
+	TEXT(t->name);
+	TEXT(t->text);
+}
+
+static void fill_vlan(struct port_vlan *v)
+{
+	v->link = (uint32_t)upto(UINT32_MAX);
+	v->vid = (uint16_t)upto(4095);
+	v->last = (uint16_t)upto(4095);
+	v->pvid = coin();
+	v->untagged = coin();
 }
 
 static void fill_listener(struct listener *l)
@@ -240,6 +272,8 @@ static struct snapshot *snapshot(void)
 	FILL(s->counters, s->counter_count, 5, fill_value);
 	FILL(s->listeners, s->listener_count, 5, fill_listener);
 	FILL(s->chains, s->chain_count, 4, fill_chain);
+	FILL(s->texts, s->text_count, 5, fill_text);
+	FILL(s->vlans, s->vlan_count, 5, fill_vlan);
 	return s;
 }
 
@@ -387,6 +421,47 @@ static void fill_peer(struct peer *p)
 	TEXT(p->name);
 }
 
+static struct looked looked(void)
+{
+	struct looked l = {.looked = coin(), .lost = (uint32_t)upto(UINT32_MAX)};
+	TEXT(l.why);
+	return l;
+}
+
+static void fill_drop(struct flow_drop *d)
+{
+	d->flow = (uint8_t)below(ROUND_FLOWS_MAX);
+	d->part = (uint8_t)below(3);
+	d->seqs = upto(UINT64_MAX);
+	TEXT(d->reason);
+	TEXT(d->place);
+	TEXT(d->ifname);
+}
+
+static void fill_traced(struct flow_rule *r)
+{
+	r->flow = (uint8_t)below(ROUND_FLOWS_MAX);
+	r->part = (uint8_t)below(3);
+	r->seqs = upto(UINT64_MAX);
+	TEXT(r->family);
+	TEXT(r->table);
+	TEXT(r->chain);
+	r->handle = upto(UINT64_MAX);
+	r->verdict = (uint8_t)below(FW_MAYBE + 1);
+	TEXT(r->text);
+}
+
+static void fill_frame(struct frame_kept *f)
+{
+	f->point = (uint8_t)rnd();
+	f->at.ns = (int64_t)upto(INT64_MAX);
+	f->length = (uint32_t)upto(UINT32_MAX);
+	f->kept = (uint16_t)below(FRAME_KEEP_MAX + 1);
+	f->bytes = f->kept ? mem_alloc(f->kept) : NULL;
+	if (f->kept)
+		bytes(f->bytes, f->kept);
+}
+
 /* ---- messages ---- */
 
 static void fill_join(struct msg *m)
@@ -474,6 +549,9 @@ static void fill_round_arm(struct msg *m)
 	for (size_t i = 0; i < s->flow_count; i++)
 		s->flows[i].id = (uint8_t)i;
 	FILL_INLINE(s->points, s->point_count, ROUND_POINTS_MAX, fill_point);
+	s->name_drops = coin();
+	s->name_rules = coin();
+	s->keep_frames = coin();
 }
 
 static void fill_round_armed(struct msg *m)
@@ -504,6 +582,11 @@ static void fill_round_result(struct msg *m)
 	FILL_INLINE(r->status, r->status_count, ROUND_POINTS_MAX, fill_status);
 	FILL(r->seen, r->seen_count, 200, fill_seen);
 	r->health = health();
+	r->drops_looked = looked();
+	r->rules_looked = looked();
+	FILL(r->drops, r->drops_count, 20, fill_drop);
+	FILL(r->rules, r->rules_count, 20, fill_traced);
+	FILL(r->frames, r->frames_count, 20, fill_frame);
 	m->u.round_result.snapshot = maybe_snapshot();
 }
 
@@ -614,6 +697,8 @@ static void same_snapshot(struct snapshot *a, struct snapshot *b)
 	SAME(a, b, fdbs, fdb_count);
 	SAME(a, b, sysctls, sysctl_count);
 	SAME(a, b, counters, counter_count);
+	SAME(a, b, texts, text_count);
+	SAME(a, b, vlans, vlan_count);
 	SAME(a, b, listeners, listener_count);
 	assert_int_equal(a->chain_count, b->chain_count);
 	for (size_t i = 0; i < a->chain_count; i++)
@@ -624,6 +709,28 @@ static void same_snapshot(struct snapshot *a, struct snapshot *b)
 	assert_string_equal(a->platform, b->platform);
 	assert_int_equal(a->firewall_known, b->firewall_known);
 	assert_int_equal(a->truncated, b->truncated);
+}
+
+static void same_result(struct round_result *a, struct round_result *b)
+{
+	SAME(a, b, seen, seen_count);
+	SAME(a, b, drops, drops_count);
+	SAME(a, b, rules, rules_count);
+	assert_int_equal(a->frames_count, b->frames_count);
+	for (size_t i = 0; i < a->frames_count; i++) {
+		SAME(&a->frames[i], &b->frames[i], bytes, kept);
+		assert_int_equal(a->frames[i].at.ns, b->frames[i].at.ns);
+		assert_int_equal(a->frames[i].length, b->frames[i].length);
+		assert_int_equal(a->frames[i].point, b->frames[i].point);
+	}
+}
+
+static void result_forget(struct round_result *r)
+{
+	r->seen = NULL;
+	r->drops = NULL;
+	r->rules = NULL;
+	r->frames = NULL;
 }
 
 /* Compares what is owned, then forgets it in copies, which must be equal to the last byte. */
@@ -645,9 +752,10 @@ static void same_owned(struct msg *a, struct msg *b, struct msg *pa, struct msg 
 		pa->u.round_armed.snapshot = pb->u.round_armed.snapshot = NULL;
 		break;
 	case MSG_ROUND_RESULT:
-		SAME(&a->u.round_result.result, &b->u.round_result.result, seen, seen_count);
+		same_result(&a->u.round_result.result, &b->u.round_result.result);
 		same_snapshot(a->u.round_result.snapshot, b->u.round_result.snapshot);
-		pa->u.round_result.result.seen = pb->u.round_result.result.seen = NULL;
+		result_forget(&pa->u.round_result.result);
+		result_forget(&pb->u.round_result.result);
 		pa->u.round_result.snapshot = pb->u.round_result.snapshot = NULL;
 		break;
 	case MSG_RELAY_UP:
