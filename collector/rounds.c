@@ -3,6 +3,7 @@
 #include "collector/correlate.h"
 #include "collector/round.h"
 #include "collector/sessions.h"
+#include "collector/touch.h"
 #include "collector/verdict_json.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -10,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WELL_AFTER_MS 8000 /* the watch is slower than a round: so long it may still believe that all is well */
+#define CHANGE_PAIRS_MAX   4     /* looked at for one change of a machine; the watch has the others */
+#define CHANGE_CALM_MS     300   /* between two rounds for changes ... */
+#define CHANGE_CALM_MAX_MS 60000 /* ... up to this, when facts change all the time and nothing comes of it */
+#define WELL_AFTER_MS      8000  /* the watch is slower than a round: so long it may still believe that all is well */
 
 /* A round that was asked for; `round` NULL = waits for its turn. */
 struct running {
@@ -18,6 +22,7 @@ struct running {
 	uint32_t a, b;
 	uint16_t service_port;
 	bool automatic;
+	bool announced;       /* begun because of a change: the watch has said nothing yet */
 	struct reply reply;   /* of a person; c NULL = automatic */
 	const char *progress; /* last one told */
 };
@@ -31,6 +36,12 @@ struct suspect {
 	int64_t cooldown_ms;
 	enum state state;    /* of the last automatic round */
 	struct wall well_at; /* last known to be well, 0 = not known */
+	/* changes of facts that touch the pair */
+	bool announced;      /* the round that is wanted is because of one */
+	bool doubted;        /* the last such round found something the watch had not, and no cause: seen twice, it counts */
+	struct mono changed; /* the last one */
+	struct mono looked;  /* when its round ended */
+	int64_t calm_ms;     /* to the next such round; doubles while they find nothing new */
 };
 
 struct rounds {
@@ -165,12 +176,22 @@ static bool only_services_ill(const struct verdict *v)
 	return v->state != STATE_OK && v->state != STATE_UNDETERMINED;
 }
 
+/* What a round found right after a change may be a moment's state: without a cause it counts when the watch agrees, or when it
+ * is there again a moment later. */
+static bool is_doubtful(struct rounds *r, const struct running *run, const struct verdict *v)
+{
+	struct suspect *s = suspect_get(r, run->a, run->b);
+	bool doubtful = run->announced && !s->ill && !s->doubted && v->cause_count == 0 && verdict_exit_code(v) != 0;
+	s->doubted = doubtful;
+	return doubtful;
+}
+
 static void remember(struct rounds *r, const struct running *run, const struct verdict *v, uint64_t id, const char *json)
 {
-	bool ill = verdict_exit_code(v) != 0;
+	bool ill = verdict_exit_code(v) != 0, doubtful = is_doubtful(r, run, v);
 	bool swapped;
 	bool watched = planner_find(r->c->planner, run->a, run->b, &swapped) >= 0;
-	bool open = ill && watched && !(only_services_ill(v) && !run->automatic);
+	bool open = ill && watched && !(only_services_ill(v) && !run->automatic) && !doubtful;
 	const struct cause *first = v->cause_count ? &v->causes[0] : NULL;
 	struct stored_verdict stored = {.round = id,
 	                                .a = run->a,
@@ -231,13 +252,17 @@ static struct verdict *judge(struct rounds *r, const struct running *run)
 static void settle_suspect(struct rounds *r, const struct running *run, const struct verdict *v)
 {
 	struct suspect *s = suspect_get(r, run->a, run->b);
-	s->cooldown_ms = s->state == v->state ? s->cooldown_ms * 2 : ROUND_COOLDOWN_MS;
+	bool same = s->state == v->state;
+	s->cooldown_ms = same ? s->cooldown_ms * 2 : ROUND_COOLDOWN_MS;
 	if (s->cooldown_ms > ROUND_COOLDOWN_MAX_MS)
 		s->cooldown_ms = ROUND_COOLDOWN_MAX_MS;
 	s->state = v->state;
+	s->looked = mono_now();
+	s->calm_ms = same ? s->calm_ms * 2 : CHANGE_CALM_MS;
 	/* Perhaps it began or ended in the middle of the round. */
 	s->wanted = s->wanted || verdict_exit_code(v) == 3;
-	s->next = mono_add_ms(mono_now(), s->cooldown_ms);
+	s->announced = s->doubted;
+	s->next = mono_add_ms(mono_now(), s->doubted ? CHANGE_CALM_MS : s->cooldown_ms);
 }
 
 static void finish(struct rounds *r, struct running *run)
@@ -455,7 +480,8 @@ static void begin_wanted(struct rounds *r, struct mono now)
 			continue;
 		const struct member *a = fleet_by_id(r->c->fleet, s->a), *b = fleet_by_id(r->c->fleet, s->b);
 		if (a && b && (a->online || b->online))
-			s->wanted = !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true});
+			s->wanted =
+			    !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true, .announced = s->announced});
 		else
 			s->wanted = false;
 	}
@@ -463,7 +489,9 @@ static void begin_wanted(struct rounds *r, struct mono now)
 
 static void want_round(struct rounds *r, uint32_t a, uint32_t b)
 {
-	suspect_get(r, a, b)->wanted = true;
+	struct suspect *s = suspect_get(r, a, b);
+	s->wanted = true;
+	s->announced = false;
 	begin_wanted(r, mono_now());
 	settle(r);
 }
@@ -485,6 +513,34 @@ void rounds_event(struct rounds *r, const struct detect_event *event)
 	s->wanted = false;
 	s->well_at = wall_now();
 	current_end(r, p->a, p->b);
+}
+
+static void pair_changed(struct rounds *r, uint32_t a, uint32_t b, struct mono now)
+{
+	struct suspect *s = suspect_get(r, a, b);
+	if (s->calm_ms < CHANGE_CALM_MS || mono_ms_since(s->changed, now) > CHANGE_CALM_MAX_MS)
+		s->calm_ms = CHANGE_CALM_MS;
+	if (s->calm_ms > CHANGE_CALM_MAX_MS)
+		s->calm_ms = CHANGE_CALM_MAX_MS;
+	s->changed = now;
+	if (s->wanted && mono_reached(s->next, now))
+		return; /* one is coming */
+	s->next = s->looked.ns ? mono_add_ms(s->looked, s->calm_ms) : now;
+	s->announced = !s->ill;
+	s->wanted = true;
+}
+
+void rounds_changed(struct rounds *r, const struct member *m, const struct fact_change *changes, size_t count)
+{
+	uint32_t touched[CHANGE_PAIRS_MAX];
+	struct mono now = mono_now();
+	size_t n = changes_touch(r->c->fleet, r->c->planner, m, changes, count, touched, CHANGE_PAIRS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const struct pair *p = planner_pair(r->c->planner, touched[i]);
+		pair_changed(r, p->a, p->b, now);
+	}
+	if (n)
+		rounds_tick(r, now);
 }
 
 void rounds_member_down(struct rounds *r, const struct member *m)

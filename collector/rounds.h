@@ -30,6 +30,8 @@ int rounds_ask(struct rounds *r, struct member *a, struct member *b, uint16_t se
                struct err *e);
 /* The watch thinks the pair is ill or well. */
 void rounds_event(struct rounds *r, const struct detect_event *event);
+/* Facts of a member changed: some of the pairs that this may have broken or healed are looked at, at once. */
+void rounds_changed(struct rounds *r, const struct member *m, const struct fact_change *changes, size_t count);
 /* A member fell silent: one of its pairs is looked at. */
 void rounds_member_down(struct rounds *r, const struct member *m);
 void rounds_message(struct rounds *r, const struct member *from, struct msg *m);

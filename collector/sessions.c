@@ -411,12 +411,14 @@ static void take_snapshot(struct sessions *s, struct member *m, struct snapshot 
 	struct collector *c = s->c;
 	struct mono now = mono_now();
 	size_t n = fleet_snapshot(c->fleet, m, snapshot, wall_now());
-	for (size_t i = n > m->change_count ? 0 : m->change_count - n; i < m->change_count; i++)
+	size_t first = n > m->change_count ? 0 : m->change_count - n;
+	for (size_t i = first; i < m->change_count; i++)
 		if (limiter_take(&presence_of(s, m->id)->changes, CHANGES_PER_SECOND, CHANGES_BURST, 1, now))
 			store_put_change(c->store, m->id, &m->changes[i]);
 		else
 			c->count.limited++;
 	collector_replan(c);
+	rounds_changed(c->rounds, m, &m->changes[first], m->change_count - first);
 }
 
 static bool may_take_snapshot(struct presence *p, struct mono now)
