@@ -108,6 +108,28 @@ def unattended_verdict_comes_by_itself(lab):
     lab.until(lambda: not ill(), 20, lambda: "the mesh did not become well again: " + json.dumps(ill())[:3000])
 
 
+def metric(lab, name):
+    text = lab.run("sw", "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:7480/metrics\", timeout=5).read().decode())'")
+    return [float(l.split()[-1]) for l in text.splitlines() if l.split()[:1] == [name]][0]
+
+
+def a_change_is_looked_at_at_once(lab):
+    """A harmless change that could have hurt brings a round, and no alarm; a change that cannot hurt brings nothing."""
+    rounds = lambda: metric(lab, "bothways_rounds_automatic_total")
+    lab.until(lambda: not lab.bw("status", rc=None)[1]["problems"], 20, "a problem in a healthy mesh")
+    try:
+        n = rounds()
+        lab.run("a1", "ip route add 192.0.2.0/24 dev eth0 metric 77")
+        lab.until(lambda: rounds() > n, 3, "a new route of a guest brought no round")
+        time.sleep(1)
+        n = rounds()
+        lab.run("a1", "timeout 2 python3 -c 'import socket,time; s=socket.socket(); s.bind((\"\", 9999)); s.listen(); time.sleep(9)' || true")
+        check(rounds() == n, "a socket that nobody asked for brought a round")
+        check(not lab.bw("status", rc=None)[1]["problems"], f"a harmless change is a problem: {lab.bw('status', rc=None)[1]['problems']}")
+    finally:
+        lab.run("a1", "ip route del 192.0.2.0/24 dev eth0 metric 77", ok=False)
+
+
 def collector_restart_loses_nothing(lab):
     lab.stop("collector")
     time.sleep(0.5)
@@ -158,7 +180,7 @@ def mesh_and_status_read_well(lab):
 def shared():
     return [(f.__name__.replace("_", "-"), f) for f in (
         healthy_mesh_has_no_cause, verdict_keeps_the_contract, tenant_bridge_without_host_address_is_skipped, overlapping_tenants_are_told_apart,
-        unknown_fault_is_undetermined_with_the_cut, one_way_fault_stays_one_way_without_neighbours, unattended_verdict_comes_by_itself, mesh_and_status_read_well, garbage_hurts_nobody,
+        unknown_fault_is_undetermined_with_the_cut, one_way_fault_stays_one_way_without_neighbours, unattended_verdict_comes_by_itself, a_change_is_looked_at_at_once, mesh_and_status_read_well, garbage_hurts_nobody,
         collector_restart_loses_nothing, host_agent_restart_keeps_guests)]
 
 
