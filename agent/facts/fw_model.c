@@ -377,6 +377,8 @@ static void rule_text(struct reader *r, struct fw_rule *rule)
 
 /* ---- tables, chains, rules ---- */
 
+bool fw_table_is_ours(const char *table) { return strncmp(table, FW_TABLE_OURS, sizeof FW_TABLE_OURS - 1) == 0; }
+
 static struct fw_chain *chain_find(struct fw_model *m, const char *family, const char *table, const char *name)
 {
 	for (size_t i = m->chain_count; i-- > 0;) {
@@ -406,6 +408,8 @@ static void read_chain(struct reader *r, json_t *o)
 	struct fw_chain *c;
 	json_t *dev = json_object_get(o, "dev");
 
+	if (fw_table_is_ours(text_of(o, "table"))) /* nor are its rules, which find no chain */
+		return;
 	if (r->out->chain_count == FW_CHAINS_MAX) {
 		r->out->truncated++;
 		return;

@@ -10,6 +10,11 @@
 #define XT_DATA_MAX  1024
 #define XT_RULES_MAX FW_RULES_MAX
 
+/* Tables with a name that starts like this are the agent's own, made for the length of a round: they are no part of the
+ * ruleset, and their coming and going is no change. */
+#define FW_TABLE_OURS "bothways"
+bool fw_table_is_ours(const char *table);
+
 /* A match or target of iptables-nft or ebtables-nft that nftables itself knows by name only. */
 struct xt_expr {
 	bool target;

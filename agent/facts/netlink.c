@@ -17,10 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef IFF_LOWER_UP
-#define IFF_LOWER_UP 0x10000
-#endif
-
 /* ---- per-interface sysctls ---- */
 
 struct conf_name {
@@ -32,13 +28,12 @@ static const struct conf_name conf4_names[] = {
     {IPV4_DEVCONF_RP_FILTER - 1, "rp_filter"},       {IPV4_DEVCONF_ARP_IGNORE - 1, "arp_ignore"},
     {IPV4_DEVCONF_ARP_ANNOUNCE - 1, "arp_announce"}, {IPV4_DEVCONF_ARPFILTER - 1, "arp_filter"},
     {IPV4_DEVCONF_FORWARDING - 1, "forwarding"},     {IPV4_DEVCONF_ACCEPT_LOCAL - 1, "accept_local"},
-    {IPV4_DEVCONF_PROXY_ARP - 1, "proxy_arp"},
+    {IPV4_DEVCONF_PROXY_ARP - 1, "proxy_arp"},       {IPV4_DEVCONF_ROUTE_LOCALNET - 1, "route_localnet"},
+    {IPV4_DEVCONF_SRC_VMARK - 1, "src_valid_mark"},
 };
 static const struct conf_name conf6_names[] = {
-    {DEVCONF_DISABLE_IPV6, "disable_ipv6"},
-    {DEVCONF_FORWARDING, "forwarding"},
-    {DEVCONF_ACCEPT_RA, "accept_ra"},
-    {DEVCONF_ACCEPT_DAD, "accept_dad"},
+    {DEVCONF_DISABLE_IPV6, "disable_ipv6"}, {DEVCONF_FORWARDING, "forwarding"}, {DEVCONF_ACCEPT_RA, "accept_ra"},
+    {DEVCONF_ACCEPT_DAD, "accept_dad"},     {DEVCONF_PROXY_NDP, "proxy_ndp"},
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -117,69 +112,6 @@ static void confs_emit(struct pull *p, bool addressed)
 
 /* ---- links ---- */
 
-static void link_port(struct link *l, const struct nlattr *data)
-{
-	const struct nlattr *tb[IFLA_BRPORT_MAX + 1];
-
-	nl_nested(data, tb, IFLA_BRPORT_MAX);
-	l->port = true;
-	l->port_state = nl_u8(tb[IFLA_BRPORT_STATE]);
-	l->isolated = nl_u8(tb[IFLA_BRPORT_ISOLATED]);
-	l->learning = nl_u8(tb[IFLA_BRPORT_LEARNING]);
-	l->flood = nl_u8(tb[IFLA_BRPORT_UNICAST_FLOOD]);
-	l->mcast_flood = nl_u8(tb[IFLA_BRPORT_MCAST_FLOOD]);
-	l->bcast_flood = nl_u8(tb[IFLA_BRPORT_BCAST_FLOOD]);
-	l->locked = nl_u8(tb[IFLA_BRPORT_LOCKED]);
-}
-
-static void link_bridge(struct link *l, const struct nlattr *data)
-{
-	const struct nlattr *tb[IFLA_BR_MAX + 1];
-
-	nl_nested(data, tb, IFLA_BR_MAX);
-	l->stp = nl_u32(tb[IFLA_BR_STP_STATE]) != 0;
-	l->vlan_filtering = nl_u8(tb[IFLA_BR_VLAN_FILTERING]);
-}
-
-static bool attr_is(const struct nlattr *a, const char *text) { return a && strcmp(mnl_attr_get_str(a), text) == 0; }
-
-static void link_info(struct link *l, const struct nlattr *info)
-{
-	const struct nlattr *tb[IFLA_INFO_MAX + 1];
-
-	nl_nested(info, tb, IFLA_INFO_MAX);
-	if (tb[IFLA_INFO_KIND])
-		str_copy(l->kind, sizeof l->kind, mnl_attr_get_str(tb[IFLA_INFO_KIND]));
-	if (attr_is(tb[IFLA_INFO_KIND], "bridge"))
-		link_bridge(l, tb[IFLA_INFO_DATA]);
-	if (attr_is(tb[IFLA_INFO_SLAVE_KIND], "bridge"))
-		link_port(l, tb[IFLA_INFO_SLAVE_DATA]);
-}
-
-static void link_stats(struct link *l, const struct nlattr *a)
-{
-	struct rtnl_link_stats64 st = {0};
-	size_t len = a ? mnl_attr_get_payload_len(a) : 0;
-
-	if (len)
-		memcpy(&st, mnl_attr_get_payload(a), len < sizeof st ? len : sizeof st);
-	l->rx_packets = st.rx_packets;
-	l->tx_packets = st.tx_packets;
-	l->rx_dropped = st.rx_dropped;
-	l->tx_dropped = st.tx_dropped;
-	l->rx_errors = st.rx_errors;
-	l->tx_errors = st.tx_errors;
-}
-
-static void link_flags(struct link *l, unsigned flags)
-{
-	l->up = flags & IFF_UP;
-	l->carrier = flags & IFF_LOWER_UP;
-	l->noarp = flags & IFF_NOARP;
-	l->loopback = flags & IFF_LOOPBACK;
-	l->promisc = flags & IFF_PROMISC;
-}
-
 static int on_link(const struct nlmsghdr *h, void *arg)
 {
 	struct pull *p = arg;
@@ -190,15 +122,8 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	if (!l)
 		return MNL_CB_OK;
 	nl_attrs(h, sizeof *i, tb, IFLA_MAX);
-	l->index = (uint32_t)i->ifi_index;
-	if (tb[IFLA_IFNAME])
-		str_copy(l->name, sizeof l->name, mnl_attr_get_str(tb[IFLA_IFNAME]));
-	l->mac = nl_mac(tb[IFLA_ADDRESS]);
-	l->mtu = nl_u32(tb[IFLA_MTU]);
-	l->master = nl_u32(tb[IFLA_MASTER]);
-	link_flags(l, i->ifi_flags);
-	link_info(l, tb[IFLA_LINKINFO]);
-	link_stats(l, tb[IFLA_STATS64]);
+	link_read(l, h);
+	link_read_counters(p->s, l->name, tb[IFLA_STATS64]);
 	conf_read(p, l->index, tb[IFLA_AF_SPEC]);
 	return MNL_CB_OK;
 }
@@ -393,9 +318,19 @@ static int on_neigh(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-static int on_fdb(const struct nlmsghdr *h, void *arg)
+static bool fdb_wanted(const struct ndmsg *m, const struct nlattr *const *tb, struct mac mac)
 {
-	struct pull *p = arg;
+	if (m->ndm_family != AF_BRIDGE || mac.b[0] & 1)
+		return false;
+	/* a VXLAN device's own table names the tunnel endpoint; an all-zero MAC: where to send what is for all or unknown */
+	if (!tb[NDA_MASTER])
+		return tb[NDA_DST];
+	/* without either it is a device's own filter list */
+	return mac_is_set(mac);
+}
+
+void fdb_read(struct snapshot *s, const struct nlmsghdr *h)
+{
 	const struct ndmsg *m = mnl_nlmsg_get_payload(h);
 	const struct nlattr *tb[NDA_MAX + 1];
 	struct fdb *f;
@@ -403,19 +338,27 @@ static int on_fdb(const struct nlmsghdr *h, void *arg)
 
 	nl_attrs(h, sizeof *m, tb, NDA_MAX);
 	mac = nl_mac(tb[NDA_LLADDR]);
-	/* without a master it is a device's own filter list, not a bridge's entry */
-	if (m->ndm_family != AF_BRIDGE || !tb[NDA_MASTER] || (mac.b[0] & 1) || !mac_is_set(mac))
-		return MNL_CB_OK;
-	f = SNAP_ADD(p->s, fdbs, fdb_count, SNAP_FDB_MAX);
-	if (!f)
-		return MNL_CB_OK;
-	f->bridge = nl_u32(tb[NDA_MASTER]);
+	if (!fdb_wanted(m, tb, mac) || !(f = SNAP_ADD(s, fdbs, fdb_count, SNAP_FDB_MAX)))
+		return;
 	f->port = (uint32_t)m->ndm_ifindex;
+	f->bridge = tb[NDA_MASTER] ? nl_u32(tb[NDA_MASTER]) : f->port;
 	f->mac = mac;
 	f->vlan = nl_u16(tb[NDA_VLAN]);
-	f->local = m->ndm_state & NUD_PERMANENT;
+	f->local = tb[NDA_MASTER] && m->ndm_state & NUD_PERMANENT;
 	f->is_static = m->ndm_state & (NUD_PERMANENT | NUD_NOARP);
 	f->sticky = m->ndm_flags & NTF_STICKY;
+	f->remote = nl_ip(tb[NDA_DST], tb[NDA_DST] && mnl_attr_get_payload_len(tb[NDA_DST]) == 16 ? AF_INET6 : AF_INET);
+}
+
+static int on_fdb(const struct nlmsghdr *h, void *arg)
+{
+	fdb_read(((struct pull *)arg)->s, h);
+	return MNL_CB_OK;
+}
+
+static int on_vlans(const struct nlmsghdr *h, void *arg)
+{
+	link_read_vlans(((struct pull *)arg)->s, h);
 	return MNL_CB_OK;
 }
 
@@ -425,15 +368,17 @@ static const struct dump {
 	uint8_t family;
 	uint8_t header;
 	mnl_cb_t fn;
+	uint32_t mask; /* RTEXT_FILTER_* */
 } dumps[] = {
-    {"links", RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), on_link},
-    {"addresses", RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), on_addr},
-    {"routes", RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), on_route},
-    {"routes", RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg), on_route},
-    {"rules", RTM_GETRULE, AF_INET, sizeof(struct fib_rule_hdr), on_rule},
-    {"rules", RTM_GETRULE, AF_INET6, sizeof(struct fib_rule_hdr), on_rule},
-    {"neighbours", RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), on_neigh},
-    {"forwarding entries", RTM_GETNEIGH, AF_BRIDGE, sizeof(struct ndmsg), on_fdb},
+    {"links", RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg), on_link, 0},
+    {"addresses", RTM_GETADDR, AF_UNSPEC, sizeof(struct ifaddrmsg), on_addr, 0},
+    {"routes", RTM_GETROUTE, AF_INET, sizeof(struct rtmsg), on_route, 0},
+    {"routes", RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg), on_route, 0},
+    {"rules", RTM_GETRULE, AF_INET, sizeof(struct fib_rule_hdr), on_rule, 0},
+    {"rules", RTM_GETRULE, AF_INET6, sizeof(struct fib_rule_hdr), on_rule, 0},
+    {"neighbours", RTM_GETNEIGH, AF_UNSPEC, sizeof(struct ndmsg), on_neigh, 0},
+    {"forwarding entries", RTM_GETNEIGH, AF_BRIDGE, sizeof(struct ndmsg), on_fdb, 0},
+    {"bridge VLANs", RTM_GETLINK, AF_BRIDGE, sizeof(struct ifinfomsg), on_vlans, RTEXT_FILTER_BRVLAN_COMPRESSED},
 };
 
 static int dump_run(struct nl *n, const struct dump *d, struct pull *p)
@@ -441,6 +386,8 @@ static int dump_run(struct nl *n, const struct dump *d, struct pull *p)
 	struct nlmsghdr *req = nl_request(n, d->type, NLM_F_DUMP, d->header);
 
 	*(uint8_t *)mnl_nlmsg_get_payload(req) = d->family; /* the first byte of each of these headers */
+	if (d->mask)
+		mnl_attr_put_u32(req, IFLA_EXT_MASK, d->mask);
 	return nl_talk(n, req, d->fn, p);
 }
 

@@ -17,6 +17,18 @@ void proc_parse_pairs(struct snapshot *s, const char *text); /* snmp, netstat: a
 void proc_parse_snmp6(struct snapshot *s, const char *text);
 void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int family);
 
+/* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
+bool watch_nft_is_news(const struct nlmsghdr *h);
+
+/* Pure parsers of rtnetlink messages. */
+void link_read(struct link *l, const struct nlmsghdr *h); /* RTM_NEWLINK */
+/* Those that are not zero, as link.NAME.WHAT; of few links only when there are very many. */
+void link_read_counters(struct snapshot *s, const char *name, const struct nlattr *stats);
+#define LINK_COUNTERS_MAX 192
+/* RTM_NEWLINK of AF_BRIDGE. The links are read already. VLANs of a bridge that does not filter have no effect and are left out. */
+void link_read_vlans(struct snapshot *s, const struct nlmsghdr *h);
+void fdb_read(struct snapshot *s, const struct nlmsghdr *h); /* RTM_NEWNEIGH of AF_BRIDGE */
+
 /* Room for one more entry, zeroed; NULL (and counted as truncated) at the limit. */
 void *snapshot_grow(struct snapshot *s, void **items, size_t *count, size_t max, size_t size);
 #define SNAP_ADD(s, items, count, max) (snapshot_grow((s), (void **)&(s)->items, &(s)->count, (max), sizeof *(s)->items))

@@ -1,10 +1,13 @@
 /* watch: tells that something of this machine's network changed; what, the next snapshot shows. */
 #include "agent/facts/facts.h"
+#include "agent/facts/fw_model.h"
+#include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
@@ -40,6 +43,8 @@ static const int route_groups[] = {
     RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF /* some sysctls */,
 };
 static const int nft_groups[] = {NFNLGRP_NFTABLES};
+/* Offloads and most changes of bridge VLANs are told as links; older kernels do not have this one. */
+static const int vlan_group = RTNLGRP_BRVLAN;
 
 static void on_quiet(void *arg)
 {
@@ -104,10 +109,27 @@ static int on_event(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
+_Static_assert(NFTA_CHAIN_TABLE == (int)NFTA_TABLE_NAME && NFTA_RULE_TABLE == (int)NFTA_TABLE_NAME &&
+                   NFTA_SET_TABLE == (int)NFTA_TABLE_NAME && NFTA_SET_ELEM_LIST_TABLE == (int)NFTA_TABLE_NAME &&
+                   NFTA_OBJ_TABLE == (int)NFTA_TABLE_NAME && NFTA_FLOWTABLE_TABLE == (int)NFTA_TABLE_NAME,
+               "the table's name is the first attribute of all of them");
+
+/* Every message of a transaction names its table, but the last, which gives the generation only. */
+bool watch_nft_is_news(const struct nlmsghdr *h)
+{
+	const struct nlattr *tb[NFTA_TABLE_NAME + 1];
+
+	if (NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWGEN)
+		return false;
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(struct nfgenmsg))
+		return true;
+	nl_attrs(h, sizeof(struct nfgenmsg), tb, NFTA_TABLE_NAME);
+	return !tb[NFTA_TABLE_NAME] || !fw_table_is_ours(mnl_attr_get_str(tb[NFTA_TABLE_NAME]));
+}
+
 static int on_nft_event(const struct nlmsghdr *h, void *arg)
 {
-	(void)h;
-	((struct news *)arg)->any = true;
+	((struct news *)arg)->any |= watch_nft_is_news(h);
 	return MNL_CB_OK;
 }
 
@@ -180,6 +202,7 @@ struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_chan
 		facts_watch_free(w);
 		return NULL;
 	}
+	mnl_socket_setsockopt(w->sock[0], NETLINK_ADD_MEMBERSHIP, (void *)(uintptr_t)&vlan_group, sizeof vlan_group);
 	w->sock[1] = subscribe(NETLINK_NETFILTER, nft_groups, 1); /* without the right, rulesets are not read either */
 	w->timer = loop_timer(l, on_quiet, w);
 	w->source[0] = loop_fd(l, mnl_socket_get_fd(w->sock[0]), LOOP_READ, on_route_sock, w);

@@ -34,7 +34,7 @@ struct link {
 	uint64_t rx_packets, tx_packets, rx_dropped, tx_dropped, rx_errors, tx_errors; /* volatile */
 	uint32_t parent; /* ifindex below or beside in this namespace: of a vlan, macvlan, vxlan its device, of a veth its peer; 0 =
 	                    none */
-	bool parent_elsewhere; /* that is in another namespace */
+	bool parent_elsewhere; /* that is in another namespace, and so is the number: compare it with nothing of this one */
 	uint16_t vlan;         /* id, when kind is "vlan" */
 	uint32_t vni;          /* VXLAN */
 	struct ip vx_local, vx_remote;
@@ -113,7 +113,9 @@ struct neigh { /* volatile */
 	uint16_t state;
 };
 
-struct fdb {                   /* volatile; one learned or configured MAC of a bridge */
+/* Volatile; one learned or configured MAC of a bridge, or of a VXLAN device's own table: then bridge == port == the device
+ * and `remote` is set. There, an all-zero MAC is where frames go that are for all or for nobody known; it may have several. */
+struct fdb {
 	uint32_t bridge, port; /* ifindexes; port == bridge: the bridge's own */
 	struct mac mac;
 	uint16_t vlan;

@@ -1,0 +1,372 @@
+/* What rtnetlink says of links, VLANs and forwarding entries, as made messages: also of kinds this kernel may not have. */
+#include "agent/facts/fw_model.h"
+#include "agent/facts/source.h"
+#include "proto/base/mem.h"
+
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#define MESSAGE 8192
+
+static struct nlmsghdr *message(uint16_t type, const void *header, size_t len)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(mem_alloc(MESSAGE));
+
+	h->nlmsg_type = type;
+	memcpy(mnl_nlmsg_put_extra_header(h, len), header, len);
+	return h;
+}
+
+static struct nlmsghdr *link_message(int index, uint8_t family)
+{
+	struct ifinfomsg i = {.ifi_family = family, .ifi_index = index, .ifi_flags = IFF_UP};
+
+	return message(RTM_NEWLINK, &i, sizeof i);
+}
+
+/* The answer's link; frees the message. */
+static struct link link_of(struct nlmsghdr *h)
+{
+	struct link l = {0};
+
+	link_read(&l, h);
+	free(h);
+	return l;
+}
+
+/* A link of this kind, with one attribute of its own data. */
+static struct link of_kind(const char *kind, uint16_t type, const void *data, size_t len)
+{
+	struct nlmsghdr *h = link_message(7, AF_UNSPEC);
+	struct nlattr *info, *own;
+
+	mnl_attr_put_strz(h, IFLA_IFNAME, "x0");
+	mnl_attr_put_u32(h, IFLA_LINK, 3);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
+	own = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	if (len)
+		mnl_attr_put(h, type, len, data);
+	mnl_attr_nest_end(h, own);
+	mnl_attr_nest_end(h, info);
+	return link_of(h);
+}
+
+static void a_vlan_has_its_id_and_the_device_below(void **state)
+{
+	struct link l = of_kind("vlan", IFLA_VLAN_ID, &(uint16_t){42}, 2);
+
+	(void)state;
+	assert_string_equal(l.name, "x0");
+	assert_string_equal(l.kind, "vlan");
+	assert_int_equal(l.vlan, 42);
+	assert_int_equal(l.parent, 3);
+	assert_false(l.parent_elsewhere);
+	assert_true(l.up);
+}
+
+static void modes_by_name(void **state)
+{
+	static const struct {
+		const char *kind;
+		uint16_t type;
+		uint32_t value;
+		uint8_t size;
+		const char *mode;
+	} rows[] = {
+	    {"macvlan", IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE, 4, "bridge"},
+	    {"macvtap", IFLA_MACVLAN_MODE, MACVLAN_MODE_PRIVATE, 4, "private"},
+	    {"macvtap", IFLA_MACVLAN_MODE, MACVLAN_MODE_PASSTHRU, 4, "passthru"},
+	    {"macvtap", IFLA_MACVLAN_MODE, MACVLAN_MODE_VEPA, 4, "vepa"},
+	    {"macvtap", IFLA_MACVLAN_MODE, 12345, 4, ""},
+	    {"ipvlan", IFLA_IPVLAN_MODE, IPVLAN_MODE_L3S, 2, "l3s"},
+	    {"bond", IFLA_BOND_MODE, 0, 1, "balance-rr"},
+	    {"bond", IFLA_BOND_MODE, 1, 1, "active-backup"},
+	    {"bond", IFLA_BOND_MODE, 4, 1, "802.3ad"},
+	    {"bond", IFLA_BOND_MODE, 99, 1, ""},
+	    {"bond", IFLA_BOND_MODE, 0, 0, ""},
+	    {"ipvlan", IFLA_IPVLAN_MODE, 0, 0, ""},
+	    {"dummy", IFLA_BOND_MODE, 1, 1, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct link l = of_kind(rows[i].kind, rows[i].type, &rows[i].value, rows[i].size);
+
+		assert_string_equal(l.mode, rows[i].mode);
+	}
+}
+
+static void a_bond_names_its_active_port(void **state)
+{
+	(void)state;
+	assert_int_equal(of_kind("bond", IFLA_BOND_ACTIVE_SLAVE, &(uint32_t){9}, 4).active, 9);
+	assert_int_equal(of_kind("bond", IFLA_BOND_MODE, &(uint8_t){4}, 1).active, 0);
+}
+
+static struct link vxlan(int family)
+{
+	static const uint8_t v4[2][4] = {{10, 0, 0, 1}, {10, 0, 0, 2}};
+	static const uint8_t v6[2][16] = {{0xfd, [15] = 1}, {0xfd, [15] = 2}};
+	struct nlmsghdr *h = link_message(7, AF_UNSPEC);
+	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO), *own;
+
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "vxlan");
+	own = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	mnl_attr_put_u32(h, IFLA_VXLAN_ID, 100);
+	mnl_attr_put_u32(h, IFLA_VXLAN_LINK, 5);
+	mnl_attr_put_u16(h, IFLA_VXLAN_PORT, htons(4789));
+	if (family == 4) {
+		mnl_attr_put(h, IFLA_VXLAN_LOCAL, 4, v4[0]);
+		mnl_attr_put(h, IFLA_VXLAN_GROUP, 4, v4[1]);
+	} else {
+		mnl_attr_put(h, IFLA_VXLAN_LOCAL6, 16, v6[0]);
+		mnl_attr_put(h, IFLA_VXLAN_GROUP6, 16, v6[1]);
+	}
+	mnl_attr_nest_end(h, own);
+	mnl_attr_nest_end(h, info);
+	return link_of(h);
+}
+
+static void a_vxlan_has_its_ends(void **state)
+{
+	char text[IP_TEXT_MAX];
+	struct link l = vxlan(4);
+
+	(void)state;
+	assert_int_equal(l.vni, 100);
+	assert_int_equal(l.parent, 5);
+	assert_int_equal(l.vx_port, 4789);
+	assert_string_equal(ip_format(l.vx_local, text), "10.0.0.1");
+	assert_string_equal(ip_format(l.vx_remote, text), "10.0.0.2");
+	l = vxlan(6);
+	assert_string_equal(ip_format(l.vx_local, text), "fd00::1");
+	assert_string_equal(ip_format(l.vx_remote, text), "fd00::2");
+}
+
+static void a_peer_may_be_in_another_namespace(void **state)
+{
+	struct nlmsghdr *h = link_message(7, AF_UNSPEC);
+	struct link l;
+
+	(void)state;
+	mnl_attr_put_u32(h, IFLA_LINK, 7); /* the same number, there */
+	mnl_attr_put_u32(h, IFLA_LINK_NETNSID, 0);
+	l = link_of(h);
+	assert_int_equal(l.parent, 7);
+	assert_true(l.parent_elsewhere);
+	h = link_message(7, AF_UNSPEC);
+	mnl_attr_put_u32(h, IFLA_LINK, 7); /* on itself */
+	assert_int_equal(link_of(h).parent, 0);
+}
+
+static void counters_that_are_not_zero(void **state)
+{
+	struct rtnl_link_stats64 st = {.rx_packets = 5, .rx_missed_errors = 3, .tx_carrier_errors = 2};
+	struct snapshot *s = snapshot_new();
+	struct nlmsghdr *h = link_message(7, AF_UNSPEC);
+	int64_t v;
+
+	(void)state;
+	mnl_attr_put(h, IFLA_STATS64, sizeof st, &st);
+	for (int i = 0; i < LINK_COUNTERS_MAX; i++)
+		link_read_counters(s, "eth0", mnl_nlmsg_get_payload_offset(h, sizeof(struct ifinfomsg)));
+	assert_true(snapshot_counter(s, "link.eth0.rx_missed", &v) && v == 3);
+	assert_true(snapshot_counter(s, "link.eth0.tx_carrier", &v) && v == 2);
+	assert_false(snapshot_counter(s, "link.eth0.rx_fifo", &v));
+	assert_int_equal(s->counter_count, LINK_COUNTERS_MAX); /* leaves room for the others */
+	link_read_counters(s, "eth0", NULL);
+	free(h);
+	snapshot_free(s);
+}
+
+/* ---- VLANs ---- */
+
+static struct snapshot *filtering(bool on)
+{
+	struct snapshot *s = snapshot_new();
+
+	s->links = mem_array(2, sizeof *s->links);
+	s->link_count = 2;
+	s->links[0] = (struct link){.index = 1, .name = "br0", .kind = "bridge", .vlan_filtering = on};
+	s->links[1] = (struct link){.index = 2, .name = "p0", .master = 1, .port = true};
+	return s;
+}
+
+static void vlans_read(struct snapshot *s, int index, const struct bridge_vlan_info *infos, size_t count)
+{
+	struct nlmsghdr *h = link_message(index, AF_BRIDGE);
+	struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+
+	for (size_t i = 0; i < count; i++)
+		mnl_attr_put(h, IFLA_BRIDGE_VLAN_INFO, sizeof *infos, &infos[i]);
+	mnl_attr_put(h, IFLA_BRIDGE_VLAN_INFO, 1, "x"); /* cut short */
+	mnl_attr_nest_end(h, spec);
+	link_read_vlans(s, h);
+	free(h);
+}
+
+static void vlans_of_a_port(void **state)
+{
+	static const struct bridge_vlan_info infos[] = {{BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, 1},
+	                                                {BRIDGE_VLAN_INFO_RANGE_BEGIN, 10},
+	                                                {BRIDGE_VLAN_INFO_RANGE_END, 19},
+	                                                {0, 30}};
+	struct snapshot *s = filtering(true);
+
+	(void)state;
+	vlans_read(s, 2, infos, 4);
+	vlans_read(s, 1, infos, 1); /* the bridge's own */
+	vlans_read(s, 99, infos, 4);
+	assert_int_equal(s->vlan_count, 4);
+	assert_true(s->vlans[0].pvid && s->vlans[0].untagged && s->vlans[0].vid == 1 && s->vlans[0].last == 1);
+	assert_true(!s->vlans[1].pvid && !s->vlans[1].untagged && s->vlans[1].vid == 10 && s->vlans[1].last == 19);
+	assert_true(s->vlans[2].vid == 30 && s->vlans[2].last == 30 && s->vlans[2].link == 2);
+	assert_true(s->vlans[3].link == 1 && s->vlans[3].pvid);
+	snapshot_free(s);
+}
+
+static void a_bridge_that_does_not_filter_has_no_vlans(void **state)
+{
+	struct snapshot *s = filtering(false);
+
+	(void)state;
+	vlans_read(s, 2, &(struct bridge_vlan_info){BRIDGE_VLAN_INFO_PVID, 1}, 1);
+	assert_int_equal(s->vlan_count, 0);
+	snapshot_free(s);
+}
+
+/* ---- forwarding entries ---- */
+
+static const uint8_t mac_a[6] = {2, 0, 0, 0, 0, 1}, no_mac[6];
+
+static void fdb_message(struct snapshot *s, uint32_t master, const uint8_t *mac, const void *dst, size_t dst_len)
+{
+	struct ndmsg m = {.ndm_family = AF_BRIDGE, .ndm_ifindex = 7, .ndm_state = NUD_PERMANENT, .ndm_flags = NTF_SELF};
+	struct nlmsghdr *h = message(RTM_NEWNEIGH, &m, sizeof m);
+
+	mnl_attr_put(h, NDA_LLADDR, 6, mac);
+	if (master)
+		mnl_attr_put_u32(h, NDA_MASTER, master);
+	if (dst_len)
+		mnl_attr_put(h, NDA_DST, dst_len, dst);
+	fdb_read(s, h);
+	free(h);
+}
+
+static void entries_of_bridges_and_of_vxlans(void **state)
+{
+	static const uint8_t v4[4] = {10, 0, 0, 2}, v6[16] = {0xfd, [15] = 2};
+	struct snapshot *s = snapshot_new();
+	char text[IP_TEXT_MAX];
+
+	(void)state;
+	fdb_message(s, 4, mac_a, NULL, 0);
+	fdb_message(s, 0, mac_a, v4, 4);
+	fdb_message(s, 0, no_mac, v6, 16);
+	assert_int_equal(s->fdb_count, 3);
+	assert_true(s->fdbs[0].bridge == 4 && s->fdbs[0].port == 7 && s->fdbs[0].local && !s->fdbs[0].remote.family);
+	assert_true(s->fdbs[1].bridge == 7 && s->fdbs[1].port == 7 && !s->fdbs[1].local && s->fdbs[1].is_static);
+	assert_string_equal(ip_format(s->fdbs[1].remote, text), "10.0.0.2");
+	assert_string_equal(ip_format(s->fdbs[2].remote, text), "fd00::2");
+	assert_false(mac_is_set(s->fdbs[2].mac));
+	snapshot_free(s);
+}
+
+static void a_devices_own_filter_list_is_no_forwarding_entry(void **state)
+{
+	static const uint8_t group[6] = {1, 0, 0x5e, 0, 0, 1};
+	struct snapshot *s = snapshot_new();
+
+	(void)state;
+	fdb_message(s, 0, mac_a, NULL, 0);
+	fdb_message(s, 4, group, NULL, 0);
+	fdb_message(s, 4, no_mac, NULL, 0);
+	assert_int_equal(s->fdb_count, 0);
+	snapshot_free(s);
+}
+
+/* ---- our own tables ---- */
+
+static bool nft_news(int type, const char *table)
+{
+	struct nfgenmsg g = {.nfgen_family = AF_INET};
+	struct nlmsghdr *h = message((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), &g, sizeof g);
+	bool news;
+
+	if (table)
+		mnl_attr_put_strz(h, NFTA_TABLE_NAME, table);
+	news = watch_nft_is_news(h);
+	free(h);
+	return news;
+}
+
+static void our_own_tables_are_no_news(void **state)
+{
+	static const int types[] = {NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE, NFT_MSG_NEWCHAIN,   NFT_MSG_NEWRULE,
+	                            NFT_MSG_DELRULE,  NFT_MSG_NEWSET,   NFT_MSG_NEWSETELEM, NFT_MSG_DELCHAIN};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		assert_false(nft_news(types[i], "bothways"));
+		assert_false(nft_news(types[i], "bothways_trace_1"));
+		assert_true(nft_news(types[i], "filter"));
+		assert_true(nft_news(types[i], "bothway"));
+		assert_true(nft_news(types[i], NULL));
+	}
+	assert_false(nft_news(NFT_MSG_NEWGEN, NULL)); /* says that something was changed, not what */
+}
+
+static void our_own_tables_are_not_in_the_ruleset(void **state)
+{
+	static const char json[] =
+	    "{\"nftables\":[{\"table\":{\"family\":\"inet\",\"name\":\"bothways_trace\"}},"
+	    "{\"chain\":{\"family\":\"inet\",\"table\":\"bothways_trace\",\"name\":\"c\",\"handle\":1,\"type\":\"filter\","
+	    "\"hook\":\"prerouting\",\"prio\":-350,\"policy\":\"accept\"}},"
+	    "{\"rule\":{\"family\":\"inet\",\"table\":\"bothways_trace\",\"chain\":\"c\",\"handle\":2,\"expr\":[{\"drop\":null}]}},"
+	    "{\"chain\":{\"family\":\"ip\",\"table\":\"filter\",\"name\":\"INPUT\",\"handle\":1,\"type\":\"filter\",\"hook\":"
+	    "\"input\","
+	    "\"prio\":0,\"policy\":\"accept\"}}]}";
+	struct fw_model m = {0};
+	struct err e;
+
+	(void)state;
+	assert_int_equal(fw_model_read(&m, json, NULL, NULL, &e), 0);
+	assert_int_equal(m.chain_count, 1);
+	assert_int_equal(m.rule_count, 0);
+	assert_string_equal(m.chains[0].table, "filter");
+	fw_model_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_vlan_has_its_id_and_the_device_below),
+	    cmocka_unit_test(modes_by_name),
+	    cmocka_unit_test(a_bond_names_its_active_port),
+	    cmocka_unit_test(a_vxlan_has_its_ends),
+	    cmocka_unit_test(a_peer_may_be_in_another_namespace),
+	    cmocka_unit_test(counters_that_are_not_zero),
+	    cmocka_unit_test(vlans_of_a_port),
+	    cmocka_unit_test(a_bridge_that_does_not_filter_has_no_vlans),
+	    cmocka_unit_test(entries_of_bridges_and_of_vxlans),
+	    cmocka_unit_test(a_devices_own_filter_list_is_no_forwarding_entry),
+	    cmocka_unit_test(our_own_tables_are_no_news),
+	    cmocka_unit_test(our_own_tables_are_not_in_the_ruleset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
