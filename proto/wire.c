@@ -129,7 +129,8 @@ static const struct shape query_shape = SHAPE("query", query_fields, bothways__v
 
 #define PB    Bothways__V1__Answer
 #define MODEL struct msg_answer
-static const struct field answer_fields[] = {NUM(id), FLAG(more), NUM(exit_code), JSON(json, len, MSG_BYTES_MAX)};
+static const struct field answer_fields[] = {NUM(id), FLAG(more), NUM(exit_code), JSON(json, len, MSG_BYTES_MAX),
+                                             BLOB(blob, blob_len, ANSWER_BLOB_MAX)};
 static const struct shape answer_shape = SHAPE("answer", answer_fields, bothways__v1__answer__descriptor);
 #undef PB
 #undef MODEL

@@ -141,7 +141,9 @@ struct msg_answer {
 	bool more; /* progress; the final one has more = false */
 	uint8_t exit_code;
 	size_t len;
-	char *json; /* owned */
+	char *json;      /* owned */
+	size_t blob_len; /* with `more`: the next part of the file that was asked for */
+	uint8_t *blob;   /* owned */
 };
 
 struct msg {

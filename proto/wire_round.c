@@ -270,6 +270,10 @@ static const struct field frame_fields[] = {
     FIELD_AS(FIELD_SIGNED, at, at.ns, .max = 0),
     NUM(length),
     FIELD_AS(FIELD_BLOB, data, bytes, COUNTED(kept), .max = FRAME_KEEP_MAX),
+    RANGE(flow, ROUND_FLOWS_MAX - 1),
+    RANGE(seq, FLOW_PROBES_MAX - 1),
+    RANGE(part, PART_REFUSAL),
+    ENUM_OR(way, FRAME_OUT, FRAME_WAY_UNKNOWN),
 };
 static const struct shape frame_shape = SHAPE("frame", frame_fields, bothways__v1__frame__descriptor, .check = frame_check);
 #undef PB
@@ -293,5 +297,6 @@ static const struct field round_result_fields[] = {
     RESULT_LIST(drops, flow_drop_shape, .max = ROUND_DROPS_MAX, .owned = true),
     RESULT_LIST(rules, flow_rule_shape, .max = ROUND_DROPS_MAX, .owned = true),
     RESULT_LIST(frames, frame_shape, .max = FRAMES_MAX, .owned = true),
+    FIELD_AS(FIELD_NUM, frames_left_out, result.frames_left_out, .max = UINT32_MAX),
 };
 const struct shape round_result_shape = SHAPE("round result", round_result_fields, bothways__v1__round_result__descriptor);

@@ -39,5 +39,6 @@
 #define SERVICES_MAX       16    /* TCP services one machine offers */
 #define SERVICE_START_MAX  256   /* the command that starts one, including NUL */
 #define QUERY_ARGS_MAX     16
+#define ANSWER_BLOB_MAX    (256 * 1024) /* one part of a file that an answer brings along */
 
 #endif

@@ -133,10 +133,16 @@ struct flow_rule {
 	char text[256];            /* as a person would write it; "" = look it up by its handle in the snapshot */
 };
 
+/* Which way a frame went at the device it was seen at. */
+enum frame_way { FRAME_WAY_UNKNOWN, FRAME_IN, FRAME_OUT };
+
 /* A frame as a point saw it, kept when the round asks for it. */
 struct frame_kept {
 	uint8_t point;
-	struct wall at;
+	uint8_t flow, seq; /* which probe it is, its answer, or an error about it */
+	uint8_t part;      /* enum flow_part */
+	uint8_t way;       /* enum frame_way */
+	struct wall at;    /* by the clock of the machine that saw it */
 	uint32_t length; /* on the wire */
 	uint16_t kept;   /* bytes */
 	uint8_t *bytes;  /* owned */
@@ -166,6 +172,7 @@ struct round_result { /* of one agent */
 	struct flow_rule *rules; /* owned; <= ROUND_DROPS_MAX */
 	size_t frames_count;
 	struct frame_kept *frames; /* owned, in order of time; <= FRAMES_MAX */
+	uint32_t frames_left_out;  /* beyond what may be kept */
 	struct health health;
 };
 void round_result_clear(struct round_result *r);

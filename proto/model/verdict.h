@@ -34,11 +34,12 @@ struct path_point {
 	uint32_t seen;                  /* of this direction's probes, all kinds */
 	uint8_t agent_kind;             /* enum agent_kind */
 	uint16_t kind_seen[KIND_COUNT]; /* of this direction's probes, by kind */
+	char why[REASON_MAX_LEN];       /* nobody looked here: the reason, "" = not known */
 };
 #define POINT_NAME_MAX (TITLE_MAX_LEN + IFNAME_LEN + 8)
 const char *path_point_name(const struct path_point *p, char out[static POINT_NAME_MAX]); /* "vm1:eth0", "vm1:socket" */
 
-#define PATH_POINTS_MAX 24
+#define PATH_POINTS_MAX 40
 
 struct cut { /* the last point that saw it and the first that should have and did not; indexes into the path */
 	kind_mask kinds;

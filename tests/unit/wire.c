@@ -454,6 +454,10 @@ static void fill_traced(struct flow_rule *r)
 static void fill_frame(struct frame_kept *f)
 {
 	f->point = (uint8_t)rnd();
+	f->flow = (uint8_t)below(ROUND_FLOWS_MAX);
+	f->seq = (uint8_t)below(FLOW_PROBES_MAX);
+	f->part = (uint8_t)below(3);
+	f->way = (uint8_t)below(3);
 	f->at.ns = (int64_t)upto(INT64_MAX);
 	f->length = (uint32_t)upto(UINT32_MAX);
 	f->kept = (uint16_t)below(FRAME_KEEP_MAX + 1);
@@ -587,6 +591,7 @@ static void fill_round_result(struct msg *m)
 	FILL(r->drops, r->drops_count, 20, fill_drop);
 	FILL(r->rules, r->rules_count, 20, fill_traced);
 	FILL(r->frames, r->frames_count, 20, fill_frame);
+	r->frames_left_out = (uint32_t)upto(UINT32_MAX);
 	m->u.round_result.snapshot = maybe_snapshot();
 }
 
@@ -622,6 +627,9 @@ static void fill_answer(struct msg *m)
 	m->u.answer.exit_code = (uint8_t)below(4);
 	m->u.answer.json = mem_strdup(json);
 	m->u.answer.len = strlen(json);
+	m->u.answer.blob_len = below(100);
+	m->u.answer.blob = mem_alloc(100);
+	bytes(m->u.answer.blob, 100);
 }
 
 static void fill_nothing(struct msg *m) { (void)m; }
@@ -722,6 +730,10 @@ static void same_result(struct round_result *a, struct round_result *b)
 		assert_int_equal(a->frames[i].at.ns, b->frames[i].at.ns);
 		assert_int_equal(a->frames[i].length, b->frames[i].length);
 		assert_int_equal(a->frames[i].point, b->frames[i].point);
+		assert_int_equal(a->frames[i].flow, b->frames[i].flow);
+		assert_int_equal(a->frames[i].seq, b->frames[i].seq);
+		assert_int_equal(a->frames[i].part, b->frames[i].part);
+		assert_int_equal(a->frames[i].way, b->frames[i].way);
 	}
 }
 
@@ -765,7 +777,9 @@ static void same_owned(struct msg *a, struct msg *b, struct msg *pa, struct msg 
 		break;
 	case MSG_ANSWER:
 		assert_string_equal(a->u.answer.json, b->u.answer.json);
+		SAME(&a->u.answer, &b->u.answer, blob, blob_len);
 		pa->u.answer.json = pb->u.answer.json = NULL;
+		pa->u.answer.blob = pb->u.answer.blob = NULL;
 		break;
 	default: break;
 	}
