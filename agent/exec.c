@@ -37,6 +37,12 @@ struct exec {
 	size_t status_count;
 	struct point_seen *seen;
 	size_t seen_count, seen_cap;
+	struct looked drops_looked, rules_looked;
+	uint32_t drops_refused, rules_refused; /* rows there was no room for */
+	struct flow_drop *drops;
+	size_t drops_count, drops_cap;
+	struct flow_rule *rules;
+	size_t rules_count, rules_cap;
 };
 
 static bool is_ours(const struct exec *x, const struct flow *f) { return x->spec.endpoint && f->dir == (x->spec.is_a ? 0 : 1); }
@@ -88,6 +94,8 @@ void exec_free(struct exec *x)
 	free(x->sending);
 	free(x->receiving);
 	free(x->seen);
+	free(x->drops);
+	free(x->rules);
 	free(x);
 }
 
@@ -432,6 +440,65 @@ void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum fl
 	s->answer_dst = dst;
 }
 
+/* ---- drops and rules ---- */
+
+static bool drop_is_same(const struct flow_drop *a, const struct flow_drop *b)
+{
+	return a->flow == b->flow && a->part == b->part && strcmp(a->reason, b->reason) == 0 && strcmp(a->place, b->place) == 0 &&
+	       strcmp(a->ifname, b->ifname) == 0;
+}
+
+void exec_drop(struct exec *x, const struct flow_drop *drop)
+{
+	const struct flow *f = exec_flow(x, drop->flow);
+	if (!f)
+		return;
+	for (size_t i = 0; i < x->drops_count; i++)
+		if (drop_is_same(&x->drops[i], drop)) {
+			x->drops[i].seqs |= drop->seqs & all_of(f);
+			return;
+		}
+	if (x->drops_count == ROUND_DROPS_MAX) {
+		x->drops_refused++;
+		return;
+	}
+	struct flow_drop *new = VEC_ADD(x->drops, x->drops_count, x->drops_cap);
+	*new = *drop;
+	new->seqs &= all_of(f);
+}
+
+static bool rule_is_same(const struct flow_rule *a, const struct flow_rule *b)
+{
+	return a->flow == b->flow && a->part == b->part && a->handle == b->handle && a->verdict == b->verdict &&
+	       strcmp(a->family, b->family) == 0 && strcmp(a->table, b->table) == 0 && strcmp(a->chain, b->chain) == 0 &&
+	       strcmp(a->text, b->text) == 0;
+}
+
+void exec_rule(struct exec *x, const struct flow_rule *rule)
+{
+	const struct flow *f = exec_flow(x, rule->flow);
+	if (!f)
+		return;
+	for (size_t i = 0; i < x->rules_count; i++)
+		if (rule_is_same(&x->rules[i], rule)) {
+			x->rules[i].seqs |= rule->seqs & all_of(f);
+			return;
+		}
+	if (x->rules_count == ROUND_DROPS_MAX) {
+		x->rules_refused++;
+		return;
+	}
+	struct flow_rule *new = VEC_ADD(x->rules, x->rules_count, x->rules_cap);
+	*new = *rule;
+	new->seqs &= all_of(f);
+}
+
+void exec_looked(struct exec *x, const struct looked *drops, const struct looked *rules)
+{
+	x->drops_looked = *drops;
+	x->rules_looked = *rules;
+}
+
 /* ---- the result ---- */
 
 static int compare_us(const void *a, const void *b)
@@ -453,6 +520,11 @@ static uint32_t sending_median_us(const struct sending *s)
 	return us[n / 2] ? us[n / 2] : 1;
 }
 
+static void *rows_copy(const void *rows, size_t count, size_t size)
+{
+	return count ? memcpy(mem_array(count, size), rows, count * size) : NULL;
+}
+
 void exec_result(const struct exec *x, struct round_result *out)
 {
 	*out = (struct round_result){.id = x->spec.id, .status_count = x->status_count, .seen_count = x->seen_count};
@@ -466,8 +538,13 @@ void exec_result(const struct exec *x, struct round_result *out)
 			out->received[out->received_count++] = x->receiving[i].told;
 		}
 	}
-	if (x->seen_count == 0)
-		return;
-	out->seen = mem_array(x->seen_count, sizeof(*out->seen));
-	memcpy(out->seen, x->seen, x->seen_count * sizeof(*out->seen));
+	out->drops_looked = x->drops_looked;
+	out->rules_looked = x->rules_looked;
+	out->drops_looked.lost += x->drops_refused;
+	out->rules_looked.lost += x->rules_refused;
+	out->drops_count = x->drops_count;
+	out->rules_count = x->rules_count;
+	out->drops = rows_copy(x->drops, x->drops_count, sizeof(*out->drops));
+	out->rules = rows_copy(x->rules, x->rules_count, sizeof(*out->rules));
+	out->seen = rows_copy(x->seen, x->seen_count, sizeof(*out->seen));
 }

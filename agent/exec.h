@@ -45,6 +45,10 @@ void exec_deaf(struct exec *x, uint8_t flow, const char *why); /* we cannot look
 void exec_armed(struct exec *x, const struct point_status *status);
 void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum flow_part part, struct mac src, struct mac dst,
                uint16_t vlan);
+/* What the kernel dropped, and which rule ended a way: one packet or several; rows that differ in seqs only become one. */
+void exec_drop(struct exec *x, const struct flow_drop *drop);
+void exec_rule(struct exec *x, const struct flow_rule *rule);
+void exec_looked(struct exec *x, const struct looked *drops, const struct looked *rules);
 /* Fills the result (to be cleared by the caller). */
 void exec_result(const struct exec *x, struct round_result *out);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -344,9 +345,75 @@ static void test_seeded_noise(void **state)
 	}
 }
 
+static struct flow_drop drop_of(uint8_t flow, uint8_t part, seqset seqs, const char *reason, const char *place)
+{
+	struct flow_drop d = {.flow = flow, .part = part, .seqs = seqs, .ifname = "eth0"};
+
+	str_copy(d.reason, sizeof d.reason, reason);
+	str_copy(d.place, sizeof d.place, place);
+	return d;
+}
+
+static void drop_tell(struct exec *x, struct flow_drop d) { exec_drop(x, &d); }
+
+static void test_drops_of_one_place_become_one_row(void **state)
+{
+	const struct looked drops = {.looked = true, .lost = 2}, rules = {.why = "switched off"};
+	struct exec *x = exec_made();
+	struct round_result r;
+
+	(void)state;
+	exec_looked(x, &drops, &rules);
+	for (int seq = 0; seq < 3; seq++)
+		drop_tell(x, drop_of(0, PART_PROBE, 1u << seq, "NETFILTER_DROP", "nft_do_chain"));
+	drop_tell(x, drop_of(0, PART_PROBE, 1, "NETFILTER_DROP", "nf_hook_slow"));
+	drop_tell(x, drop_of(0, PART_ANSWER, 1, "NETFILTER_DROP", "nft_do_chain"));
+	drop_tell(x, drop_of(200, PART_PROBE, 1, "no such flow", ""));
+	exec_result(x, &r);
+	assert_int_equal(r.drops_count, 3);
+	assert_int_equal(r.drops[0].seqs, 7);
+	assert_string_equal(r.drops[1].place, "nf_hook_slow");
+	assert_int_equal(r.drops[2].part, PART_ANSWER);
+	assert_true(r.drops_looked.looked);
+	assert_int_equal(r.drops_looked.lost, 2);
+	assert_false(r.rules_looked.looked);
+	assert_string_equal(r.rules_looked.why, "switched off");
+	round_result_clear(&r);
+	exec_free(x);
+}
+
+static void test_rows_of_drops_and_rules_are_bounded(void **state)
+{
+	struct exec *x = exec_made();
+	struct flow_rule rule = {.family = "inet", .table = "t", .chain = "c", .verdict = 2, .seqs = ~(seqset)0};
+	struct round_result r;
+
+	(void)state;
+	exec_looked(x, &(struct looked){.looked = true}, &(struct looked){.looked = true});
+	for (int i = 0; i < ROUND_DROPS_MAX + 5; i++) {
+		struct flow_drop d = drop_of(1, PART_PROBE, 1, "R", "");
+
+		snprintf(d.place, sizeof d.place, "place%d", i);
+		exec_drop(x, &d);
+		rule.handle = (uint64_t)i;
+		exec_rule(x, &rule);
+		exec_rule(x, &rule);
+	}
+	exec_result(x, &r);
+	assert_int_equal(r.drops_count, ROUND_DROPS_MAX);
+	assert_int_equal(r.drops_looked.lost, 5);
+	assert_int_equal(r.rules_count, ROUND_DROPS_MAX);
+	assert_int_equal(r.rules_looked.lost, 10);
+	assert_int_equal(r.rules[0].seqs, (1ull << exec_spec(x)->flows[0].count) - 1);
+	round_result_clear(&r);
+	exec_free(x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_drops_of_one_place_become_one_row),
+	    cmocka_unit_test(test_rows_of_drops_and_rules_are_bounded),
 	    cmocka_unit_test(test_all_answered_ends_early),
 	    cmocka_unit_test(test_silence_waits_and_late_is_told),
 	    cmocka_unit_test(test_refused_ends_early_with_its_reason),
