@@ -1,5 +1,6 @@
 /* exec: pacing, early end, waiting, directed probes, the ladder, and what a result says. */
 #include "agent/exec.h"
+#include "proto/base/mem.h"
 
 #include <errno.h>
 #include <setjmp.h>
