@@ -10,9 +10,14 @@ static const struct source {
 	uint32_t part; /* FACTS_* */
 	fact_source_fn *read;
 } sources[] = {
-    {FACTS_FAST, fact_read_machine},      {FACTS_FAST, fact_read_sysctls}, /* before the network, whose interfaces add more of them,
-                                                                              as many as there is room for */
-    {FACTS_FAST, fact_read_network},      {FACTS_FAST, fact_read_counters}, {FACTS_SOCKETS, fact_read_sockets},
+    {FACTS_FAST, fact_read_machine},
+    {FACTS_FAST, fact_read_load},
+    /* before the network, whose interfaces add more of them, as many as there is room for */
+    {FACTS_FAST, fact_read_sysctls},
+    {FACTS_FAST, fact_read_counters},
+    {FACTS_FAST, fact_read_network},
+    {FACTS_FAST, fact_read_devices},
+    {FACTS_SOCKETS, fact_read_sockets},
     {FACTS_FIREWALL, fact_read_firewall},
 };
 

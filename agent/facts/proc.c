@@ -1,4 +1,4 @@
-/* proc: sysctls and counters that matter to reachability, and what machine this is. */
+/* proc: sysctls and counters that matter to reachability. */
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
@@ -7,14 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #define PROC_TEXT_MAX (64 * 1024)
 #define COUNT(a)      (sizeof(a) / sizeof *(a))
 
-/* One read of a small file; -1 if it is not there. Always terminated. */
-static ssize_t file_read(const char *path, char *out, size_t size)
+ssize_t proc_file_read(const char *path, char *out, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t len = 0;
@@ -34,6 +32,15 @@ static ssize_t file_read(const char *path, char *out, size_t size)
 /* Dots become slashes to find the file. The interfaces' own come with the links, see netlink.c. */
 static const char *const sysctls[] = {
     "net.ipv4.ip_forward",
+    "net.ipv4.ip_no_pmtu_disc",
+    "net.ipv4.route.min_pmtu",
+    "net.ipv4.tcp_mtu_probing",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_max_syn_backlog",
+    "net.core.somaxconn",
+    "net.core.netdev_max_backlog",
+    "net.ipv4.icmp_ratelimit",
     "net.ipv4.icmp_echo_ignore_all",
     "net.ipv4.icmp_echo_ignore_broadcasts",
     "net.ipv4.conf.all.rp_filter",
@@ -43,6 +50,8 @@ static const char *const sysctls[] = {
     "net.ipv4.conf.all.forwarding",
     "net.ipv4.conf.all.accept_local",
     "net.ipv4.conf.all.proxy_arp",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.conf.all.src_valid_mark",
     "net.ipv4.conf.default.rp_filter",
     "net.ipv4.conf.default.arp_ignore",
     "net.ipv4.conf.default.arp_announce",
@@ -50,21 +59,35 @@ static const char *const sysctls[] = {
     "net.ipv4.conf.default.forwarding",
     "net.ipv4.conf.default.accept_local",
     "net.ipv4.conf.default.proxy_arp",
+    "net.ipv4.conf.default.route_localnet",
+    "net.ipv4.conf.default.src_valid_mark",
+    "net.ipv4.neigh.default.gc_thresh1",
+    "net.ipv4.neigh.default.gc_thresh2",
     "net.ipv4.neigh.default.gc_thresh3",
+    "net.ipv6.neigh.default.gc_thresh1",
+    "net.ipv6.neigh.default.gc_thresh2",
     "net.ipv6.neigh.default.gc_thresh3",
     "net.ipv6.conf.all.disable_ipv6",
     "net.ipv6.conf.all.forwarding",
     "net.ipv6.conf.all.accept_ra",
     "net.ipv6.conf.all.accept_dad",
+    "net.ipv6.conf.all.proxy_ndp",
     "net.ipv6.conf.default.disable_ipv6",
     "net.ipv6.conf.default.forwarding",
     "net.ipv6.conf.default.accept_ra",
     "net.ipv6.conf.default.accept_dad",
+    "net.ipv6.conf.default.proxy_ndp",
     "net.ipv6.icmp.echo_ignore_all",
+    "net.ipv6.icmp.echo_ignore_multicast",
+    "net.ipv6.icmp.ratelimit",
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
     "net.bridge.bridge-nf-call-arptables",
+    "net.bridge.bridge-nf-filter-vlan-tagged",
     "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_buckets",
+    "net.netfilter.nf_conntrack_tcp_loose",
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
 };
 
 /* Kept by the kernel as a sysctl, but it moves by itself: a counter to us. */
@@ -78,7 +101,7 @@ static bool sysctl_read(const char *name, int64_t *out)
 	for (char *c = path + strlen("/proc/sys/"); *c; c++)
 		if (*c == '.')
 			*c = '/';
-	if (file_read(path, text, sizeof text) <= 0)
+	if (proc_file_read(path, text, sizeof text) <= 0)
 		return false;
 	*out = strtoll(text, NULL, 10);
 	return true;
@@ -235,6 +258,103 @@ void proc_parse_snmp6(struct snapshot *s, const char *text)
 	free(copy);
 }
 
+/* ---- tables of hexadecimal columns, a line for each processor ---- */
+
+struct column {
+	const char *name;    /* in the head; NULL: by position */
+	int at;              /* position, from 0 */
+	const char *counter; /* what we call it */
+	bool same;           /* the same number in every line, not a share of it */
+};
+
+static int column_find(const char *head, const char *name)
+{
+	char *copy = mem_strdup(head), *save;
+	int at = 0, found = -1;
+
+	for (char *word = strtok_r(copy, " ", &save); word && found < 0; word = strtok_r(NULL, " ", &save), at++)
+		if (strcmp(word, name) == 0)
+			found = at;
+	free(copy);
+	return found;
+}
+
+static bool column_value(const char *line, int at, int64_t *out)
+{
+	char *end;
+
+	for (;; at--, line = end) {
+		*out = (int64_t)strtoull(line, &end, 16);
+		if (end == line)
+			return false;
+		if (at == 0)
+			return true;
+	}
+}
+
+static void column_add(struct snapshot *s, const struct column *c, int at, char *const *lines, size_t count)
+{
+	int64_t sum = 0, v;
+
+	for (size_t i = 0; i < count; i++) {
+		if (at < 0 || !column_value(lines[i], at, &v))
+			return;
+		sum = c->same ? v : sum + v;
+	}
+	snapshot_add_counter(s, c->counter, sum);
+}
+
+static void columns_parse(struct snapshot *s, const char *text, const struct column *columns, size_t count)
+{
+	char *copy = mem_strdup(text), *save, **lines = NULL;
+	size_t line_count = 0, cap = 0, head = columns[0].name ? 1 : 0;
+
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		*VEC_ADD(lines, line_count, cap) = line;
+	for (size_t i = 0; i < count && line_count > head; i++)
+		column_add(s, &columns[i], head ? column_find(lines[0], columns[i].name) : columns[i].at, lines + head,
+		           line_count - head);
+	free(lines);
+	free(copy);
+}
+
+void proc_parse_softnet(struct snapshot *s, const char *text)
+{
+	static const struct column columns[] = {{.at = 1, .counter = "softnet.dropped"}, {.at = 2, .counter = "softnet.squeezed"}};
+
+	columns_parse(s, text, columns, COUNT(columns));
+}
+
+void proc_parse_conntrack(struct snapshot *s, const char *text)
+{
+	static const struct column columns[] = {{.name = "drop", .counter = "conntrack.drop"},
+	                                        {.name = "insert_failed", .counter = "conntrack.insert_failed"},
+	                                        {.name = "early_drop", .counter = "conntrack.early_drop"},
+	                                        {.name = "invalid", .counter = "conntrack.invalid"}};
+
+	columns_parse(s, text, columns, COUNT(columns));
+}
+
+void proc_parse_arp_cache(struct snapshot *s, const char *text)
+{
+	static const struct column columns[] = {{.name = "entries", .counter = "neigh.arp.entries", .same = true},
+	                                        {.name = "res_failed", .counter = "neigh.arp.failed"},
+	                                        {.name = "unresolved_discards", .counter = "neigh.arp.discards"},
+	                                        {.name = "table_fulls", .counter = "neigh.arp.table_full"}};
+
+	columns_parse(s, text, columns, COUNT(columns));
+}
+
+void proc_parse_nd_cache(struct snapshot *s, const char *text)
+{
+	static const struct column columns[] = {{.name = "entries", .counter = "neigh.nd.entries", .same = true},
+	                                        {.name = "res_failed", .counter = "neigh.nd.failed"},
+	                                        {.name = "unresolved_discards", .counter = "neigh.nd.discards"},
+	                                        {.name = "table_fulls", .counter = "neigh.nd.table_full"}};
+
+	columns_parse(s, text, columns, COUNT(columns));
+}
+
 int fact_read_counters(struct snapshot *s, struct err *e)
 {
 	static const struct {
@@ -244,42 +364,21 @@ int fact_read_counters(struct snapshot *s, struct err *e)
 	    {"/proc/net/snmp", proc_parse_pairs},
 	    {"/proc/net/netstat", proc_parse_pairs},
 	    {"/proc/net/snmp6", proc_parse_snmp6},
+	    {"/proc/net/softnet_stat", proc_parse_softnet},
+	    {"/proc/net/stat/nf_conntrack", proc_parse_conntrack},
+	    {"/proc/net/stat/arp_cache", proc_parse_arp_cache}, /* of the whole machine: not in a namespace */
+	    {"/proc/net/stat/ndisc_cache", proc_parse_nd_cache},
 	};
 	char *text = mem_alloc(PROC_TEXT_MAX);
 	int64_t v;
 
 	(void)e;
 	for (size_t i = 0; i < COUNT(files); i++)
-		if (file_read(files[i].path, text, PROC_TEXT_MAX) > 0)
+		if (proc_file_read(files[i].path, text, PROC_TEXT_MAX) > 0)
 			files[i].parse(s, text);
 	free(text);
 	for (size_t i = 0; i < COUNT(moving); i++)
 		if (sysctl_read(moving[i], &v))
 			snapshot_add_counter(s, moving[i], v);
-	return 0;
-}
-
-/* ---- the machine ---- */
-
-static void line_read(const char *path, char *out, size_t size)
-{
-	if (file_read(path, out, size) < 0)
-		out[0] = '\0';
-	out[strcspn(out, "\n")] = '\0';
-}
-
-int fact_read_machine(struct snapshot *s, struct err *e)
-{
-	struct utsname u;
-	char vendor[32], product[32];
-
-	(void)e;
-	if (uname(&u) == 0) {
-		str_copy(s->hostname, sizeof s->hostname, u.nodename);
-		str_copy(s->kernel, sizeof s->kernel, u.release);
-	}
-	line_read("/sys/class/dmi/id/sys_vendor", vendor, sizeof vendor);
-	line_read("/sys/class/dmi/id/product_name", product, sizeof product);
-	snprintf(s->platform, sizeof s->platform, "%s%s%s", vendor, vendor[0] && product[0] ? " " : "", product);
 	return 0;
 }

@@ -10,12 +10,29 @@
 
 /* One source fills its part of the snapshot; -1 with the reason leaves that part empty. */
 typedef int fact_source_fn(struct snapshot *s, struct err *e);
-fact_source_fn fact_read_machine, fact_read_network, fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall;
+fact_source_fn fact_read_machine, fact_read_load, fact_read_network, fact_read_devices /* of the links read before */,
+    fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall;
+
+/* One read of a small file; -1 if it is not there. Always terminated. */
+ssize_t proc_file_read(const char *path, char *out, size_t size);
 
 /* Pure parsers of /proc texts (tested on samples). */
 void proc_parse_pairs(struct snapshot *s, const char *text); /* snmp, netstat: a line of names, a line of numbers */
 void proc_parse_snmp6(struct snapshot *s, const char *text);
+void proc_parse_softnet(struct snapshot *s, const char *text);
+void proc_parse_conntrack(struct snapshot *s, const char *text);
+void proc_parse_arp_cache(struct snapshot *s, const char *text);
+void proc_parse_nd_cache(struct snapshot *s, const char *text);
+void proc_parse_cpu(struct snapshot *s, const char *text);
+void proc_parse_load(struct snapshot *s, const char *text);
+void proc_parse_pressure(struct snapshot *s, const char *name, const char *text);
+/* A name people know ("kvm", "vmware"), "" if none. */
+const char *hypervisor_by_cpu(const char *sign);
+const char *hypervisor_by_vendor(const char *vendor);
 void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int family);
+
+/* An answer of ethtool's netlink family: offload names first, then links that are in the snapshot. */
+void ethtool_read_answer(struct snapshot *s, const struct nlmsghdr *h);
 
 /* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
 bool watch_nft_is_news(const struct nlmsghdr *h);
@@ -34,6 +51,7 @@ void *snapshot_grow(struct snapshot *s, void **items, size_t *count, size_t max,
 #define SNAP_ADD(s, items, count, max) (snapshot_grow((s), (void **)&(s)->items, &(s)->count, (max), sizeof *(s)->items))
 void snapshot_add_sysctl(struct snapshot *s, const char *name, int64_t value);
 void snapshot_add_counter(struct snapshot *s, const char *name, int64_t value);
+void snapshot_add_text(struct snapshot *s, const char *name, const char *text); /* "" is not added */
 
 /* ---- a netlink socket for requests ---- */
 struct nl {

@@ -53,6 +53,12 @@ static const char *name_of(const struct snapshot *s, uint32_t link)
 	return l ? l->name : "?";
 }
 
+static const char *number_text(uint32_t number, char out[static IP_TEXT_MAX])
+{
+	snprintf(out, IP_TEXT_MAX, "%u", number);
+	return out;
+}
+
 static const char *on_off(bool b) { return b ? "on" : "off"; }
 static const char *text_or(const char *text, const char *otherwise) { return text[0] ? text : otherwise; }
 
@@ -75,6 +81,63 @@ static void add_port(struct facts *f, const struct link *l)
 	add(f, on_off(l->locked), "port.%s.locked", l->name);
 }
 
+/* The device below or beside: a number of another namespace tells nobody anything. */
+static void add_below(struct facts *f, const struct snapshot *s, const struct link *l)
+{
+	char text[IP_TEXT_MAX];
+	if (l->parent || l->parent_elsewhere)
+		add(f, l->parent_elsewhere ? "elsewhere" : name_of(s, l->parent), "link.%s.parent", l->name);
+	if (l->mode[0])
+		add(f, l->mode, "link.%s.mode", l->name);
+	if (l->active)
+		add(f, name_of(s, l->active), "link.%s.active", l->name);
+	if (strcmp(l->kind, "vlan") == 0)
+		add(f, number_text(l->vlan, text), "link.%s.vlan", l->name);
+	if (strcmp(l->kind, "vxlan") != 0)
+		return;
+	add(f, number_text(l->vni, text), "link.%s.vxlan.vni", l->name);
+	add(f, number_text(l->vx_port, text), "link.%s.vxlan.port", l->name);
+	if (l->vx_local.family)
+		add(f, ip_format(l->vx_local, text), "link.%s.vxlan.local", l->name);
+	if (l->vx_remote.family)
+		add(f, ip_format(l->vx_remote, text), "link.%s.vxlan.remote", l->name);
+}
+
+static void print_offloads(struct buf *b, uint32_t offloads)
+{
+	static const char *const names[] = {"rx-csum", "tx-csum", "tso", "gso", "gro", "lro", "rx-vlan", "tx-vlan"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (offloads & 1u << i)
+			buf_printf(b, "%s%s", b->len ? " " : "", names[i]);
+	if (!b->len)
+		buf_puts(b, "none");
+}
+
+/* What the kind does not tell already: a veth's driver is "veth", and its speed is invented. */
+static void add_device(struct facts *f, const struct link *l)
+{
+	bool hardware = !l->kind[0] && !l->loopback;
+	char text[80];
+	if (hardware && l->driver[0]) {
+		snprintf(text, sizeof text, "%s%s%s", l->driver, l->driver_version[0] ? " " : "", l->driver_version);
+		add(f, text, "link.%s.driver", l->name);
+	}
+	if (l->offloads_known) {
+		struct buf b = {0};
+		print_offloads(&b, l->offloads);
+		add(f, b.data, "link.%s.offloads", l->name);
+		buf_free(&b);
+	}
+	if (l->rx_queues > 1 || l->tx_queues > 1 || (hardware && l->rx_queues)) {
+		snprintf(text, sizeof text, "%u in, %u out", l->rx_queues, l->tx_queues);
+		add(f, text, "link.%s.queues", l->name);
+	}
+	if (hardware && l->speed) {
+		snprintf(text, sizeof text, "%u Mbit/s", l->speed);
+		add(f, text, "link.%s.speed", l->name);
+	}
+}
+
 static void add_link(struct facts *f, const struct snapshot *s, const struct link *l)
 {
 	char mac[MAC_TEXT_MAX], mtu[16];
@@ -90,6 +153,8 @@ static void add_link(struct facts *f, const struct snapshot *s, const struct lin
 		add(f, on_off(l->stp), "link.%s.stp", l->name);
 		add(f, on_off(l->vlan_filtering), "link.%s.vlan_filtering", l->name);
 	}
+	add_below(f, s, l);
+	add_device(f, l);
 	if (l->port)
 		add_port(f, l);
 }
@@ -98,6 +163,17 @@ static void add_links(struct facts *f, const struct snapshot *s)
 {
 	for (size_t i = 0; i < s->link_count; i++)
 		add_link(f, s, &s->links[i]);
+}
+
+static void add_vlans(struct facts *f, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->vlan_count; i++) {
+		const struct port_vlan *v = &s->vlans[i];
+		char range[16], text[32];
+		snprintf(range, sizeof range, v->last > v->vid ? "%u-%u" : "%u", v->vid, v->last);
+		snprintf(text, sizeof text, "%s%s", v->pvid ? "pvid " : "", v->untagged ? "untagged" : "tagged");
+		add(f, text, "vlan.%s.%s", name_of(s, v->link), range);
+	}
 }
 
 /* Tentative is a matter of seconds, not a change that somebody made. */
@@ -210,6 +286,12 @@ static void add_listeners(struct facts *f, const struct snapshot *s)
 	}
 }
 
+static void add_texts(struct facts *f, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->text_count; i++)
+		add(f, s->texts[i].text, "%s", s->texts[i].name);
+}
+
 static void add_system(struct facts *f, const struct snapshot *s)
 {
 	add(f, s->hostname, "system.hostname");
@@ -272,22 +354,46 @@ static void add_neighs(struct facts *f, const struct snapshot *s)
 
 static void add_fdbs(struct facts *f, const struct snapshot *s)
 {
-	char mac[MAC_TEXT_MAX], value[96];
+	char mac[MAC_TEXT_MAX], ip[IP_TEXT_MAX], value[160];
 	for (size_t i = 0; i < s->fdb_count; i++) {
 		const struct fdb *e = &s->fdbs[i];
-		int n = snprintf(value, sizeof value, "%s%s%s%s", name_of(s, e->port), e->local ? " local" : "",
-		                 e->is_static ? " static" : "", e->sticky ? " sticky" : "");
+		const char *port = e->remote.family && e->port == e->bridge ? "own" : name_of(s, e->port);
+		int n = snprintf(value, sizeof value, "%s%s%s%s", port, e->local ? " local" : "", e->is_static ? " static" : "",
+		                 e->sticky ? " sticky" : "");
 		if (e->vlan)
-			snprintf(value + n, sizeof value - (size_t)n, " vlan %u", e->vlan);
+			n += snprintf(value + n, sizeof value - (size_t)n, " vlan %u", e->vlan);
+		if (e->remote.family)
+			snprintf(value + n, sizeof value - (size_t)n, " remote %s", ip_format(e->remote, ip));
 		add(f, value, "fdb.%s.%s", name_of(s, e->bridge), mac_format(e->mac, mac));
+	}
+}
+
+static void add_traffic(struct facts *f, const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->link_count; i++) {
+		const struct link *l = &s->links[i];
+		const struct {
+			const char *name;
+			uint64_t value;
+			bool always;
+		} counts[] = {{"rx_packets", l->rx_packets, true},  {"tx_packets", l->tx_packets, true},
+		              {"rx_dropped", l->rx_dropped, false}, {"tx_dropped", l->tx_dropped, false},
+		              {"rx_errors", l->rx_errors, false},   {"tx_errors", l->tx_errors, false}};
+		for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+			char text[24];
+			snprintf(text, sizeof text, "%llu", (unsigned long long)counts[k].value);
+			if (counts[k].value || counts[k].always)
+				add(f, text, "counter.link.%s.%s", l->name, counts[k].name);
+		}
 	}
 }
 
 /* ---- the list ---- */
 
 typedef void adder(struct facts *f, const struct snapshot *s);
-static adder *const lasting[] = {add_system, add_links, add_addrs, add_routes, add_rules, add_sysctls, add_listeners, add_firewall};
-static adder *const passing[] = {add_neighs, add_fdbs, add_counters};
+static adder *const lasting[] = {add_system, add_texts, add_links,   add_vlans,     add_addrs,
+                                 add_routes, add_rules, add_sysctls, add_listeners, add_firewall};
+static adder *const passing[] = {add_neighs, add_fdbs, add_traffic, add_counters};
 
 static int fact_cmp(const void *a, const void *b)
 {

@@ -21,11 +21,13 @@ struct fact_change {
 	struct wall at;
 };
 
-/* Keys: link.NAME.{mac,mtu,admin,carrier,master,kind,arp,...}; port.NAME.{state,isolated,flood,...};
- * addr.NAME.PREFIX; route.FAMILY.[table.]DST; rule.FAMILY.PRIO; sysctl.NAME; listen.PROTO.ADDR.PORT;
+/* Keys: link.NAME.{mac,mtu,admin,carrier,master,kind,arp,parent,mode,active,vlan,vxlan.{vni,port,local,remote},driver,
+ * offloads,queues,speed}; port.NAME.{state,isolated,flood,...}; vlan.PORT.{VID,FIRST-LAST}; hardware.*, clock.* and other
+ * texts by their names; addr.NAME.PREFIX; route.FAMILY.[table.]DST; rule.FAMILY.PRIO; sysctl.NAME; listen.PROTO.ADDR.PORT;
  * firewall.FAMILY.TABLE.CHAIN (value: hook, policy and the rules' texts). */
 struct facts facts_of(const struct snapshot *s);
-/* As above, with the volatile ones (neigh.DEV.IP, fdb.BRIDGE.MAC, counter.NAME) too: for showing, not for comparing. */
+/* As above, with the volatile ones (neigh.DEV.IP, fdb.BRIDGE.MAC, counter.NAME, counter.link.NAME.*) too: for showing, not for
+ * comparing. */
 struct facts facts_of_all(const struct snapshot *s);
 const char *facts_get(const struct facts *f, const char *key); /* NULL if absent */
 uint64_t facts_digest(const struct facts *f);
