@@ -189,7 +189,7 @@ static void ports_sync(struct node *h, struct wall now)
 	for (size_t i = 0; i < s->link_count; i++) {
 		const struct link *l = &s->links[i];
 		const struct link *master = l->master ? snapshot_link(s, l->master) : NULL;
-		if (master && !strcmp(master->kind, "bridge"))
+		if (master && link_is_bridge(master))
 			port_note(h, l, master->name, now);
 		else if (!master && link_takes_guests(l))
 			port_note(h, l, "", now);

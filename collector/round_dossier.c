@@ -87,7 +87,7 @@ static void path_fill(const struct round *r, int dir, struct dossier *out)
 		out->path[dir][i] = h->point < 0 ? -1 - h->part : h->point;
 	}
 	out->path_count[dir] = r->path_count[dir];
-	out->path_complete[dir] = r->path_complete;
+	out->path_complete[dir] = r->path_complete[dir];
 }
 
 static void skipped_fill(const struct round *r, int dir, struct dossier *out)

@@ -4,7 +4,7 @@
 
 #include "collector/round.h"
 
-/* One machine that takes part: [0] a, [1] b, then hosts that are not an end themselves. */
+/* One machine that takes part: [0] a, [1] b, then hosts that are not an end themselves and who routes in between. */
 struct participant {
 	struct member *member;
 	bool asked; /* was online when the round began: it got the spec */
@@ -19,7 +19,8 @@ struct participant {
 	size_t point_count;
 };
 
-#define PARTICIPANTS_MAX 4 /* two ends and a host each */
+#define PARTICIPANTS_MAX PARTIES_MAX
+#define POINTS_MAX       64 /* of all participants; ids are their indexes */
 
 /* A step along a path: a socket (point -1) or a capture point (index into `points`). */
 struct hop {
@@ -48,10 +49,10 @@ struct round {
 	kind_mask skipped[2];
 	char *skip_why[2][KIND_COUNT]; /* owned */
 	size_t point_count;
-	struct round_point points[PARTICIPANTS_MAX * 4]; /* id = index */
+	struct round_point points[POINTS_MAX];
 	size_t path_count[2];
 	struct hop path[2][PATH_POINTS_MAX];
-	bool path_complete;
+	bool path_complete[2];
 	enum round_phase phase;
 	enum stage stage;
 	struct mono started, stage_began, unanswered_at, deadline, ended;

@@ -1,19 +1,11 @@
-/* round_path: who stands between two machines, and where on the way probes can be seen.
- *
- * Each end has a stack, from its socket outwards: a guest's NIC and its host's port; a host's bridge device. When the ends
- * stand on different hosts, both stacks go on to the uplink. The path a -> b is a's stack and then b's, turned over. */
+/* round_path: who stands between two machines, and where on the way probes can be seen. The way itself is walk's; here its
+ * machines become participants, its points places of capture. */
 #include "collector/round_parts.h"
 
+#include "collector/walk.h"
 #include "proto/base/mem.h"
 
 #include <string.h>
-
-#define STACK_MAX 8
-
-struct stack {
-	size_t count;
-	struct hop hops[STACK_MAX];
-};
 
 static int part_of(const struct round *r, const struct member *m)
 {
@@ -51,7 +43,7 @@ static void place_guest(struct round *r, const struct fleet *f, int end)
 static bool is_bridge(const struct member *m, const char *ifname)
 {
 	const struct link *l = m->snapshot ? snapshot_link_named(m->snapshot, ifname) : NULL;
-	return l && strcmp(l->kind, "bridge") == 0;
+	return l && link_is_bridge(l);
 }
 
 static void place_host(struct round *r, int end)
@@ -98,6 +90,23 @@ static void place_carrier(struct round *r, int end)
 	at->live = true;
 }
 
+/* Who only routes: a guest where it is plugged in, a host where it is. */
+static void place_middle(struct round *r, const struct fleet *f, int part)
+{
+	struct place place;
+	struct placement *at = &r->part[part].at;
+	const struct member *m = r->part[part].member;
+	if (at->known)
+		return;
+	if (m->kind == AGENT_HOST) {
+		*at = (struct placement){.known = true, .live = true, .host = part};
+	} else if (fleet_place(f, m, (struct mac){0}, &place)) {
+		*at = (struct placement){.known = true, .live = place.live, .host = place.host ? part_add(r, place.host) : -1};
+		str_copy(at->port, sizeof at->port, place.port);
+		str_copy(at->bridge, sizeof at->bridge, place.bridge);
+	}
+}
+
 /* ---- points ---- */
 
 static int point_of(struct round *r, int part, const char *ifname, uint8_t role)
@@ -107,7 +116,7 @@ static int point_of(struct round *r, int part, const char *ifname, uint8_t role)
 		if (r->points[i].part == part && strcmp(r->points[i].ifname, ifname) == 0)
 			return (int)i;
 	}
-	if (r->point_count == sizeof r->points / sizeof *r->points)
+	if (r->point_count == POINTS_MAX || p->point_count == ROUND_POINTS_MAX)
 		return -1;
 	struct round_point *point = &r->points[r->point_count];
 	*point = (struct round_point){.part = part, .role = role};
@@ -118,74 +127,41 @@ static int point_of(struct round *r, int part, const char *ifname, uint8_t role)
 	return (int)r->point_count++;
 }
 
-static bool stack_has(const struct stack *s, int point)
+static void hop_add(struct round *r, int dir, int part, int point)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->hops[i].point == point)
-			return true;
+	if (r->path_count[dir] < PATH_POINTS_MAX)
+		r->path[dir][r->path_count[dir]++] = (struct hop){part, point};
+}
+
+static void path_take(struct round *r, int dir, const struct walk *w)
+{
+	int from = dir == 0 ? PARTY_A : PARTY_B;
+	r->path_complete[dir] = w->complete;
+	hop_add(r, dir, from, -1);
+	for (size_t i = 0; i < w->count; i++) {
+		int part = part_add(r, w->at[i].member);
+		int point = part < 0 ? -1 : point_of(r, part, w->at[i].ifname, w->at[i].role);
+		if (point >= 0)
+			hop_add(r, dir, part, point);
+		else
+			r->path_complete[dir] = false;
 	}
-	return false;
-}
-
-static void stack_push(struct round *r, struct stack *s, int part, const char *ifname, uint8_t role)
-{
-	if (part < 0 || !ifname[0] || s->count == STACK_MAX)
-		return;
-	int point = point_of(r, part, ifname, role);
-	if (point >= 0 && !stack_has(s, point))
-		s->hops[s->count++] = (struct hop){part, point};
-}
-
-static void stack_of(struct round *r, int end, struct stack *s)
-{
-	const struct placement *at = &r->part[end].at;
-	bool host = r->part[end].member->kind == AGENT_HOST;
-	s->count = 0;
-	s->hops[s->count++] = (struct hop){end, -1};
-	stack_push(r, s, end, r->ep[end].ifname, host && at->bridge[0] ? POINT_BRIDGE : POINT_NIC);
-	if (!host)
-		stack_push(r, s, host_of(r, end), at->port, POINT_PORT);
-	if (!ends_share_host(r))
-		stack_push(r, s, host_of(r, end), at->uplink, POINT_UPLINK);
-}
-
-/* A host whose address sits on a plain interface needs no uplink: that interface is it. */
-static bool stack_is_complete(const struct round *r, int end)
-{
-	const struct placement *at = &r->part[end].at;
-	if (host_of(r, end) < 0)
-		return false;
-	if (ends_share_host(r))
-		return !at->bridge[0] || !r->part[1 - end].at.bridge[0] || strcmp(at->bridge, r->part[1 - end].at.bridge) == 0;
-	return at->uplink[0] || (r->part[end].member->kind == AGENT_HOST && !at->bridge[0]);
-}
-
-/* A port in no bridge is the host's own interface, too: one point. */
-static bool same_point(const struct hop *a, const struct hop *b) { return a->point >= 0 && a->point == b->point; }
-
-static void path_join(struct round *r, int dir, const struct stack *out, const struct stack *in)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < out->count; i++)
-		r->path[dir][n++] = out->hops[i];
-	for (size_t i = in->count; i-- > 0;)
-		if (!same_point(&r->path[dir][n - 1], &in->hops[i]))
-			r->path[dir][n++] = in->hops[i];
-	r->path_count[dir] = n;
+	hop_add(r, dir, 1 - from, -1);
 }
 
 void round_paths(struct round *r, const struct fleet *f)
 {
-	struct stack a, b;
+	struct walk way[2];
+	struct walk_end end[2] = {{r->part[PARTY_A].member, &r->ep[PARTY_A]}, {r->part[PARTY_B].member, &r->ep[PARTY_B]}};
 	place_end(r, f, PARTY_A);
 	place_end(r, f, PARTY_B);
 	place_uplink(r, f, PARTY_A);
 	place_uplink(r, f, PARTY_B);
 	place_carrier(r, PARTY_A);
 	place_carrier(r, PARTY_B);
-	stack_of(r, PARTY_A, &a);
-	stack_of(r, PARTY_B, &b);
-	path_join(r, 0, &a, &b);
-	path_join(r, 1, &b, &a);
-	r->path_complete = stack_is_complete(r, PARTY_A) && stack_is_complete(r, PARTY_B);
+	walk_both(f, end, r->onlink, way);
+	path_take(r, 0, &way[0]);
+	path_take(r, 1, &way[1]);
+	for (size_t i = 2; i < r->part_count; i++)
+		place_middle(r, f, (int)i);
 }
