@@ -27,7 +27,7 @@
 #define SNAP_RULES_MAX     256
 #define SNAP_NEIGHS_MAX    4096
 #define SNAP_FDB_MAX       8192
-#define SNAP_VALUES_MAX    512 /* sysctls, counters: each */
+#define SNAP_VALUES_MAX    1024 /* sysctls, counters: each */
 #define SNAP_LISTENERS_MAX 1024
 #define FW_CHAINS_MAX      512
 #define FW_RULES_MAX       4096  /* in all */

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <linux/ethtool.h>
+#include <linux/ethtool_netlink.h>
+#include <linux/genetlink.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -299,6 +302,99 @@ static void a_devices_own_filter_list_is_no_forwarding_entry(void **state)
 	snapshot_free(s);
 }
 
+/* ---- ethtool ---- */
+
+static struct nlmsghdr *ethtool_message(uint8_t command, uint32_t index)
+{
+	struct genlmsghdr g = {.cmd = command, .version = 1};
+	struct nlmsghdr *h = message(GENL_ID_CTRL + 1, &g, sizeof g);
+	struct nlattr *header = mnl_attr_nest_start(h, ETHTOOL_A_FEATURES_HEADER);
+
+	mnl_attr_put_u32(h, ETHTOOL_A_HEADER_DEV_INDEX, index);
+	mnl_attr_nest_end(h, header);
+	return h;
+}
+
+static void ethtool_take(struct snapshot *s, struct nlmsghdr *h)
+{
+	ethtool_read_answer(s, h);
+	free(h);
+}
+
+/* The running kernel decides which bit is which: here, 0, 3 and 40; the last one is beyond what we keep. */
+static void feature_names(struct snapshot *s)
+{
+	static const struct {
+		uint32_t index;
+		const char *name;
+	} rows[] = {{0, "tx-tcp-segmentation"}, {3, "rx-gro"}, {40, "rx-checksum"}, {5, "tx-nocache-copy"}, {100000, "rx-lro"}};
+	struct nlmsghdr *h = ethtool_message(ETHTOOL_MSG_STRSET_GET_REPLY, 0);
+	struct nlattr *sets = mnl_attr_nest_start(h, ETHTOOL_A_STRSET_STRINGSETS);
+	struct nlattr *set = mnl_attr_nest_start(h, ETHTOOL_A_STRINGSETS_STRINGSET);
+	struct nlattr *strings = mnl_attr_nest_start(h, ETHTOOL_A_STRINGSET_STRINGS), *string;
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		string = mnl_attr_nest_start(h, ETHTOOL_A_STRINGS_STRING);
+		mnl_attr_put_u32(h, ETHTOOL_A_STRING_INDEX, rows[i].index);
+		mnl_attr_put_strz(h, ETHTOOL_A_STRING_VALUE, rows[i].name);
+		mnl_attr_nest_end(h, string);
+	}
+	mnl_attr_nest_end(h, strings);
+	mnl_attr_nest_end(h, set);
+	mnl_attr_nest_end(h, sets);
+	ethtool_take(s, h);
+}
+
+static void features_of(struct snapshot *s, uint32_t index, const uint32_t *words, size_t count)
+{
+	struct nlmsghdr *h = ethtool_message(ETHTOOL_MSG_FEATURES_GET_REPLY, index);
+	struct nlattr *active = mnl_attr_nest_start(h, ETHTOOL_A_FEATURES_ACTIVE);
+
+	mnl_attr_put_u32(h, ETHTOOL_A_BITSET_SIZE, (uint32_t)count * 32);
+	if (count)
+		mnl_attr_put(h, ETHTOOL_A_BITSET_VALUE, count * 4, words);
+	mnl_attr_nest_end(h, active);
+	ethtool_take(s, h);
+}
+
+static void offloads_by_the_kernels_own_bits(void **state)
+{
+	struct snapshot *s = filtering(false);
+
+	(void)state;
+	feature_names(s);
+	features_of(s, 2, (const uint32_t[]){1u << 3 | 1u << 5, 1u << 8}, 2);
+	features_of(s, 99, (const uint32_t[]){1}, 1); /* a link that came meanwhile */
+	assert_true(s->links[1].offloads_known);
+	assert_int_equal(s->links[1].offloads, OFFLOAD_GRO | OFFLOAD_RX_CSUM);
+	assert_false(s->links[0].offloads_known);
+	features_of(s, 1, NULL, 0);
+	assert_false(s->links[0].offloads_known);
+	snapshot_free(s);
+}
+
+static void queues_and_speed(void **state)
+{
+	struct snapshot *s = filtering(false);
+	struct nlmsghdr *h = ethtool_message(ETHTOOL_MSG_CHANNELS_GET_REPLY, 2);
+
+	(void)state;
+	mnl_attr_put_u32(h, ETHTOOL_A_CHANNELS_COMBINED_COUNT, 4);
+	mnl_attr_put_u32(h, ETHTOOL_A_CHANNELS_RX_COUNT, 1);
+	ethtool_take(s, h);
+	h = ethtool_message(ETHTOOL_MSG_LINKMODES_GET_REPLY, 2);
+	mnl_attr_put_u32(h, ETHTOOL_A_LINKMODES_SPEED, 10000);
+	ethtool_take(s, h);
+	h = ethtool_message(ETHTOOL_MSG_LINKMODES_GET_REPLY, 1);
+	mnl_attr_put_u32(h, ETHTOOL_A_LINKMODES_SPEED, (uint32_t)SPEED_UNKNOWN);
+	ethtool_take(s, h);
+	assert_int_equal(s->links[1].rx_queues, 5);
+	assert_int_equal(s->links[1].tx_queues, 4);
+	assert_int_equal(s->links[1].speed, 10000);
+	assert_int_equal(s->links[0].speed, 0);
+	snapshot_free(s);
+}
+
 /* ---- our own tables ---- */
 
 static bool nft_news(int type, const char *table)
@@ -364,6 +460,8 @@ int main(void)
 	    cmocka_unit_test(a_bridge_that_does_not_filter_has_no_vlans),
 	    cmocka_unit_test(entries_of_bridges_and_of_vxlans),
 	    cmocka_unit_test(a_devices_own_filter_list_is_no_forwarding_entry),
+	    cmocka_unit_test(offloads_by_the_kernels_own_bits),
+	    cmocka_unit_test(queues_and_speed),
 	    cmocka_unit_test(our_own_tables_are_no_news),
 	    cmocka_unit_test(our_own_tables_are_not_in_the_ruleset),
 	};

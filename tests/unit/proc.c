@@ -69,6 +69,91 @@ static void broken_lines_are_left_out(void **state)
 	}
 }
 
+static void columns_are_summed_over_processors(void **state)
+{
+	struct snapshot *s = snapshot_new();
+
+	(void)state;
+	proc_parse_softnet(s, "04259414 00000002 00000036 00000000\n03b775fc 00000010 00000021 00000000\n");
+	proc_parse_conntrack(s,
+	                     "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop\n"
+	                     "0000000a  00000000 0 0 00000003 0 0 0 0 00000001 00000004 00000000\n"
+	                     "0000000a  00000000 0 0 00000001 0 0 0 0 00000001 000000ff 00000000\n");
+	proc_parse_arp_cache(s, "entries  allocs res_failed unresolved_discards table_fulls\n"
+	                        "000000c8 00000000 00000051 00000dbb 00000001\n"
+	                        "000000c8 00000000 00000065 000009b3 00000000\n");
+	proc_parse_nd_cache(s, "entries table_fulls\n00000003 00000000\n");
+	assert_int_equal(counter(s, "softnet.dropped"), 0x12);
+	assert_int_equal(counter(s, "softnet.squeezed"), 0x57);
+	assert_int_equal(counter(s, "conntrack.drop"), 0x103);
+	assert_int_equal(counter(s, "conntrack.insert_failed"), 2);
+	assert_int_equal(counter(s, "conntrack.invalid"), 4);
+	assert_int_equal(counter(s, "conntrack.early_drop"), 0);
+	assert_int_equal(counter(s, "neigh.arp.entries"), 0xc8); /* of one table, told on every line */
+	assert_int_equal(counter(s, "neigh.arp.table_full"), 1);
+	assert_int_equal(counter(s, "neigh.arp.discards"), 0x176e);
+	assert_int_equal(counter(s, "neigh.nd.entries"), 3);
+	assert_int_equal(counter(s, "neigh.nd.failed"), INT64_MIN); /* an older kernel does not count them */
+	snapshot_free(s);
+}
+
+static void how_busy_it_is(void **state)
+{
+	struct snapshot *s = snapshot_new();
+
+	(void)state;
+	proc_parse_cpu(s, "cpu  100 10 20 500 5 1 4 60 7 0\ncpu0 1 2 3\n");
+	proc_parse_load(s, "44.63 22.19 10.12 2/425 13166\n");
+	proc_parse_pressure(s, "pressure.cpu", "some avg10=70.68 avg60=67.90 avg300=42.02 total=3151437234\nfull avg10=0.00\n");
+	assert_int_equal(counter(s, "cpu.total"), 700);
+	assert_int_equal(counter(s, "cpu.idle"), 500);
+	assert_int_equal(counter(s, "cpu.steal"), 60);
+	assert_int_equal(counter(s, "cpu.load1"), 4463);
+	assert_int_equal(counter(s, "pressure.cpu"), 7068);
+	snapshot_free(s);
+}
+
+static void what_is_cut_short_is_left_out(void **state)
+{
+	static const char *const texts[] = {"",
+	                                    "\n",
+	                                    "cpu ",
+	                                    "cpu  1 2 3 4 5 6 7\n",
+	                                    "some",
+	                                    "some avg10=",
+	                                    "some avg10=x",
+	                                    "x",
+	                                    "drop\n",
+	                                    "entries drop\n00000001\n",
+	                                    "zz zz\n",
+	                                    "entries\nzz\n"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct snapshot *s = snapshot_new();
+
+		proc_parse_cpu(s, texts[i]);
+		proc_parse_load(s, texts[i]);
+		proc_parse_pressure(s, "p", texts[i]);
+		proc_parse_softnet(s, texts[i]);
+		proc_parse_conntrack(s, texts[i]);
+		assert_int_equal(s->counter_count, 0);
+		snapshot_free(s);
+	}
+}
+
+static void hypervisors_by_name(void **state)
+{
+	(void)state;
+	assert_string_equal(hypervisor_by_cpu("KVMKVMKVM"), "kvm");
+	assert_string_equal(hypervisor_by_cpu("VMwareVMware"), "vmware");
+	assert_string_equal(hypervisor_by_cpu("Microsoft Hv"), "hyper-v");
+	assert_string_equal(hypervisor_by_cpu(""), "");
+	assert_string_equal(hypervisor_by_cpu("somethingnew"), "");
+	assert_string_equal(hypervisor_by_vendor("VMware, Inc."), "vmware");
+	assert_string_equal(hypervisor_by_vendor("Dell Inc."), "");
+}
+
 static void listening_sockets(void **state)
 {
 	static const char tcp[] =
@@ -113,6 +198,10 @@ int main(void)
 	    cmocka_unit_test(pairs_of_lines),
 	    cmocka_unit_test(snmp6_lines),
 	    cmocka_unit_test(broken_lines_are_left_out),
+	    cmocka_unit_test(columns_are_summed_over_processors),
+	    cmocka_unit_test(how_busy_it_is),
+	    cmocka_unit_test(what_is_cut_short_is_left_out),
+	    cmocka_unit_test(hypervisors_by_name),
 	    cmocka_unit_test(listening_sockets),
 	    cmocka_unit_test(a_full_snapshot_counts_what_it_leaves_out),
 	};

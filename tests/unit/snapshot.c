@@ -192,6 +192,104 @@ static struct snapshot *machine(void)
 	return s;
 }
 
+/* No value: no such fact. */
+static void assert_fact(const struct facts *f, const char *key, const char *value)
+{
+	const char *have = facts_get(f, key);
+	if (!value) {
+		assert_null(have);
+		return;
+	}
+	if (!have)
+		fail_msg("no fact %s", key);
+	assert_string_equal(have, value);
+}
+
+/* A machine with links below links. */
+static struct snapshot *stacked(void)
+{
+	static const struct link links[] = {
+	    {.index = 1,
+	     .name = "eth0",
+	     .driver = "virtio_net",
+	     .driver_version = "1.0.0",
+	     .offloads_known = true,
+	     .offloads = OFFLOAD_TSO | OFFLOAD_GRO,
+	     .rx_queues = 4,
+	     .tx_queues = 4,
+	     .speed = 10000,
+	     .rx_dropped = 3},
+	    {.index = 2, .name = "eth0.7", .kind = "vlan", .parent = 1, .vlan = 7, .driver = "802.1Q VLAN Support", .speed = 10000},
+	    {.index = 3,
+	     .name = "v0",
+	     .kind = "veth",
+	     .parent = 1,
+	     .parent_elsewhere = true,
+	     .offloads_known = true,
+	     .rx_queues = 1},
+	    {.index = 4, .name = "mt0", .kind = "macvtap", .parent = 1, .mode = "bridge"},
+	    {.index = 5, .name = "bond0", .kind = "bond", .mode = "active-backup", .active = 1},
+	    {.index = 6, .name = "vx0", .kind = "vxlan", .parent = 5, .vni = 100, .vx_port = 4789},
+	};
+	struct snapshot *s = snapshot_new();
+	s->link_count = sizeof links / sizeof *links;
+	s->links = memcpy(mem_array(s->link_count, sizeof *links), links, sizeof links);
+	s->links[5].vx_remote = ip_of("192.0.2.1");
+	s->vlan_count = 2;
+	s->vlans = mem_array(2, sizeof *s->vlans);
+	s->vlans[0] = (struct port_vlan){.link = 3, .vid = 1, .last = 1, .pvid = true, .untagged = true};
+	s->vlans[1] = (struct port_vlan){.link = 3, .vid = 10, .last = 19};
+	s->text_count = 1;
+	s->texts = mem_array(1, sizeof *s->texts);
+	s->texts[0] = (struct text){"clock.source", "tsc"};
+	s->fdb_count = 1;
+	s->fdbs = mem_array(1, sizeof *s->fdbs);
+	s->fdbs[0] = (struct fdb){.bridge = 6, .port = 6, .mac.b = {2}, .remote = ip_of("192.0.2.9")};
+	return s;
+}
+
+static void links_below_links(void **state)
+{
+	static const char *const rows[][2] = {
+	    {"link.eth0.parent", NULL},
+	    {"link.eth0.driver", "virtio_net 1.0.0"},
+	    {"link.eth0.offloads", "tso gro"},
+	    {"link.eth0.queues", "4 in, 4 out"},
+	    {"link.eth0.speed", "10000 Mbit/s"},
+	    {"link.eth0.7.parent", "eth0"},
+	    {"link.eth0.7.vlan", "7"},
+	    {"link.eth0.7.speed", NULL}, /* the device's below */
+	    {"link.v0.parent", "elsewhere"},
+	    {"link.v0.offloads", "none"},
+	    {"link.v0.queues", NULL},
+	    {"link.v0.vlan", NULL},
+	    {"link.mt0.mode", "bridge"},
+	    {"link.bond0.active", "eth0"},
+	    {"link.vx0.vxlan.vni", "100"},
+	    {"link.vx0.vxlan.port", "4789"},
+	    {"link.vx0.vxlan.remote", "192.0.2.1"},
+	    {"link.vx0.vxlan.local", NULL},
+	    {"vlan.v0.1", "pvid untagged"},
+	    {"vlan.v0.10-19", "tagged"},
+	    {"clock.source", "tsc"},
+	    {"fdb.vx0.02:00:00:00:00:00", NULL},
+	    {"counter.link.eth0.rx_dropped", NULL},
+	};
+	struct snapshot *s = stacked();
+	struct facts f = facts_of(s);
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		assert_fact(&f, rows[i][0], rows[i][1]);
+	facts_free(&f);
+	f = facts_of_all(s);
+	assert_fact(&f, "fdb.vx0.02:00:00:00:00:00", "own remote 192.0.2.9");
+	assert_fact(&f, "counter.link.eth0.rx_dropped", "3");
+	assert_fact(&f, "counter.link.eth0.rx_packets", "0");
+	assert_fact(&f, "counter.link.eth0.tx_dropped", NULL); /* nothing to say */
+	facts_free(&f);
+	snapshot_free(s);
+}
+
 static void add_chain(struct snapshot *s, const char *rule)
 {
 	s->firewall_known = FW_READ;
@@ -201,14 +299,6 @@ static void add_chain(struct snapshot *s, const char *rule)
 	s->chains[0].rule_count = 1;
 	s->chains[0].rules = mem_array(1, sizeof *s->chains[0].rules);
 	str_copy(s->chains[0].rules[0].text, sizeof s->chains[0].rules[0].text, rule);
-}
-
-static void assert_fact(const struct facts *f, const char *key, const char *value)
-{
-	const char *have = facts_get(f, key);
-	if (!have)
-		fail_msg("no fact %s", key);
-	assert_string_equal(have, value);
 }
 
 static void a_machine_becomes_keys_and_values(void **state)
@@ -363,6 +453,7 @@ int main(void)
 	    cmocka_unit_test(a_ruleset_not_read_is_not_a_ruleset_removed),
 	    cmocka_unit_test(a_long_ruleset_still_differs_at_its_end),
 	    cmocka_unit_test(an_empty_machine_has_hardly_any_facts),
+	    cmocka_unit_test(links_below_links),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
