@@ -206,7 +206,7 @@ def overlay():
 
 def overlay_between_hosts(n):
     n.places(db_prod_1="kvm1", web_prod_1="kvm2", web_prod_2="kvm3")
-    n.way("db.prod-1", "web.prod-1", "db.prod-1:socket", "db.prod-1:enp1s0", "kvm1:vnet0", "kvm1:vxlan42", "kvm2:vxlan42", "kvm2:vnet0", "web.prod-1:enp1s0", "web.prod-1:socket")
+    n.way("db.prod-1", "web.prod-1", "db.prod-1:socket", "db.prod-1:enp1s0", "kvm1:vnet0", "kvm1:vxlan42", "kvm1:eno1", "kvm2:eno1", "kvm2:vxlan42", "kvm2:vnet0", "web.prod-1:enp1s0", "web.prod-1:socket")
     n.healthy("kvm1", "kvm3")
     n.healthy("kvm1", "db.prod-1")
     n.fault("db.prod-1", "web.prod-2", "uplink-missing-from-bridge", "kvm3", "ip link set vxlan42 nomaster", "ip link set vxlan42 master virbr0")
