@@ -9,6 +9,7 @@
 #include "proto/loop.h"
 #include "proto/wire.h"
 
+struct backlog;
 struct oob;
 struct relay;
 struct report;
@@ -22,6 +23,7 @@ struct agent_setup {
 	const char *name;      /* wish, "" = choose from the host name */
 	const char *oob;       /* NULL = none */
 	const char *relay_dir; /* NULL = none */
+	uint32_t relay_vsock;  /* port, 0 = none */
 	uint16_t probe_port;
 	const char *probe_ifs;
 	size_t service_count;
@@ -40,6 +42,7 @@ struct agent {
 	struct watch *watch;
 	struct prober *prober;
 	struct spool *spool;
+	struct backlog *backlog; /* what earlier runs left */
 	struct report *report;
 	struct rounds *rounds;
 	struct relay *relay;

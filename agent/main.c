@@ -1,5 +1,6 @@
 /* bothways-agent: the story of its start, in order; its end is the same in reverse. */
 #include "agent/agent.h"
+#include "agent/backlog.h"
 #include "agent/oob.h"
 #include "agent/priv.h"
 #include "agent/relay.h"
@@ -26,8 +27,9 @@ static const struct option_info options[] = {
     {"join", "TOKEN", "join a fleet; needed once", false},
     {"name", "NAME", "name to ask for when joining (default: the host name)", false},
     {"collector", "tcp://ADDR:PORT", "connect there, whatever the token says", false},
-    {"oob", "PATH", "guest: stream to the host's agent: a virtio-serial device, or a unix socket to make", false},
+    {"oob", "PATH|vsock:PORT", "guest: stream to the host's agent: a virtio-serial device, a unix socket to make, or vsock", false},
     {"relay-dir", "DIR", "host: directory with the guests' sockets", false},
+    {"relay-vsock", "PORT", "host: take the guests' vsock connections on this port", false},
     {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
     {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
     {"service", "PORT[=COMMAND]", "a TCP service this machine offers, to be probed too, and what starts it", true},
@@ -111,6 +113,7 @@ static const char *text_or_empty(const struct options *o, const char *name)
 static int setup_read(struct agent_setup *s, const struct options *o, int argc, char **argv, struct err *e)
 {
 	const char *port = options_get(o, "probe-port"), *endpoint = options_get(o, "collector");
+	const char *vsock = options_get(o, "relay-vsock");
 	long number = PROBE_PORT_DEFAULT;
 
 	*s = (struct agent_setup){0};
@@ -129,6 +132,9 @@ static int setup_read(struct agent_setup *s, const struct options *o, int argc, 
 	if (port && number_parse("probe-port", port, 65535, &number, e) < 0)
 		return -1;
 	s->probe_port = (uint16_t)number;
+	if (vsock && number_parse("relay-vsock", vsock, UINT32_MAX - 1, &number, e) < 0)
+		return -1;
+	s->relay_vsock = vsock ? (uint32_t)number : 0;
 	if (endpoint && endpoint_check(endpoint, e) < 0)
 		return err_prefix(e, "--collector");
 	return services_parse(s, o, e) < 0 ? -1 : versions_parse(s, o, e);
@@ -171,12 +177,22 @@ static int agent_start(struct agent *a, const struct options *o, struct err *e)
 	if (prober_start(a, e) < 0)
 		return -1;
 	a->spool = spool_new(SPOOL_BYTES_MAX);
+	a->backlog = backlog_load(a->id.dir);
 	a->rounds = rounds_new(a);
 	a->report = report_new(a, e);
-	if (a->setup.relay_dir)
-		a->relay = relay_new(a, a->setup.relay_dir);
+	if (a->setup.relay_dir || a->setup.relay_vsock)
+		a->relay = relay_new(a, a->setup.relay_dir, a->setup.relay_vsock);
 	a->uplink = uplink_new(a, e);
 	return a->uplink ? 0 : -1;
+}
+
+/* What nobody has acknowledged waits for the next start. */
+static void reports_keep(struct agent *a)
+{
+	struct err e = {""};
+
+	if (a->id.joined && a->spool && a->backlog && backlog_save(a->backlog, a->id.dir, a->boot, a->spool, &e) < 0)
+		log_warn("reports that are not delivered yet are lost: %s", e.text);
 }
 
 static void agent_finish(struct agent *a)
@@ -186,6 +202,8 @@ static void agent_finish(struct agent *a)
 	a->uplink = NULL;
 	report_free(a->report);
 	rounds_free(a->rounds);
+	reports_keep(a);
+	backlog_free(a->backlog);
 	spool_free(a->spool);
 	prober_free(a->prober);
 	watch_free(a->watch);

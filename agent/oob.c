@@ -8,22 +8,26 @@
  *   welcome               -> OOB_READY; messages both ways
  *   stream closes         -> lost; wait for the next connection, or open the device again
  *
- * A virtio-serial port hangs up while nobody on the host holds the other end, and says so in every poll: then it is looked at
- * once a second only. */
+ * A virtio-serial port hangs up while nobody on the host holds the other end (poll says POLLHUP without end, read says 0): then it
+ * is left out of the loop and looked at once a second. A device that is not there, that somebody else holds, or that goes away is
+ * opened again once a second; a vsock connection after 1 s, doubling to 10 s. */
 #include "agent/oob.h"
 
+#include "agent/vsock.h"
 #include "proto/base/log.h"
 #include "proto/frame.h"
 #include "proto/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define QUEUE_FULL      (256 * 1024) /* no new messages */
@@ -35,13 +39,24 @@
 #define OPENING_MIN_MS  1000
 #define OPENING_MAX_MS  10000
 #define READS_PER_EVENT 8
+#define CONNECT_TICKS   5
+#define PAUSE_MAX       10 /* ticks between two attempts to connect */
+
+enum kind { LISTENS, DEVICE, VSOCK };
 
 struct oob {
 	struct loop *loop;
 	char *path;
-	bool device;
+	enum kind kind;
+	struct vsock_addr vsock;
 	int listen_fd, fd;
 	struct loop_source *listen_source, *source, *tick, *opening;
+	bool hung; /* device: nobody holds the host's end */
+	/* vsock: the attempt under way, and when the next one is due */
+	int connecting;
+	struct loop_source *connecting_source;
+	unsigned connecting_ticks, pause, waited;
+	char trouble[ERR_TEXT_MAX]; /* why there is no stream; "" = there is one, or it is for the host to connect */
 	struct frame_reader in;
 	struct buf out;
 	unsigned ticks, partial_ticks;
@@ -67,7 +82,7 @@ static void stream_read(struct oob *o);
 
 static void stream_flush(struct oob *o)
 {
-	while (o->fd >= 0 && o->out.len) {
+	while (o->fd >= 0 && !o->hung && o->out.len) {
 		ssize_t n = write(o->fd, o->out.data, o->out.len);
 
 		if (n < 0 && errno == EINTR)
@@ -80,13 +95,13 @@ static void stream_flush(struct oob *o)
 			break;
 		buf_consume(&o->out, (size_t)n);
 	}
-	if (o->source)
+	if (o->source && !o->hung)
 		loop_fd_want(o->source, LOOP_READ | (o->out.len ? LOOP_WRITE : 0));
 }
 
 static void frame_put(struct oob *o, enum frame_type type, const void *data, size_t len)
 {
-	if (o->fd < 0 || o->out.len > QUEUE_MAX)
+	if (o->fd < 0 || o->hung || o->out.len > QUEUE_MAX)
 		return;
 	frame_write(&o->out, (uint8_t)type, data, len);
 }
@@ -101,7 +116,7 @@ static void opening_send(void *arg)
 {
 	struct oob *o = arg;
 
-	if (o->fd < 0 || !o->started || o->sealed.ready)
+	if (o->fd < 0 || o->hung || !o->started || o->sealed.ready)
 		return;
 	o->opened = mono_now();
 	sealed_start(&o->sealed, &o->own, o->collector, payload_put, o);
@@ -134,6 +149,7 @@ static void payload_take(struct oob *o, const void *data, size_t len)
 	switch (sealed_read(&o->sealed, data, len, &o->message)) {
 	case SEALED_READY:
 		o->backoff_ms = OPENING_MIN_MS;
+		o->pause = 1;
 		loop_timer_disarm(o->opening);
 		o->event_fn(o->arg, OOB_READY);
 		break;
@@ -144,6 +160,10 @@ static void payload_take(struct oob *o, const void *data, size_t len)
 		break;
 	case SEALED_REFUSED: /* the next opening comes in its time */ o->event_fn(o->arg, OOB_REFUSED); break;
 	case SEALED_NOTHING: break;
+	}
+	if (o->sealed.lost) {
+		o->sealed.lost = 0;
+		o->event_fn(o->arg, OOB_GAP);
 	}
 	if (o->message.cap > RELAY_BYTES_MAX)
 		buf_free(&o->message);
@@ -190,16 +210,32 @@ static void stream_ready(void *arg, int fd, int what)
 	stream_flush(o);
 }
 
-static void stream_begin(struct oob *o, int fd)
+/* Somebody holds the other end (again). */
+static void stream_greet(struct oob *o)
 {
-	stream_close(o);
-	o->fd = fd;
-	o->source = loop_fd(o->loop, fd, LOOP_READ, stream_ready, o);
 	o->opened = (struct mono){0};
 	frame_put(o, FRAME_RESET, NULL, 0);
 	frame_put(o, FRAME_PING, NULL, 0);
 	opening_soon(o);
 	stream_flush(o);
+}
+
+static void stream_begin(struct oob *o, int fd)
+{
+	stream_close(o);
+	o->fd = fd;
+	o->trouble[0] = '\0';
+	o->source = loop_fd(o->loop, fd, LOOP_READ, stream_ready, o);
+	stream_greet(o);
+}
+
+/* What was under way is void. */
+static void stream_drain(struct oob *o)
+{
+	frame_reader_free(&o->in);
+	buf_free(&o->out);
+	loop_timer_disarm(o->opening);
+	session_lost(o);
 }
 
 static void stream_close(struct oob *o)
@@ -210,10 +246,15 @@ static void stream_close(struct oob *o)
 	o->source = NULL;
 	close(o->fd);
 	o->fd = -1;
-	frame_reader_free(&o->in);
-	buf_free(&o->out);
-	loop_timer_disarm(o->opening);
-	session_lost(o);
+	o->hung = false;
+	stream_drain(o);
+}
+
+static void stream_hang(struct oob *o)
+{
+	o->hung = true;
+	loop_fd_want(o->source, 0);
+	stream_drain(o);
 }
 
 static void stream_read(struct oob *o)
@@ -225,14 +266,11 @@ static void stream_read(struct oob *o)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n <= 0 && o->device && o->source) {
-			/* nobody holds the host's end: look again with the next tick */
-			loop_fd_want(o->source, 0);
-			session_lost(o);
-			return;
-		}
 		if (n <= 0) {
-			stream_close(o);
+			if (n == 0 && o->kind == DEVICE)
+				stream_hang(o);
+			else
+				stream_close(o);
 			return;
 		}
 		o->received += (uint64_t)n;
@@ -253,23 +291,123 @@ static void partial_check(struct oob *o)
 	o->partial_seen = o->received;
 }
 
-static int device_open(struct oob *o)
+/* ---- opening ---- */
+
+/* Logged when it is news. */
+static void open_failed(struct oob *o, const char *why)
+{
+	if (strcmp(o->trouble, why) != 0)
+		log_warn("--oob %s: %s; trying again from time to time", o->path, why);
+	str_copy(o->trouble, sizeof o->trouble, why);
+}
+
+/* A serial port passes bytes on as they are only when told so. */
+static void tty_make_raw(int fd)
+{
+	struct termios t;
+
+	if (tcgetattr(fd, &t) < 0)
+		return;
+	cfmakeraw(&t);
+	tcsetattr(fd, TCSANOW, &t);
+}
+
+static void device_open(struct oob *o)
 {
 	int fd = open(o->path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
 
-	if (fd < 0)
-		return -1;
-	stream_begin(o, fd);
-	return 0;
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode))) {
+		close(fd);
+		open_failed(o, "not a character device");
+	} else if (fd < 0) {
+		open_failed(o, errno == ENOENT || errno == ENXIO ? "there is no such device yet"
+		               : errno == EBUSY                  ? "another program holds this port"
+		                                                 : strerror(errno));
+	} else {
+		tty_make_raw(fd);
+		stream_begin(o, fd);
+	}
+}
+
+static void device_look(struct oob *o)
+{
+	struct pollfd p = {.fd = o->fd, .events = POLLIN};
+
+	if (poll(&p, 1, 0) >= 0 && p.revents & POLLHUP && !(p.revents & POLLIN))
+		return;
+	o->hung = false;
+	loop_fd_want(o->source, LOOP_READ);
+	stream_greet(o);
+}
+
+static void connect_end(struct oob *o)
+{
+	loop_remove(o->connecting_source);
+	o->connecting_source = NULL;
+	o->connecting = -1;
+}
+
+static void connect_failed(struct oob *o, const char *why)
+{
+	open_failed(o, why);
+	o->pause = o->pause * 2 > PAUSE_MAX ? PAUSE_MAX : o->pause * 2;
+}
+
+static void connect_ready(void *arg, int fd, int what)
+{
+	struct oob *o = arg;
+	struct err e = {""};
+
+	(void)what;
+	connect_end(o);
+	if (vsock_result(fd, &e) == 0) {
+		stream_begin(o, fd);
+		return;
+	}
+	close(fd);
+	connect_failed(o, e.text);
+}
+
+static void vsock_open(struct oob *o)
+{
+	struct err e = {""};
+
+	if (o->connecting >= 0) {
+		if (++o->connecting_ticks < CONNECT_TICKS)
+			return;
+		close(o->connecting);
+		connect_end(o);
+		connect_failed(o, "no answer");
+		return;
+	}
+	if (o->waited++ < o->pause)
+		return;
+	o->waited = o->connecting_ticks = 0;
+	o->connecting = vsock_connect(o->vsock, &e);
+	if (o->connecting < 0)
+		connect_failed(o, e.text);
+	else
+		o->connecting_source = loop_fd(o->loop, o->connecting, LOOP_WRITE, connect_ready, o);
+}
+
+static void stream_open(struct oob *o)
+{
+	if (o->kind == DEVICE)
+		device_open(o);
+	else if (o->kind == VSOCK)
+		vsock_open(o);
 }
 
 static void ticked(void *arg)
 {
 	struct oob *o = arg;
 
-	if (o->fd < 0 && o->device)
-		device_open(o);
 	if (o->fd < 0)
+		stream_open(o);
+	else if (o->hung)
+		device_look(o);
+	if (o->fd < 0 || o->hung)
 		return;
 	partial_check(o);
 	if (++o->ticks % PING_TICKS == 0)
@@ -286,8 +424,6 @@ static void accept_ready(void *arg, int listen_fd, int what)
 	if (fd >= 0)
 		stream_begin(o, fd); /* the newest is the host's living agent */
 }
-
-/* ---- opening ---- */
 
 /* Nobody may find the socket before it listens: it is made aside and moved into place. */
 static int socket_listen(struct oob *o, struct err *e)
@@ -308,30 +444,48 @@ static int socket_listen(struct oob *o, struct err *e)
 	return 0;
 }
 
+/* What is not there yet is a device when it stands where devices do, else a socket to be made. */
 static int path_open(struct oob *o, struct err *e)
 {
 	struct stat st;
 	bool exists = stat(o->path, &st) == 0;
 
-	if (exists && S_ISCHR(st.st_mode)) {
-		o->device = true;
-		return device_open(o) < 0 ? err_sys(e, "--oob %s", o->path) : 0;
+	if (exists ? S_ISCHR(st.st_mode) : strncmp(o->path, "/dev/", 5) == 0) {
+		o->kind = DEVICE;
+		device_open(o);
+		return 0;
 	}
 	if (exists && !S_ISSOCK(st.st_mode))
 		return err_set(e, "--oob %s: neither a character device nor a socket", o->path);
 	return socket_listen(o, e);
 }
 
+static int kind_open(struct oob *o, struct err *e)
+{
+	if (strncmp(o->path, VSOCK_PREFIX, sizeof VSOCK_PREFIX - 1) != 0)
+		return path_open(o, e);
+	o->kind = VSOCK;
+	if (vsock_parse(o->path, &o->vsock, e) < 0)
+		return err_prefix(e, "--oob");
+	o->waited = o->pause;
+	vsock_open(o);
+	return 0;
+}
+
 struct oob *oob_new(struct loop *l, const char *path, struct err *e)
 {
 	struct oob *o = mem_alloc(sizeof *o);
 
-	*o = (struct oob){.loop = l, .path = mem_strdup(path), .fd = -1, .listen_fd = -1, .backoff_ms = OPENING_MIN_MS};
+	*o = (struct oob){.loop = l,
+	                  .path = mem_strdup(path),
+	                  .fd = -1,
+	                  .listen_fd = -1,
+	                  .connecting = -1,
+	                  .pause = 1,
+	                  .backoff_ms = OPENING_MIN_MS};
 	o->opening = loop_timer(l, opening_send, o);
 	o->tick = loop_every_ms(l, TICK_MS, ticked, o);
-	if (strncmp(path, "vsock:", 6) == 0)
-		err_set(e, "--oob %s: vsock is not supported by this version", path);
-	else if (path_open(o, e) == 0)
+	if (kind_open(o, e) == 0)
 		return o;
 	oob_free(o);
 	return NULL;
@@ -360,7 +514,7 @@ void oob_restart(struct oob *o)
 
 int oob_send(struct oob *o, const void *data, size_t len)
 {
-	if (o->fd < 0 || !o->sealed.ready || o->out.len > QUEUE_FULL)
+	if (o->fd < 0 || o->hung || !o->sealed.ready || o->out.len > QUEUE_FULL)
 		return -1;
 	if (sealed_write(&o->sealed, data, len, payload_put, o) < 0)
 		return -1;
@@ -373,12 +527,17 @@ int oob_send(struct oob *o, const void *data, size_t len)
 	return 0;
 }
 
+const char *oob_trouble(const struct oob *o) { return o->trouble; }
+
 void oob_free(struct oob *o)
 {
 	if (!o)
 		return;
 	o->sealed.ready = false; /* no more events */
 	stream_close(o);
+	loop_remove(o->connecting_source);
+	if (o->connecting >= 0)
+		close(o->connecting);
 	loop_remove(o->listen_source);
 	loop_remove(o->tick);
 	loop_remove(o->opening);

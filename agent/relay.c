@@ -1,6 +1,7 @@
 #include "agent/relay.h"
 
 #include "agent/uplink.h"
+#include "agent/vsock.h"
 #include "proto/base/log.h"
 #include "proto/frame.h"
 
@@ -21,18 +22,23 @@
 #define REFILL_MS     100
 #define PARTIAL_SCANS 2 /* a frame that stands incomplete this long is given up */
 #define READ_BYTES    16384
+#define RECONNECT_MS  500   /* a guest's next vsock connection is taken when the one before is so old */
+#define VSOCK_TRY_MS  10000 /* the transport's module may be loaded later */
 
 struct stream {
 	struct relay *relay;
 	uint32_t id; /* never used again within a run */
 	char label[NAME_MAX_LEN];
 	ino_t inode; /* of the socket we are connected to */
+	bool vsock;  /* the guest connected to us: it is `cid` */
+	uint32_t cid;
 	int fd;
 	struct loop_source *source;
 	struct frame_reader in;
 	struct buf out;
-	int64_t credit; /* bytes it might still send at `credited` */
-	struct mono credited;
+	int64_t credit;  /* bytes it might still send at `credited` */
+	double payloads; /* cost it might still cause */
+	struct mono credited, opened;
 	bool throttled;
 	uint64_t received, partial_seen;
 	unsigned partial_scans;
@@ -47,7 +53,13 @@ struct relay {
 	int inotify;
 	int watched; /* inotify's number of the directory, -1 = not there */
 	struct loop_source *inotify_source, *scan, *scan_soon, *refill;
-	bool ready; /* the collector can be reached */
+	uint32_t vsock_port;
+	int vsock; /* listens, -1 = not (yet) */
+	struct loop_source *vsock_source, *vsock_retry;
+	unsigned accepts; /* since the last refill */
+	char vsock_trouble[ERR_TEXT_MAX];
+	size_t queued; /* bytes waiting for all guests */
+	bool ready;    /* the collector can be reached */
 	bool dir_trouble;
 	struct relay_stats stats;
 };
@@ -74,6 +86,7 @@ static void stream_close(struct stream *s)
 	LIST_REMOVE(s, all);
 	r->stats.streams--;
 	r->stats.garbage += s->in.skipped_bytes;
+	r->queued -= s->out.len;
 	loop_remove(s->source);
 	close(s->fd);
 	frame_reader_free(&s->in);
@@ -84,6 +97,14 @@ static void stream_close(struct stream *s)
 static void wants_update(struct stream *s)
 {
 	loop_fd_want(s->source, (s->throttled ? 0 : LOOP_READ) | (s->out.len ? LOOP_WRITE : 0));
+}
+
+static void written(struct stream *s, ssize_t n)
+{
+	if (n <= 0)
+		return;
+	buf_consume(&s->out, (size_t)n);
+	s->relay->queued -= (size_t)n;
 }
 
 /* -1 when the stream is broken. */
@@ -98,7 +119,7 @@ static int stream_flush(struct stream *s)
 			return -1;
 		if (n <= 0)
 			break;
-		buf_consume(&s->out, (size_t)n);
+		written(s, n);
 	}
 	if (s->out.len == 0 && s->out.cap > RELAY_BYTES_MAX)
 		buf_free(&s->out);
@@ -106,17 +127,23 @@ static int stream_flush(struct stream *s)
 	return 0;
 }
 
+static bool queue_has_room(const struct stream *s, size_t len)
+{
+	if (s->out.len + len > RELAY_QUEUE_MAX)
+		return false;
+	return s->out.len == 0 || s->relay->queued + len <= RELAY_QUEUE_TOTAL;
+}
+
 /* Written, or what cannot be written now queued, for the loop: that is where a broken stream is noticed. */
 static void frame_put(struct stream *s, enum frame_type type, const void *data, size_t len)
 {
-	if (s->out.len + len + FRAME_HEADER_LEN > RELAY_QUEUE_MAX) {
+	if (!queue_has_room(s, len + FRAME_HEADER_LEN)) {
 		s->relay->stats.dropped++;
 		return;
 	}
 	frame_write(&s->out, (uint8_t)type, data, len);
-	ssize_t n = write(s->fd, s->out.data, s->out.len);
-	if (n > 0)
-		buf_consume(&s->out, (size_t)n);
+	s->relay->queued += len + FRAME_HEADER_LEN;
+	written(s, write(s->fd, s->out.data, s->out.len));
 	wants_update(s);
 }
 
@@ -129,35 +156,69 @@ static void pong_put(struct stream *s)
 
 /* ---- rate ---- */
 
-static int64_t credit_take(struct stream *s)
+/* Its part of what all streams together may cost. */
+static double payload_rate(const struct relay *r)
 {
-	struct mono now = mono_now();
-	int64_t earned = mono_us_since(s->credited, now) * RELAY_RATE / 1000000;
+	double part = (double)RELAY_COST_TOTAL / (r->stats.streams ? r->stats.streams : 1);
 
-	s->credit = s->credit + earned > RELAY_BURST ? RELAY_BURST : s->credit + earned;
-	s->credited = now;
-	return s->credit;
+	return part > RELAY_COST_MAX ? RELAY_COST_MAX : part < RELAY_COST_MIN ? RELAY_COST_MIN : part;
 }
 
-/* Runs only while somebody is throttled. */
+static void credit_earn(struct stream *s)
+{
+	struct mono now = mono_now();
+	int64_t us = mono_us_since(s->credited, now);
+
+	s->credit += us * RELAY_RATE / 1000000;
+	if (s->credit > RELAY_BURST)
+		s->credit = RELAY_BURST;
+	s->payloads += payload_rate(s->relay) * (double)us / 1e6;
+	if (s->payloads > RELAY_COST_BURST)
+		s->payloads = RELAY_COST_BURST;
+	s->credited = now;
+}
+
+static bool has_credit(const struct stream *s) { return s->credit >= READ_BYTES && s->payloads >= 1; }
+
+static void frames_take(struct stream *s);
+static void vsock_wants(struct relay *r);
+
+/* What was read already and had to wait goes first. */
+static void stream_resume(struct stream *s)
+{
+	s->throttled = false;
+	frames_take(s);
+	wants_update(s);
+}
+
+/* Runs only while somebody is throttled, or waits at the door. */
 static void refilled(void *arg)
 {
 	struct relay *r = arg;
 	struct stream *s;
-	bool any = false;
+	bool any = r->accepts > 0;
 
 	LIST_FOREACH(s, &r->streams, all)
 	{
-		if (s->throttled && credit_take(s) > READ_BYTES) {
-			s->throttled = false;
-			wants_update(s);
-		}
+		if (!s->throttled)
+			continue;
+		credit_earn(s);
+		if (has_credit(s))
+			stream_resume(s);
 		any = any || s->throttled;
 	}
+	r->accepts = 0;
+	vsock_wants(r);
 	if (!any) {
 		loop_remove(r->refill);
 		r->refill = NULL;
 	}
+}
+
+static void refill_start(struct relay *r)
+{
+	if (!r->refill)
+		r->refill = loop_every_ms(r->a->loop, REFILL_MS, refilled, r);
 }
 
 static void throttle(struct stream *s)
@@ -167,8 +228,7 @@ static void throttle(struct stream *s)
 	s->throttled = true;
 	r->stats.limited++;
 	wants_update(s);
-	if (!r->refill)
-		r->refill = loop_every_ms(r->a->loop, REFILL_MS, refilled, r);
+	refill_start(r);
 }
 
 /* ---- up ---- */
@@ -189,18 +249,26 @@ static void payload_up(struct stream *s, const void *data, size_t len)
 	msg_free(m);
 }
 
+static void frame_take(struct stream *s, uint8_t type, const void *data, size_t len)
+{
+	s->payloads -= 1 + (double)(len / RELAY_COST_BYTES);
+	if (type == FRAME_DATA && len)
+		payload_up(s, data, len);
+	else if (type == FRAME_PING)
+		pong_put(s);
+}
+
+/* As many as may pass now; the others wait where they are, and what is behind them in the guest's own socket. */
 static void frames_take(struct stream *s)
 {
 	const void *data;
 	uint8_t type;
 	size_t len;
 
-	while (frame_next(&s->in, &type, &data, &len)) {
-		if (type == FRAME_DATA && len)
-			payload_up(s, data, len);
-		else if (type == FRAME_PING)
-			pong_put(s);
-	}
+	while (s->payloads >= 1 && frame_next(&s->in, &type, &data, &len))
+		frame_take(s, type, data, len);
+	if (s->payloads < 1)
+		throttle(s);
 	if (!frame_partial(&s->in) && s->in.in.cap > READ_BYTES) { /* idle guests cost nothing */
 		buf_free(&s->in.in);
 		s->in.at = 0;
@@ -213,7 +281,8 @@ static int stream_read(struct stream *s)
 	char chunk[READ_BYTES];
 	ssize_t n;
 
-	if (credit_take(s) < (int64_t)sizeof chunk) {
+	credit_earn(s);
+	if (!has_credit(s)) {
 		throttle(s);
 		return 0;
 	}
@@ -256,17 +325,18 @@ static int socket_connect(const char *path)
 	return -1;
 }
 
-static void stream_open(struct relay *r, const char *name, const char *path, ino_t inode)
+static struct stream *stream_add(struct relay *r, int fd, const char *label)
 {
-	struct stream *s;
-	int fd = r->stats.streams < RELAY_STREAMS_MAX ? socket_connect(path) : -1;
+	struct stream *s = mem_alloc(sizeof *s);
 
-	if (fd < 0)
-		return; /* nobody listens yet: the next scan comes by */
-	s = mem_alloc(sizeof *s);
-	*s = (struct stream){
-	    .relay = r, .id = r->next_id++, .fd = fd, .inode = inode, .credit = RELAY_BURST, .credited = mono_now()};
-	str_copy(s->label, sizeof s->label, name);
+	*s = (struct stream){.relay = r,
+	                     .id = r->next_id++,
+	                     .fd = fd,
+	                     .credit = RELAY_BURST,
+	                     .payloads = RELAY_COST_BURST,
+	                     .credited = mono_now(),
+	                     .opened = mono_now()};
+	str_copy(s->label, sizeof s->label, label);
 	s->source = loop_fd(r->a->loop, fd, LOOP_READ, stream_ready, s);
 	LIST_INSERT_HEAD(&r->streams, s, all);
 	r->stats.streams++;
@@ -274,6 +344,15 @@ static void stream_open(struct relay *r, const char *name, const char *path, ino
 	state_send(s, true);
 	frame_put(s, FRAME_RESET, NULL, 0);
 	pong_put(s);
+	return s;
+}
+
+static void stream_open(struct relay *r, const char *name, const char *path, ino_t inode)
+{
+	int fd = r->stats.streams < RELAY_STREAMS_MAX ? socket_connect(path) : -1;
+
+	if (fd >= 0) /* else nobody listens yet: the next scan comes by */
+		stream_add(r, fd, name)->inode = inode;
 }
 
 static struct stream *stream_named(struct relay *r, const char *name)
@@ -283,7 +362,7 @@ static struct stream *stream_named(struct relay *r, const char *name)
 
 	str_copy(label, sizeof label, name);
 	LIST_FOREACH(s, &r->streams, all)
-	if (strcmp(s->label, label) == 0)
+	if (!s->vsock && strcmp(s->label, label) == 0)
 		return s;
 	return NULL;
 }
@@ -307,7 +386,7 @@ static void entry_look(struct relay *r, const char *name)
 
 static void partial_check(struct stream *s)
 {
-	if (!frame_partial(&s->in) || s->received != s->partial_seen)
+	if (!frame_partial(&s->in) || s->throttled || s->received != s->partial_seen)
 		s->partial_scans = 0;
 	else if (++s->partial_scans >= PARTIAL_SCANS) {
 		frame_resync(&s->in);
@@ -322,11 +401,9 @@ static void dir_watch(struct relay *r)
 		r->watched = inotify_add_watch(r->inotify, r->dir, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
 }
 
-static void scan(void *arg)
+static void dir_scan(struct relay *r)
 {
-	struct relay *r = arg;
 	struct dirent *entry;
-	struct stream *s;
 	DIR *dir;
 
 	dir_watch(r);
@@ -340,6 +417,15 @@ static void scan(void *arg)
 		if (entry->d_name[0] != '.')
 			entry_look(r, entry->d_name);
 	closedir(dir);
+}
+
+static void scan(void *arg)
+{
+	struct relay *r = arg;
+	struct stream *s;
+
+	if (r->dir)
+		dir_scan(r);
 	LIST_FOREACH(s, &r->streams, all)
 	partial_check(s);
 }
@@ -361,6 +447,75 @@ static void inotify_ready(void *arg, int fd, int what)
 		}
 	}
 	loop_timer_arm(r->scan_soon, SCAN_SOON_US);
+}
+
+/* ---- vsock ---- */
+
+static struct stream *stream_of_cid(struct relay *r, uint32_t cid)
+{
+	struct stream *s;
+
+	LIST_FOREACH(s, &r->streams, all)
+	if (s->vsock && s->cid == cid)
+		return s;
+	return NULL;
+}
+
+/* A guest has one stream, the newest. One that does nothing but connect is not worth telling anybody of. */
+static void vsock_take(struct relay *r, int fd, uint32_t cid)
+{
+	struct stream *old = stream_of_cid(r, cid), *s;
+	bool hasty = old && mono_ms_since(old->opened, mono_now()) < RECONNECT_MS;
+	char label[NAME_MAX_LEN];
+
+	if (hasty || (!old && r->stats.streams >= RELAY_STREAMS_MAX)) {
+		r->stats.refused++;
+		close(fd);
+		return;
+	}
+	if (old)
+		stream_close(old);
+	snprintf(label, sizeof label, VSOCK_PREFIX "%u", cid);
+	s = stream_add(r, fd, label);
+	s->vsock = true;
+	s->cid = cid;
+}
+
+static void vsock_ready(void *arg, int listen_fd, int what)
+{
+	struct relay *r = arg;
+	uint32_t cid;
+	int fd = vsock_accept(listen_fd, &cid);
+
+	(void)what;
+	if (fd < 0)
+		return;
+	r->accepts++;
+	refill_start(r);
+	vsock_wants(r);
+	vsock_take(r, fd, cid);
+}
+
+static void vsock_wants(struct relay *r)
+{
+	if (r->vsock_source)
+		loop_fd_want(r->vsock_source, r->accepts < RELAY_ACCEPTS ? LOOP_READ : 0);
+}
+
+static void vsock_try(void *arg)
+{
+	struct relay *r = arg;
+	struct err e = {""};
+
+	r->vsock = vsock_listen(r->vsock_port, &e);
+	if (r->vsock < 0) {
+		if (strcmp(r->vsock_trouble, e.text) != 0)
+			log_warn("--relay-vsock %u: %s; trying again from time to time", r->vsock_port, e.text);
+		str_copy(r->vsock_trouble, sizeof r->vsock_trouble, e.text);
+		loop_timer_arm(r->vsock_retry, VSOCK_TRY_MS * 1000);
+		return;
+	}
+	r->vsock_source = loop_fd(r->a->loop, r->vsock, LOOP_READ, vsock_ready, r);
 }
 
 /* ---- the door ---- */
@@ -400,20 +555,30 @@ void relay_down(struct relay *r, const struct msg_relay *m)
 
 struct relay_stats relay_stats(const struct relay *r) { return r->stats; }
 
-struct relay *relay_new(struct agent *a, const char *dir)
+static void dir_begin(struct relay *r, const char *dir)
+{
+	r->dir = mem_strdup(dir);
+	r->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (r->inotify >= 0)
+		r->inotify_source = loop_fd(r->a->loop, r->inotify, LOOP_READ, inotify_ready, r);
+}
+
+struct relay *relay_new(struct agent *a, const char *dir, uint32_t vsock_port)
 {
 	struct relay *r = mem_alloc(sizeof *r);
 
 	r->a = a;
-	r->dir = mem_strdup(dir);
 	r->next_id = 1;
-	r->watched = -1;
-	r->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (r->inotify >= 0)
-		r->inotify_source = loop_fd(a->loop, r->inotify, LOOP_READ, inotify_ready, r);
+	r->watched = r->inotify = r->vsock = -1;
+	r->vsock_port = vsock_port;
+	if (dir)
+		dir_begin(r, dir);
 	r->scan = loop_every_ms(a->loop, SCAN_MS, scan, r);
 	r->scan_soon = loop_timer(a->loop, scan, r);
 	loop_timer_arm(r->scan_soon, 0);
+	r->vsock_retry = loop_timer(a->loop, vsock_try, r);
+	if (vsock_port)
+		vsock_try(r);
 	return r;
 }
 
@@ -429,8 +594,12 @@ void relay_free(struct relay *r)
 	loop_remove(r->scan);
 	loop_remove(r->scan_soon);
 	loop_remove(r->refill);
+	loop_remove(r->vsock_source);
+	loop_remove(r->vsock_retry);
 	if (r->inotify >= 0)
 		close(r->inotify);
+	if (r->vsock >= 0)
+		close(r->vsock);
 	free(r->dir);
 	free(r);
 }

@@ -50,6 +50,12 @@ void spool_free(struct spool *s)
 	free(s);
 }
 
+void spool_begin(struct spool *s, uint64_t number)
+{
+	assert(s->count == 0);
+	s->next = number;
+}
+
 uint64_t spool_next_number(const struct spool *s) { return s->next; }
 
 uint64_t spool_oldest(const struct spool *s) { return s->next - s->count; }

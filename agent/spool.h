@@ -8,6 +8,8 @@
 struct spool;
 struct spool *spool_new(size_t max_bytes);
 void spool_free(struct spool *s);
+/* Numbers go on from here; for an empty spool only. */
+void spool_begin(struct spool *s, uint64_t number);
 uint64_t spool_next_number(const struct spool *s);             /* the number the next report must carry; from 1 */
 void spool_put(struct spool *s, const void *data, size_t len); /* copied; takes spool_next_number */
 void spool_ack(struct spool *s, uint64_t number);              /* this and all before are done */

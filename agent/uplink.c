@@ -3,6 +3,7 @@
  * or MSG_HELLO) while the old session goes on; the session moves with the collector's welcome. */
 #include "agent/uplink.h"
 
+#include "agent/backlog.h"
 #include "agent/capture.h"
 #include "agent/facts/facts.h"
 #include "agent/oob.h"
@@ -25,8 +26,9 @@
 #define GREETING_MS     3000 /* until it is said again */
 #define PATIENCE_MS     1500 /* until the other path is greeted as well */
 #define GREETING_MAX_MS 30000
-#define ACK_MS          5000 /* without one, what is unacknowledged is sent again */
-#define FLIGHT_MAX      32   /* reports sent and not acknowledged */
+#define ACK_MS          4000  /* without one the path is greeted anew: whatever got lost is sent again */
+#define BACKLOG_MS      15000 /* without one, reports of an earlier run are given up: nobody wants them */
+#define FLIGHT_MAX      32    /* reports sent and not acknowledged */
 
 enum path_id { PATH_OOB, PATH_DIRECT, PATH_COUNT, PATH_NONE = PATH_COUNT }; /* in order of preference */
 static const char *const path_names[] = {"relay", "direct", "no"};
@@ -46,8 +48,11 @@ struct uplink {
 	struct path paths[PATH_COUNT];
 	enum path_id current; /* of the session; PATH_NONE = no session */
 	bool welcomed_once;
-	uint64_t sent;        /* number of the last report sent in this session */
-	struct mono progress; /* last ack, or beginning of the session */
+	uint64_t sent;             /* number of the last report sent in this session */
+	struct mono progress;      /* last ack that acknowledged something, or greeting */
+	uint32_t dropped_told;     /* what the spool had dropped at the last hello */
+	bool gap;                  /* something of the collector's got lost */
+	struct mono backlog_begun; /* session in which reports of earlier runs are delivered */
 	struct loop_source *tick;
 	struct buf out;
 };
@@ -89,10 +94,22 @@ bool uplink_ready(const struct uplink *u) { return u && u->current != PATH_NONE;
 
 int uplink_send(struct uplink *u, const struct msg *m) { return uplink_ready(u) ? message_send(u, u->current, m) : -1; }
 
+/* The reports of which run are being delivered? Those of earlier runs first. */
+static struct spool *spool_now(const struct uplink *u, uint64_t *boot)
+{
+	struct spool *s = backlog_front(u->a->backlog, boot);
+
+	if (s)
+		return s;
+	*boot = u->a->boot;
+	return u->a->spool;
+}
+
 /* Reports go out in order, a bounded number ahead of the acknowledgements. */
 static void reports_pump(struct uplink *u)
 {
-	const struct spool *s = u->a->spool;
+	uint64_t boot;
+	const struct spool *s = spool_now(u, &boot);
 	const void *data;
 	uint64_t number;
 	size_t len;
@@ -149,6 +166,12 @@ static void rights_fill(const struct agent *a, struct msg_hello *h)
 		h->rights |= RIGHT_FIREWALL;
 	else
 		why_add(h->rights_why, sizeof h->rights_why, why);
+	if (a->oob && oob_trouble(a->oob)[0]) {
+		char text[REASON_MAX_LEN];
+
+		snprintf(text, sizeof text, "no stream to the host: %.100s", oob_trouble(a->oob));
+		why_add(h->rights_why, sizeof h->rights_why, text);
+	}
 }
 
 /* The local address towards the collector: what a UDP socket would take; nothing is sent. */
@@ -200,8 +223,7 @@ static struct msg *hello_make(const struct uplink *u)
 
 	h->version_min = a->setup.version_min;
 	h->version_max = a->setup.version_max;
-	h->boot = a->boot;
-	h->next_report = spool_oldest(a->spool);
+	h->next_report = spool_oldest(spool_now(u, &h->boot));
 	str_copy(h->software, sizeof h->software, BOTHWAYS_VERSION);
 	h->probe_port = prober_port(a->prober);
 	rights_fill(a, h);
@@ -223,7 +245,9 @@ static void path_greet(struct uplink *u, enum path_id id)
 
 	if (message_send(u, id, m) == 0) {
 		p->greeting = true;
-		p->greeted = mono_now();
+		p->greeted = u->progress = mono_now();
+		u->dropped_told = spool_dropped(u->a->spool);
+		u->gap = false;
 	}
 	msg_free(m);
 }
@@ -364,10 +388,22 @@ static void refused_take(struct uplink *u, enum path_id id, struct msg *m)
 	p->greeting_ms = p->greeting_ms * 2 > GREETING_MAX_MS ? GREETING_MAX_MS : p->greeting_ms * 2;
 }
 
+/* The reports of an earlier run are delivered: those of the next, or ours, follow in a session of their own. */
+static void run_done(struct uplink *u)
+{
+	uint64_t boot;
+
+	u->sent = spool_oldest(spool_now(u, &boot)) - 1;
+	if (uplink_ready(u))
+		path_greet(u, u->current);
+}
+
 static void welcome_take(struct uplink *u, enum path_id id, struct msg *m)
 {
 	const struct msg_welcome *w = &m->u.welcome;
 	bool changed = u->current != id;
+	uint64_t boot;
+	struct spool *s = spool_now(u, &boot);
 
 	if (!u->a->id.joined)
 		return;
@@ -377,13 +413,20 @@ static void welcome_take(struct uplink *u, enum path_id id, struct msg *m)
 	u->current = id;
 	u->welcomed_once = true;
 	u->progress = mono_now();
-	spool_ack(u->a->spool, w->acked);
-	u->sent = spool_oldest(u->a->spool) - 1;
-	if (changed)
+	spool_ack(s, w->acked);
+	u->sent = spool_oldest(s) - 1;
+	if (changed) {
+		u->backlog_begun = u->progress;
 		log_info("the collector %s welcomes %s (tenant %s), %s path", u->a->id.endpoint, w->name, w->tenant,
 		         path_names[id]);
-	relay_uplink(u->a->relay, true);
-	report_welcomed(u->a->report);
+	}
+	if (s == u->a->spool) {
+		relay_uplink(u->a->relay, true);
+		report_welcomed(u->a->report);
+	} else if (spool_bytes(s) == 0) {
+		run_done(u);
+		return;
+	}
 	reports_pump(u);
 }
 
@@ -398,10 +441,16 @@ static void plan_take(struct uplink *u, enum path_id id, struct msg *m)
 static void ack_take(struct uplink *u, enum path_id id, struct msg *m)
 {
 	(void)id;
-	if (m->u.ack.boot != u->a->boot)
+	uint64_t boot;
+	struct spool *s = spool_now(u, &boot);
+
+	if (m->u.ack.boot != boot)
 		return;
-	spool_ack(u->a->spool, m->u.ack.number);
-	u->progress = mono_now();
+	if (spool_oldest(s) <= m->u.ack.number)
+		u->progress = mono_now();
+	spool_ack(s, m->u.ack.number);
+	if (s != u->a->spool && spool_bytes(s) == 0)
+		run_done(u);
 	reports_pump(u);
 }
 
@@ -488,6 +537,7 @@ static void oob_happened(void *arg, enum oob_event ev)
 	case OOB_READY: path_up(u, PATH_OOB); break;
 	case OOB_LOST: path_down(u, PATH_OOB); break;
 	case OOB_REFUSED: key_refused(u, PATH_OOB); break;
+	case OOB_GAP: u->gap = true; break;
 	}
 }
 
@@ -542,6 +592,26 @@ static void path_tick(struct uplink *u, enum path_id id, struct mono now)
 	}
 }
 
+/* The session is greeted anew when the two ends may not know the same any more: no acknowledgement comes, reports had to be given
+ * up, or a message got lost between the collector and us. */
+static void session_tick(struct uplink *u, struct mono now)
+{
+	uint64_t boot;
+	const struct spool *s = spool_now(u, &boot);
+	int64_t waited = mono_ms_since(u->progress, now);
+	bool stalled = u->sent >= spool_oldest(s) && waited >= ACK_MS;
+
+	if (!uplink_ready(u))
+		return;
+	if (s != u->a->spool && stalled && mono_ms_since(u->backlog_begun, now) >= BACKLOG_MS) {
+		log_warn("the collector does not take the reports of an earlier run: given up");
+		backlog_drop(u->a->backlog);
+		run_done(u);
+	} else if (!u->paths[u->current].greeting && (stalled || u->gap || spool_dropped(u->a->spool) != u->dropped_told)) {
+		path_greet(u, u->current);
+	}
+}
+
 static void ticked(void *arg)
 {
 	struct uplink *u = arg;
@@ -550,10 +620,7 @@ static void ticked(void *arg)
 	for (int id = 0; id < PATH_COUNT; id++)
 		path_tick(u, id, now);
 	paths_choose(u);
-	if (uplink_ready(u) && u->sent >= spool_oldest(u->a->spool) && mono_ms_since(u->progress, now) >= ACK_MS) {
-		u->sent = spool_oldest(u->a->spool) - 1;
-		u->progress = now;
-	}
+	session_tick(u, now);
 	reports_pump(u);
 }
 

@@ -224,6 +224,41 @@ static json_t *path_json(const struct collector *c, const struct member *m)
 	return json_string(text);
 }
 
+static json_t *way_json(const struct collector *c, const struct member *m, enum heard_by how)
+{
+	const struct way_heard *w = &m->ways[how];
+	json_t *o = json_object();
+	json_object_set_new(o, "path", json_string(how == HEARD_RELAY ? "relay" : "direct"));
+	json_object_set_new(o, "works", json_boolean(fleet_way_works(m, how, mono_now())));
+	json_object_set_new(o, "last_heard", time_json(w->wall));
+	if (how == HEARD_RELAY) {
+		const struct member *relay = fleet_by_id(c->fleet, w->relay);
+		json_object_set_new(o, "via", relay ? name_json(c, relay) : json_null());
+		json_object_set_new(o, "stream", w->stream[0] ? json_text(w->stream) : json_null());
+	}
+	return o;
+}
+
+/* Every path it was heard by since the collector started. */
+static json_t *ways_json(const struct collector *c, const struct member *m)
+{
+	json_t *list = json_array();
+	for (int how = HEARD_DIRECT; how <= HEARD_RELAY; how++)
+		if (m->ways[how].at.ns)
+			json_array_append_new(list, way_json(c, m, (enum heard_by)how));
+	return list;
+}
+
+static json_t *reports_json(const struct collector *c, const struct member *m)
+{
+	struct report_count n = sessions_reports(c->sessions, m);
+	json_t *o = json_object();
+	json_object_set_new(o, "applied", json_integer((json_int_t)n.applied));
+	json_object_set_new(o, "again", json_integer((json_int_t)n.again));
+	json_object_set_new(o, "missing", json_integer((json_int_t)n.missing));
+	return o;
+}
+
 static json_t *rights_json(const struct member *m)
 {
 	static const struct {
@@ -271,6 +306,8 @@ static json_t *agent_json(const struct collector *c, const struct member *m)
 	json_object_set_new(o, "online", json_boolean(m->online));
 	json_object_set_new(o, "last_heard", time_json(m->last_heard_wall));
 	json_object_set_new(o, "path", path_json(c, m));
+	json_object_set_new(o, "ways", ways_json(c, m));
+	json_object_set_new(o, "reports", reports_json(c, m));
 	json_object_set_new(o, "rights", rights_json(m));
 	json_object_set_new(o, "health", health_json(&m->health));
 	json_object_set_new(o, "version", m->hello.software[0] ? json_text(m->hello.software) : json_null());

@@ -17,7 +17,7 @@ struct http;
 /* What only counts: shown by /metrics, never logged one by one. */
 struct counters {
 	uint64_t messages, malformed, unknown_key, limited, no_session;
-	uint64_t reports, reports_again, reports_gap, rows;
+	uint64_t reports, reports_again, reports_early, reports_gap, reports_missing, rows;
 	uint64_t joins, joins_refused;
 	uint64_t rounds_asked, rounds_automatic, rounds_failed;
 	uint64_t verdicts[STATE_UNDETERMINED + 1];

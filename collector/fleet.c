@@ -189,6 +189,22 @@ void fleet_heard(struct fleet *f, struct member *m, enum heard_by how, uint32_t 
 		places_update(f, NULL, wall);
 }
 
+void fleet_way(struct member *m, enum heard_by how, uint32_t relay, const char *stream, struct mono now, struct wall wall)
+{
+	struct way_heard *w = &m->ways[how];
+	w->at = now;
+	w->wall = wall;
+	w->relay = relay;
+	if (strcmp(w->stream, stream) != 0)
+		str_copy(w->stream, sizeof w->stream, stream);
+}
+
+bool fleet_way_works(const struct member *m, enum heard_by how, struct mono now)
+{
+	const struct way_heard *w = &m->ways[how];
+	return m->online && w->at.ns && mono_ms_since(w->at, now) < FLEET_WAY_MS;
+}
+
 size_t fleet_tick(struct fleet *f, struct mono now)
 {
 	size_t changed = 0;

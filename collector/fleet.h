@@ -11,7 +11,17 @@
 #define FLEET_CHANGES_MAX 256  /* newest kept per member */
 #define FLEET_OFFLINE_MS  3000 /* not heard for so long = offline */
 
+#define FLEET_WAY_MS 6000 /* an agent pings the path that stands by every other second */
+
 enum heard_by { HEARD_NEVER, HEARD_DIRECT, HEARD_RELAY };
+
+/* One of the paths an agent has to us, be it the one of its session or the one that stands by. */
+struct way_heard {
+	struct mono at; /* ns 0 = never */
+	struct wall wall;
+	uint32_t relay;            /* HEARD_RELAY: member id of the host */
+	char stream[NAME_MAX_LEN]; /* what it calls the stream, "" = not known */
+};
 
 struct member {
 	uint32_t id; /* dense, stable, from the store */
@@ -19,8 +29,9 @@ struct member {
 	uint8_t kind; /* enum agent_kind */
 	uint8_t key[KEY_LEN];
 	enum heard_by heard_by;
-	uint32_t relay;         /* member id of the relaying host when HEARD_RELAY */
-	struct mono last_heard; /* ns 0 = never since start */
+	uint32_t relay;                         /* member id of the relaying host when HEARD_RELAY */
+	struct way_heard ways[HEARD_RELAY + 1]; /* by enum heard_by */
+	struct mono last_heard;                 /* ns 0 = never since start */
 	struct wall last_heard_wall;
 	bool online;
 	struct msg_hello hello; /* of the current session; version 0 = none yet */
@@ -53,6 +64,9 @@ struct member *fleet_find(const struct fleet *f, const char *name, const char *t
 /* How people are told of it: its name, or tenant/name when another agent has the same name. fleet_find understands it. */
 const char *fleet_title(const struct fleet *f, const struct member *m, char out[static TITLE_MAX_LEN]);
 void fleet_heard(struct fleet *f, struct member *m, enum heard_by how, uint32_t relay, struct mono now, struct wall wall);
+/* Something came by that path. */
+void fleet_way(struct member *m, enum heard_by how, uint32_t relay, const char *stream, struct mono now, struct wall wall);
+bool fleet_way_works(const struct member *m, enum heard_by how, struct mono now);
 /* Marks members offline that were not heard; returns how many changed state. */
 size_t fleet_tick(struct fleet *f, struct mono now);
 /* Takes the snapshot; records what changed (not on the first one); updates endpoints and placements. Returns the number of changes.

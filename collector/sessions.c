@@ -21,6 +21,8 @@
 #define CHANGES_BURST        1024
 #define BYTES_PER_MESSAGE    4096 /* a larger one counts as several */
 
+#define GAP_PATIENCE_MS 15000 /* for the report that is next, before one behind it is taken */
+
 /* A token bucket: `rate` a second, bursts of `burst`. */
 struct limiter {
 	double level;
@@ -50,18 +52,28 @@ struct channel {
 	bool relayed;
 	size_t route_len; /* direct */
 	uint8_t route[255];
-	uint32_t relay, stream; /* relayed: by which host's agent, under which number */
+	uint32_t relay, stream;   /* relayed: by which host's agent, under which number */
+	char label[NAME_MAX_LEN]; /* what that agent calls the stream, "" = it did not say */
 	struct sealed sealed;
+};
+
+struct stream_label {
+	uint32_t stream;
+	char label[NAME_MAX_LEN];
 };
 
 /* What is kept of each member beside the fleet's knowledge; position = member id. */
 struct presence {
 	uint64_t at; /* id of the channel of the newest hello, 0 = none */
 	uint64_t boot, applied, durable;
-	bool due; /* an acknowledgement waits for the next flush */
+	struct report_count reports;
+	struct mono early; /* since when reports come that are not the next, ns 0 = they do not */
+	bool due;          /* an acknowledgement waits for the next flush */
 	bool has_plan;
-	uint64_t plan;          /* version it was sent */
-	uint32_t streams;       /* it relays */
+	uint64_t plan;               /* version it was sent */
+	uint32_t streams;            /* it relays */
+	struct stream_label *labels; /* of the streams it said are open */
+	size_t label_count, label_cap;
 	struct limiter limiter; /* of all its ways together: a host relays for many */
 	struct limiter snapshots, rows, changes;
 	struct snapshot *late; /* the newest, of more than we read at once */
@@ -100,6 +112,32 @@ static struct presence *presence_of(struct sessions *s, uint32_t member)
 	while (s->presence_count <= member)
 		VEC_ADD(s->presence, s->presence_count, s->presence_cap);
 	return &s->presence[member];
+}
+
+static struct stream_label *label_of(struct presence *p, uint32_t stream)
+{
+	for (size_t i = 0; i < p->label_count; i++)
+		if (p->labels[i].stream == stream)
+			return &p->labels[i];
+	return NULL;
+}
+
+static void label_set(struct presence *p, uint32_t stream, const char *text)
+{
+	struct stream_label *l = label_of(p, stream);
+	if (!l && p->label_count >= RELAY_STREAMS_MAX)
+		return;
+	if (!l)
+		l = VEC_ADD(p->labels, p->label_count, p->label_cap);
+	l->stream = stream;
+	str_copy(l->label, sizeof l->label, text);
+}
+
+static void label_forget(struct presence *p, uint32_t stream)
+{
+	struct stream_label *l = label_of(p, stream);
+	if (l)
+		*l = p->labels[--p->label_count];
 }
 
 static size_t hash_bytes(const void *data, size_t len)
@@ -346,6 +384,7 @@ static void forget_streams(struct sessions *s, uint32_t relay)
 			if (ch->relayed && ch->relay == relay)
 				channel_remove(s, ch);
 		}
+	presence_of(s, relay)->label_count = 0;
 }
 
 /* An agent has one stream to its host: another one in its name takes its place. */
@@ -367,6 +406,7 @@ static void begin_boot(struct sessions *s, const struct member *m, uint64_t boot
 		return;
 	p->boot = boot;
 	p->applied = p->durable = 0;
+	p->early = (struct mono){0};
 	p->due = false;
 	detect_restarted(s->c->detect, m->id, mono_now());
 	forget_streams(s, m->id);
@@ -382,6 +422,17 @@ static void say_heard(struct sessions *s, struct channel *ch, struct member *m, 
 	}
 }
 
+/* Reports up to there are not with us, and the agent has nothing older than `next`: it had to give them up. */
+static void skip_reports(struct sessions *s, struct presence *p, uint64_t next)
+{
+	if (next <= p->applied + 1)
+		return;
+	s->c->count.reports_gap++;
+	s->c->count.reports_missing += next - p->applied - 1;
+	p->reports.missing += next - p->applied - 1;
+	p->applied = next - 1;
+}
+
 static void on_hello(struct sessions *s, struct channel *ch, struct member *m, struct msg *msg)
 {
 	const struct msg_hello *h = &msg->u.hello;
@@ -392,6 +443,7 @@ static void on_hello(struct sessions *s, struct channel *ch, struct member *m, s
 	}
 	struct presence *p = presence_of(s, m->id);
 	begin_boot(s, m, h->boot);
+	skip_reports(s, p, h->next_report);
 	p->at = ch->id;
 	p->has_plan = false;
 	if (!ch->greeted)
@@ -467,6 +519,15 @@ static void apply_report(struct sessions *s, struct member *m, struct msg_report
 	c->count.rows += good ? r->row_count : 0;
 }
 
+/* A relay can lose what it carries. A report that is not the next has to wait: the agent sends what was not acknowledged again, and
+ * says in a hello from where on it still has them. One that never does (an older one) is believed after a while. */
+static bool gap_is_final(struct presence *p, struct mono now)
+{
+	if (p->early.ns == 0)
+		p->early = now;
+	return mono_ms_since(p->early, now) >= GAP_PATIENCE_MS;
+}
+
 static void on_report(struct sessions *s, struct channel *ch, struct member *m, struct msg *msg)
 {
 	(void)ch;
@@ -474,16 +535,29 @@ static void on_report(struct sessions *s, struct channel *ch, struct member *m, 
 	struct msg_report *r = &msg->u.report;
 	if (r->boot != p->boot || store_full(s->c->store))
 		return; /* not acknowledged: it comes again */
-	p->due = true;
 	if (r->number <= p->applied) {
+		p->due = true;
+		p->reports.again++;
 		s->c->count.reports_again++;
 		return;
 	}
-	if (r->number != p->applied + 1)
-		s->c->count.reports_gap++; /* the agent had to give some up; within a session nothing gets lost */
+	if (r->number != p->applied + 1 && !gap_is_final(p, mono_now())) {
+		s->c->count.reports_early++;
+		return;
+	}
+	skip_reports(s, p, r->number);
 	apply_report(s, m, r);
+	p = presence_of(s, m->id);
+	p->due = true;
+	p->early = (struct mono){0};
 	p->applied = r->number;
+	p->reports.applied++;
 	store_applied(s->c->store, m->id, p->boot, p->applied);
+}
+
+struct report_count sessions_reports(const struct sessions *s, const struct member *m)
+{
+	return m->id < s->presence_count ? s->presence[m->id].reports : (struct report_count){0};
 }
 
 static void on_round(struct sessions *s, struct channel *ch, struct member *m, struct msg *msg)
@@ -511,6 +585,8 @@ static struct channel *stream_open(struct sessions *s, const struct member *host
 		ch->relayed = true;
 		ch->relay = host->id;
 		ch->stream = stream;
+		const struct stream_label *l = label_of(presence_of(s, host->id), stream);
+		str_copy(ch->label, sizeof ch->label, l ? l->label : "");
 	}
 	return ch;
 }
@@ -564,8 +640,19 @@ static void on_relay_up(struct sessions *s, struct channel *host_way, struct mem
 static void on_relay_state(struct sessions *s, struct channel *host_way, struct member *host, struct msg *msg)
 {
 	(void)host_way;
-	struct channel *ch = channel_by_stream(s, host->id, msg->u.relay_state.stream);
-	if (ch && !msg->u.relay_state.open)
+	const struct msg_relay_state *state = &msg->u.relay_state;
+	struct channel *ch = channel_by_stream(s, host->id, state->stream);
+	if (host->kind != AGENT_HOST) {
+		s->c->count.malformed++;
+		return;
+	}
+	if (state->open)
+		label_set(presence_of(s, host->id), state->stream, state->label);
+	else
+		label_forget(presence_of(s, host->id), state->stream);
+	if (ch && state->open)
+		str_copy(ch->label, sizeof ch->label, state->label);
+	else if (ch)
 		channel_remove(s, ch);
 }
 
@@ -589,6 +676,7 @@ static void from_agent(struct sessions *s, struct channel *ch, struct msg *msg, 
 	agent_fn *fn = msg->type < MSG_TYPE_COUNT ? FROM_AGENT[msg->type] : NULL;
 	if (!m || !fn)
 		return; /* of a newer agent, or nothing for us */
+	fleet_way(m, ch->relayed ? HEARD_RELAY : HEARD_DIRECT, ch->relayed ? ch->relay : 0, ch->label, now, wall_now());
 	if (!ch->greeted && msg->type != MSG_HELLO && msg->type != MSG_PING) {
 		s->c->count.no_session++;
 		return;
@@ -720,6 +808,12 @@ struct sessions *sessions_new(struct collector *c)
 	return s;
 }
 
+static void presence_clear(struct presence *p)
+{
+	snapshot_free(p->late);
+	free(p->labels);
+}
+
 void sessions_free(struct sessions *s)
 {
 	if (!s)
@@ -728,7 +822,7 @@ void sessions_free(struct sessions *s)
 		while (s->ids[i])
 			channel_remove(s, s->ids[i]);
 	for (size_t i = 0; i < s->presence_count; i++)
-		snapshot_free(s->presence[i].late);
+		presence_clear(&s->presence[i]);
 	free(s->presence);
 	free(s);
 }

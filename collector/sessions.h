@@ -31,6 +31,12 @@ void sessions_acknowledge(struct sessions *s);
 void sessions_push_plans(struct sessions *s);
 /* Forgets ways that fell silent. */
 void sessions_tick(struct sessions *s, struct mono now);
+/* Numbered reports of one agent since the collector's start. */
+struct report_count {
+	uint64_t applied, again; /* again: came again and were ignored */
+	uint64_t missing;        /* the agent had to give them up */
+};
+struct report_count sessions_reports(const struct sessions *s, const struct member *m);
 size_t sessions_channels(const struct sessions *s);
 
 /* ---- for join.c ---- */

@@ -120,6 +120,7 @@ static enum sealed_event part_add(struct sealed *s, const char *part, size_t len
 static enum sealed_event data_read(struct sealed *s, const uint8_t *p, size_t len, struct buf *message)
 {
 	struct buf part = {0};
+	uint64_t seen = s->seal.seen;
 	enum sealed_event ev;
 
 	if (!s->ready || !seal_open(&s->seal, p + 1, len - 1, &part) || part.len < 1) {
@@ -127,6 +128,7 @@ static enum sealed_event data_read(struct sealed *s, const uint8_t *p, size_t le
 		return bad(s);
 	}
 	s->proven = true;
+	s->lost += s->seal.seen - seen - 1;
 	ev = part_add(s, part.data, part.len, message);
 	buf_free(&part);
 	return ev;

@@ -20,6 +20,7 @@ struct sealed {
 	struct buf assembly; /* parts of a message so far */
 	uint64_t next_part;  /* counter the next part must have; 0 = no message begun */
 	uint32_t bad;        /* payloads that did not open or did not fit */
+	uint64_t lost;       /* payloads of the other end that never came, by their counters; the owner may set it to 0 */
 };
 
 enum sealed_event {

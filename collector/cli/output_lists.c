@@ -100,6 +100,24 @@ static const char *path_words(const char *path)
 	return strncmp(path, RELAY, sizeof RELAY - 1) == 0 ? path + sizeof RELAY - 1 : strcmp(path, "never") == 0 ? "-" : path;
 }
 
+/* By which path it is heard now, and which other one works too: "via h1 (vsock), direct too". */
+static void add_path(struct table *t, const json_t *a)
+{
+	const char *path = doc_text(a, "path");
+	bool direct = strcmp(path, "direct") == 0;
+	const char *stream = "", *other = "";
+	const json_t *ways = doc_get(a, "ways");
+	for (size_t i = 0; i < json_array_size(ways); i++) {
+		const json_t *w = json_array_get(ways, i);
+		bool relay = strcmp(doc_text(w, "path"), "relay") == 0;
+		if (relay == direct && json_is_true(doc_get(w, "works")))
+			other = relay ? ", relay too" : ", direct too";
+		if (relay && !direct && strncmp(doc_text(w, "stream"), "vsock:", 6) == 0)
+			stream = " (vsock)";
+	}
+	table_addf(t, INK_PLAIN, "%s%s%s", path_words(path), stream, other);
+}
+
 static const char *version_number(const char *version)
 {
 	const char *blank = strrchr(version, ' ');
@@ -123,7 +141,7 @@ static void add_agent(struct table *t, const struct out *o, const json_t *a)
 	           online  ? ""
 	           : heard ? ago
 	                   : "never heard");
-	table_add(t, INK_PLAIN, path_words(doc_text(a, "path")));
+	add_path(t, a);
 	add_health(t, doc_get(a, "health"), online);
 	table_add(t, INK_DIM, version_number(doc_text(a, "version")));
 	table_add(t, *limited ? INK_WARN : INK_PLAIN, *limited ? limited : *doc_text(a, "version") ? "all" : "-");

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "agent/backlog.h"
 #include "agent/capture.h"
 #include "agent/facts/facts.h"
 #include "agent/oob.h"
@@ -14,15 +15,18 @@
 #include "agent/restart.h"
 #include "agent/rounds.h"
 #include "agent/uplink.h"
+#include "agent/vsock.h"
 #include "proto/base/log.h"
 #include "proto/bus.h"
 #include "proto/frame.h"
 #include "proto/sealed.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -53,6 +57,66 @@ void report_plan_changed(struct report *r) { (void)r; }
 void rounds_arm(struct rounds *r, const struct round_spec *spec) { (void)r, (void)spec; }
 void rounds_go(struct rounds *r, const struct msg_round_go *go) { (void)r, (void)go; }
 void rounds_end(struct rounds *r, const struct msg_round_end *end) { (void)r, (void)end; }
+
+/* ---- vsock, as unix sockets: this machine may have none ---- */
+
+static struct {
+	char path[128];
+	bool absent;  /* this kernel has no AF_VSOCK */
+	uint32_t cid; /* of the next guest that connects */
+} vsock;
+
+static struct sockaddr_un vsock_address(uint32_t port)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%.90s.%u", vsock.path, port);
+	return sun;
+}
+
+int vsock_parse(const char *text, struct vsock_addr *out, struct err *e)
+{
+	(void)e;
+	*out = (struct vsock_addr){2, (uint32_t)atoi(text + 6)};
+	return 0;
+}
+
+int vsock_connect(struct vsock_addr to, struct err *e)
+{
+	struct sockaddr_un sun = vsock_address(to.port);
+	int fd;
+
+	if (vsock.absent)
+		return err_set(e, "this kernel has no AF_VSOCK");
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) == 0)
+		return fd;
+	close(fd);
+	return err_set(e, "nobody listens there");
+}
+
+int vsock_result(int fd, struct err *e)
+{
+	(void)e;
+	return fd >= 0 ? 0 : -1;
+}
+
+int vsock_listen(uint32_t port, struct err *e)
+{
+	struct sockaddr_un sun = vsock_address(port);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	unlink(sun.sun_path);
+	if (vsock.absent || bind(fd, (struct sockaddr *)&sun, sizeof sun) < 0 || listen(fd, 64) < 0)
+		return close(fd), err_set(e, "this kernel has no AF_VSOCK");
+	return fd;
+}
+
+int vsock_accept(int listen_fd, uint32_t *cid)
+{
+	*cid = vsock.cid;
+	return accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK);
+}
 
 /* ---- the collector: knows one host and one guest, by token or by key ---- */
 
@@ -86,6 +150,8 @@ struct world {
 	const char *refuse; /* answer joins and hellos so */
 	bool deaf;          /* say nothing */
 	bool no_ack;
+	int swallow; /* so many payloads for the guest get lost on the way */
+	char label[NAME_MAX_LEN];
 	bool (*until)(const struct world *w);
 	struct mono deadline;
 };
@@ -100,9 +166,14 @@ struct origin {
 static void down_emit(void *arg, const void *payload, size_t len)
 {
 	struct world *w = arg;
-	struct msg *m = msg_new(MSG_RELAY_DOWN);
+	struct msg *m;
 	struct buf out = {0};
 
+	if (w->swallow > 0) {
+		w->swallow--;
+		return;
+	}
+	m = msg_new(MSG_RELAY_DOWN);
 	m->u.relay.stream = w->stream;
 	m->u.relay.len = len;
 	m->u.relay.data = mem_array(len, 1);
@@ -229,8 +300,10 @@ static void message_handle(struct origin *o, const uint8_t *key, const void *dat
 		reply(o, msg_new(MSG_PONG));
 	else if (m->type == MSG_RELAY_UP)
 		relay_handle(o->w, &m->u.relay);
-	else if (m->type == MSG_RELAY_STATE)
+	else if (m->type == MSG_RELAY_STATE) {
 		o->w->stream_open = m->u.relay_state.open;
+		str_copy(o->w->label, sizeof o->w->label, m->u.relay_state.label);
+	}
 	msg_free(m);
 }
 
@@ -305,6 +378,9 @@ static int setup(void **state)
 	snprintf(w->endpoint, sizeof w->endpoint, "tcp://127.0.0.1:%d", port_free());
 	w->loop = loop_new();
 	loop_every_ms(w->loop, 5, tick, w);
+	vsock.absent = false;
+	vsock.cid = 42;
+	snprintf(vsock.path, sizeof vsock.path, "%s/vsock", w->dir);
 	keypair_make(&w->key);
 	for (int i = 0; i < WHO_COUNT; i++) {
 		token_make(&w->members[i].token, w->endpoint, w->key.pub);
@@ -323,6 +399,7 @@ static void agent_stop(struct world *w, enum who who)
 	relay_free(a->relay);
 	uplink_free(a->uplink);
 	a->uplink = NULL;
+	backlog_free(a->backlog);
 	spool_free(a->spool);
 	watch_free(a->watch);
 	oob_free(a->oob);
@@ -346,15 +423,14 @@ static int teardown(void **state)
 }
 
 /* `endpoint`: NULL = the token's. `oob`: the stream's socket, in the directory the host's agent looks at. */
-static void agent_start(struct world *w, enum who who, const char *endpoint, bool oob)
+static void agent_start_with(struct world *w, enum who who, const char *endpoint, const char *stream)
 {
 	struct agent *a = &w->agents[who];
-	char dir[96], relay[96], socket[128], token[TOKEN_TEXT_MAX];
+	char dir[96], relay[96], token[TOKEN_TEXT_MAX];
 	struct err e = {""};
 
 	snprintf(dir, sizeof dir, "%s/%s", w->dir, who == HOST ? "host" : "guest");
 	snprintf(relay, sizeof relay, "%s/relay", w->dir);
-	snprintf(socket, sizeof socket, "%s/vm1", relay);
 	token_format(&w->members[who].token, token);
 	*a = (struct agent){.loop = w->loop, .boot = keys_random64()};
 	a->setup = (struct agent_setup){.name = "", .probe_ifs = "", .version_min = 1, .version_max = 2};
@@ -364,12 +440,21 @@ static void agent_start(struct world *w, enum who who, const char *endpoint, boo
 	a->spool = spool_new(SPOOL_BYTES_MAX);
 	mkdir(relay, 0700);
 	if (who == HOST)
-		a->relay = relay_new(a, relay);
-	if (oob && !(a->oob = oob_new(w->loop, socket, &e)))
+		a->relay = relay_new(a, relay, 7400);
+	if (stream && !(a->oob = oob_new(w->loop, stream, &e)))
 		fail_msg("%s", e.text);
+	a->backlog = backlog_load(dir);
 	a->uplink = uplink_new(a, &e);
 	if (!a->uplink)
 		fail_msg("%s", e.text);
+}
+
+static void agent_start(struct world *w, enum who who, const char *endpoint, bool oob)
+{
+	char stream[128];
+
+	snprintf(stream, sizeof stream, "%s/relay/vm1", w->dir);
+	agent_start_with(w, who, endpoint, oob ? stream : NULL);
 }
 
 static void report_put(struct agent *a, int count)
@@ -460,8 +545,10 @@ static void what_is_not_acknowledged_is_sent_again(void **state)
 	report_put(&w->agents[HOST], 1);
 	run(w, never, 100);
 	w->no_ack = false;
+	w->members[HOST].highest = 0; /* it never came */
 	assert_happens(w, host_acked, 8000);
 	assert_int_equal(w->members[HOST].reports, 2);
+	assert_int_equal(w->members[HOST].hellos, 2);
 }
 
 static void a_guest_joins_and_reports_over_its_host_alone(void **state)
@@ -523,6 +610,101 @@ static void a_collector_that_lost_the_session_gets_a_new_one(void **state)
 	report_put(&w->agents[GUEST], 1); /* answered with a reset */
 	assert_happens(w, guest_relayed, 3000);
 	assert_happens(w, guest_acked, 1000);
+}
+
+static void a_message_lost_on_the_way_to_the_guest_is_asked_for_again(void **state)
+{
+	struct world *w = *state;
+	int hellos;
+
+	agent_start(w, HOST, NULL, false);
+	agent_start(w, GUEST, NOWHERE, true);
+	assert_happens(w, guest_relayed, 6000);
+	hellos = w->members[GUEST].hellos;
+	run(w, never, 100);
+	w->swallow = 1; /* the acknowledgement; the next ping's answer shows that something is missing */
+	report_put(&w->agents[GUEST], 1);
+	assert_happens(w, guest_acked, 5000);
+	assert_int_equal(w->members[GUEST].hellos, hellos + 1);
+	assert_int_equal(w->swallow, 0);
+}
+
+static void a_spool_that_overflows_says_from_where_on_it_still_has_reports(void **state)
+{
+	struct world *w = *state;
+	struct agent *a = &w->agents[HOST];
+
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, host_ready, 3000);
+	assert_int_equal(w->members[HOST].hello.next_report, 1);
+	spool_free(a->spool);
+	a->spool = spool_new(200);
+	w->no_ack = true;
+	report_put(a, 100);
+	assert_true(spool_dropped(a->spool) > 0);
+	run(w, never, 1500);
+	assert_int_equal(w->members[HOST].hello.next_report, spool_dropped(a->spool) + 1);
+}
+
+static void what_an_earlier_run_left_comes_first(void **state)
+{
+	struct world *w = *state;
+	struct agent *a = &w->agents[HOST];
+	uint64_t before;
+	char dir[128];
+
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, host_ready, 3000);
+	collector_stop(w);
+	assert_happens(w, host_lost, 4000);
+	report_put(a, 3);
+	before = a->boot;
+	snprintf(dir, sizeof dir, "%s/host", w->dir);
+	assert_int_equal(backlog_save(a->backlog, dir, a->boot, a->spool, NULL), 0);
+	agent_stop(w, HOST);
+	collector_start(w);
+	w->no_ack = true; /* it stays with the earlier run */
+	agent_start(w, HOST, NULL, false);
+	report_put(a, 2);
+	assert_happens(w, host_ready, 5000);
+	run(w, never, 300);
+	assert_int_equal(w->members[HOST].hello.boot, before);
+	assert_int_equal(w->members[HOST].reports, 3);
+	w->no_ack = false;
+	assert_happens(w, host_acked, 8000);
+	assert_int_equal(w->members[HOST].hello.boot, a->boot);
+	assert_int_equal(w->members[HOST].hello.next_report, 1);
+	assert_int_not_equal(a->boot, before);
+}
+
+static void a_guest_connects_by_vsock_and_again(void **state)
+{
+	struct world *w = *state;
+
+	agent_start_with(w, GUEST, NOWHERE, "vsock:7400"); /* nobody listens yet */
+	run(w, never, 500);
+	assert_string_equal(oob_trouble(w->agents[GUEST].oob), "nobody listens there");
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, guest_relayed, 9000);
+	assert_string_equal(oob_trouble(w->agents[GUEST].oob), "");
+	assert_string_equal(w->label, "vsock:42");
+	report_put(&w->agents[GUEST], 50);
+	assert_happens(w, guest_acked, 3000);
+	agent_stop(w, HOST);
+	w->members[GUEST].way = NOT_HEARD;
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, guest_relayed, 9000);
+}
+
+static void a_machine_without_vsock_goes_on_without(void **state)
+{
+	struct world *w = *state;
+
+	vsock.absent = true;
+	agent_start(w, HOST, NULL, false);
+	agent_start_with(w, GUEST, NULL, "vsock:7400");
+	assert_happens(w, guest_direct, 3000);
+	assert_non_null(strstr(w->members[GUEST].hello.rights_why, "no stream to the host: this kernel has no AF_VSOCK"));
 }
 
 static void a_silent_collector_is_noticed(void **state)
@@ -623,6 +805,107 @@ static void a_flooding_guest_is_held_to_its_rate(void **state)
 	close(listener);
 }
 
+static void a_flood_of_small_payloads_is_held_to_its_part(void **state)
+{
+	struct world *w = *state;
+	struct buf frames = {0};
+	size_t at = 0;
+	int listener, fd;
+
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, host_ready, 3000);
+	listener = guest_listen(w);
+	assert_happens(w, stream_there, 3000);
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	while (frames.len < 500000)
+		frame_write(&frames, FRAME_DATA, "x", 1);
+	for (int i = 0; i < 100; i++) {
+		ssize_t n = write(fd, frames.data + at, frames.len - at);
+
+		at += n > 0 ? (size_t)n : 0;
+		run(w, never, 10);
+	}
+	assert_in_range(relay_stats(w->agents[HOST].relay).up, RELAY_COST_BURST, RELAY_COST_BURST + 3 * RELAY_COST_MAX);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).garbage, 0);
+	buf_free(&frames);
+	close(fd);
+	close(listener);
+}
+
+static int vsock_dial(void)
+{
+	struct err e = {""};
+	int fd = vsock_connect((struct vsock_addr){2, 7400}, &e);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static bool stream_gone(const struct world *w) { return relay_stats(w->agents[HOST].relay).streams == 0; }
+
+/* The newest stream of a guest is the one that counts, but who only connects again and again bothers nobody. */
+static void a_guest_has_one_vsock_stream(void **state)
+{
+	struct world *w = *state;
+	char byte;
+	int first, second, fds[60];
+
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, host_ready, 3000);
+	first = vsock_dial();
+	assert_happens(w, stream_there, 3000);
+	run(w, never, 600);
+	second = vsock_dial();
+	run(w, never, 100);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).streams, 1);
+	while (read(first, &byte, 1) > 0)
+		;
+	assert_int_equal(read(first, &byte, 1), 0); /* closed */
+	for (size_t i = 0; i < 60; i++)
+		fds[i] = vsock_dial();
+	run(w, never, 30);
+	assert_in_range(relay_stats(w->agents[HOST].relay).refused, 10, 40); /* a few at a time */
+	run(w, never, 300);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).refused, 60);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).streams, 1);
+	vsock.cid = 43; /* another guest is not concerned */
+	assert_true((fds[0] = (close(fds[0]), vsock_dial())) >= 0);
+	run(w, never, 200);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).streams, 2);
+	for (size_t i = 0; i < 60; i++)
+		close(fds[i]);
+	close(first);
+	close(second);
+	assert_happens(w, stream_gone, 1000);
+}
+
+/* A pseudo terminal is a device whose other end goes away and comes back elsewhere. */
+static void a_device_that_appears_and_vanishes_is_no_work(void **state)
+{
+	struct world *w = *state;
+	struct oob *o;
+	struct rusage before, after;
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	char name[64], bytes[64];
+
+	assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 && ptsname_r(master, name, sizeof name) == 0);
+	assert_non_null(o = oob_new(w->loop, "/dev/bothways-there-is-none", NULL));
+	assert_string_equal(oob_trouble(o), "there is no such device yet");
+	oob_free(o);
+	assert_non_null(o = oob_new(w->loop, name, NULL));
+	run(w, never, 50);
+	assert_int_equal(read(master, bytes, sizeof bytes), 2 * FRAME_HEADER_LEN); /* RESET, PING */
+	close(master);
+	getrusage(RUSAGE_SELF, &before);
+	run(w, never, 2500);
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(after.ru_utime.tv_sec * 1000000 + after.ru_utime.tv_usec - before.ru_utime.tv_sec * 1000000 -
+	                before.ru_utime.tv_usec <
+	            300000);
+	assert_true(oob_trouble(o)[0]);
+	oob_free(o);
+}
+
 static void a_guest_that_does_not_read_costs_a_bounded_queue(void **state)
 {
 	struct world *w = *state;
@@ -674,12 +957,20 @@ int main(void)
 	    TEST(the_direct_path_takes_over_when_the_hosts_agent_dies),
 	    TEST(a_relayed_session_survives_a_restart_of_the_collector),
 	    TEST(a_collector_that_lost_the_session_gets_a_new_one),
+	    TEST(a_message_lost_on_the_way_to_the_guest_is_asked_for_again),
+	    TEST(a_spool_that_overflows_says_from_where_on_it_still_has_reports),
+	    TEST(what_an_earlier_run_left_comes_first),
+	    TEST(a_guest_connects_by_vsock_and_again),
+	    TEST(a_machine_without_vsock_goes_on_without),
 	    TEST(a_silent_collector_is_noticed),
 	    TEST(a_refused_token_ends_the_agent),
 	    TEST(an_unknown_token_ends_the_agent),
 	    TEST(another_collectors_token_ends_the_agent),
 	    TEST(an_agent_that_was_removed_joins_anew_with_a_new_token),
 	    TEST(a_flooding_guest_is_held_to_its_rate),
+	    TEST(a_flood_of_small_payloads_is_held_to_its_part),
+	    TEST(a_guest_has_one_vsock_stream),
+	    TEST(a_device_that_appears_and_vanishes_is_no_work),
 	    TEST(a_guest_that_does_not_read_costs_a_bounded_queue),
 	    cmocka_unit_test(the_restart_command_can_be_run_verbatim),
 	};
