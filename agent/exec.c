@@ -37,6 +37,13 @@ struct exec {
 	size_t status_count;
 	struct point_seen *seen;
 	size_t seen_count, seen_cap;
+	struct seen_ways {
+		seqset in, out;
+	} * ways; /* of the probes in `seen`, row by row */
+	size_t ways_count, ways_cap;
+	struct frame_kept *frames;
+	size_t frames_count, frames_cap, frames_bytes;
+	uint32_t frames_left_out;
 	struct looked drops_looked, rules_looked;
 	uint32_t drops_refused, rules_refused; /* rows there was no room for */
 	struct flow_drop *drops;
@@ -94,6 +101,10 @@ void exec_free(struct exec *x)
 	free(x->sending);
 	free(x->receiving);
 	free(x->seen);
+	free(x->ways);
+	for (size_t i = 0; i < x->frames_count; i++)
+		free(x->frames[i].bytes);
+	free(x->frames);
 	free(x->drops);
 	free(x->rules);
 	free(x);
@@ -404,40 +415,75 @@ void exec_armed(struct exec *x, const struct point_status *status)
 		x->status[x->status_count++] = *status;
 }
 
-static struct point_seen *exec_seen_at(struct exec *x, uint8_t point, uint8_t flow)
+/* The row's index, or -1 when there is no room. */
+static int exec_seen_at(struct exec *x, uint8_t point, uint8_t flow)
 {
 	for (size_t i = 0; i < x->seen_count; i++)
 		if (x->seen[i].point == point && x->seen[i].flow == flow)
-			return &x->seen[i];
+			return (int)i;
 	if (x->seen_count == ROUND_FLOWS_MAX * ROUND_POINTS_MAX)
-		return NULL;
+		return -1;
 	struct point_seen *s = VEC_ADD(x->seen, x->seen_count, x->seen_cap);
+	(void)VEC_ADD(x->ways, x->ways_count, x->ways_cap);
 	s->point = point;
 	s->flow = flow;
-	return s;
+	return (int)x->seen_count - 1;
 }
 
-void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum flow_part part, struct mac src, struct mac dst,
-               uint16_t vlan)
+static bool sighting_is_possible(const struct exec *x, const struct sighting *s)
 {
-	struct point_seen *s = exec_flow(x, flow) && seq < FLOW_PROBES_MAX ? exec_seen_at(x, point, flow) : NULL;
-	if (!s)
+	return exec_flow(x, s->flow) && s->seq < FLOW_PROBES_MAX;
+}
+
+static void seen_probe(struct point_seen *row, struct seen_ways *ways, const struct sighting *s)
+{
+	seqset *way = s->way == FRAME_OUT ? &ways->out : &ways->in;
+	row->duplicates += (*way & bit(s->seq)) != 0;
+	*way |= bit(s->seq);
+	row->probes |= bit(s->seq);
+	row->probe_src = s->src;
+	row->probe_dst = s->dst;
+	row->vlan = s->vlan;
+}
+
+void exec_seen(struct exec *x, const struct sighting *s)
+{
+	int i = sighting_is_possible(x, s) ? exec_seen_at(x, s->point, s->flow) : -1;
+	if (i < 0)
 		return;
-	if (part == PART_PROBE) {
-		s->duplicates += (s->probes & bit(seq)) != 0;
-		s->probes |= bit(seq);
-		s->probe_src = src;
-		s->probe_dst = dst;
-		s->vlan = vlan;
+	struct point_seen *row = &x->seen[i];
+	if (s->part == PART_PROBE) {
+		seen_probe(row, &x->ways[i], s);
+	} else if (s->part == PART_REFUSAL) {
+		row->refusals |= bit(s->seq);
+	} else {
+		row->answers |= bit(s->seq);
+		row->answer_src = s->src;
+		row->answer_dst = s->dst;
+	}
+}
+
+void exec_frame(struct exec *x, const struct sighting *s, struct wall at, const void *bytes, size_t kept, uint32_t length)
+{
+	size_t len = kept > FRAME_KEEP_MAX ? FRAME_KEEP_MAX : kept;
+	if (!x->spec.keep_frames || !sighting_is_possible(x, s))
+		return;
+	if (x->frames_count == FRAMES_MAX || x->frames_bytes + len > FRAMES_KEEP_MAX) {
+		x->frames_left_out++;
 		return;
 	}
-	if (part == PART_REFUSAL) {
-		s->refusals |= bit(seq);
-		return;
-	}
-	s->answers |= bit(seq);
-	s->answer_src = src;
-	s->answer_dst = dst;
+	struct frame_kept *f = VEC_ADD(x->frames, x->frames_count, x->frames_cap);
+	*f = (struct frame_kept){.point = s->point,
+	                         .flow = s->flow,
+	                         .seq = s->seq,
+	                         .part = (uint8_t)s->part,
+	                         .way = (uint8_t)s->way,
+	                         .at = at,
+	                         .length = length,
+	                         .kept = (uint16_t)len};
+	f->bytes = mem_alloc(len ? len : 1);
+	memcpy(f->bytes, bytes, len);
+	x->frames_bytes += len;
 }
 
 /* ---- drops and rules ---- */
@@ -520,6 +566,26 @@ static uint32_t sending_median_us(const struct sending *s)
 	return us[n / 2] ? us[n / 2] : 1;
 }
 
+static int compare_frames(const void *a, const void *b)
+{
+	int64_t x = ((const struct frame_kept *)a)->at.ns, y = ((const struct frame_kept *)b)->at.ns;
+	return (x > y) - (x < y);
+}
+
+static void frames_copy(const struct exec *x, struct round_result *out)
+{
+	out->frames_left_out = x->frames_left_out;
+	out->frames_count = x->frames_count;
+	out->frames = x->frames_count ? mem_array(x->frames_count, sizeof(*out->frames)) : NULL;
+	for (size_t i = 0; i < x->frames_count; i++) {
+		out->frames[i] = x->frames[i];
+		out->frames[i].bytes = mem_alloc(x->frames[i].kept ? x->frames[i].kept : 1);
+		memcpy(out->frames[i].bytes, x->frames[i].bytes, x->frames[i].kept);
+	}
+	if (x->frames_count)
+		qsort(out->frames, out->frames_count, sizeof(*out->frames), compare_frames);
+}
+
 static void *rows_copy(const void *rows, size_t count, size_t size)
 {
 	return count ? memcpy(mem_array(count, size), rows, count * size) : NULL;
@@ -547,4 +613,5 @@ void exec_result(const struct exec *x, struct round_result *out)
 	out->drops = rows_copy(x->drops, x->drops_count, sizeof(*out->drops));
 	out->rules = rows_copy(x->rules, x->rules_count, sizeof(*out->rules));
 	out->seen = rows_copy(x->seen, x->seen_count, sizeof(*out->seen));
+	frames_copy(x, out);
 }

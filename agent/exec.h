@@ -43,8 +43,18 @@ void exec_received(struct exec *x, uint8_t flow, uint8_t seq, struct ip from, ui
 void exec_replied(struct exec *x, uint8_t flow, uint8_t seq, int error);
 void exec_deaf(struct exec *x, uint8_t flow, const char *why); /* we cannot look for this flow */
 void exec_armed(struct exec *x, const struct point_status *status);
-void exec_seen(struct exec *x, uint8_t point, uint8_t flow, uint8_t seq, enum flow_part part, struct mac src, struct mac dst,
-               uint16_t vlan);
+/* A frame at a capture point. The same probe going out and coming in at one device (a hairpin, a looped-back broadcast) is not a
+ * duplicate; twice the same way is. */
+struct sighting {
+	uint8_t point, flow, seq;
+	enum flow_part part;
+	enum frame_way way;
+	struct mac src, dst;
+	uint16_t vlan;
+};
+void exec_seen(struct exec *x, const struct sighting *s);
+/* The frame itself, when the round keeps frames: copied; what is beyond FRAMES_MAX or FRAMES_KEEP_MAX is counted. */
+void exec_frame(struct exec *x, const struct sighting *s, struct wall at, const void *bytes, size_t kept, uint32_t length);
 /* What the kernel dropped, and which rule ended a way: one packet or several; rows that differ in seqs only become one. */
 void exec_drop(struct exec *x, const struct flow_drop *drop);
 void exec_rule(struct exec *x, const struct flow_rule *rule);

@@ -11,9 +11,11 @@ enum {
 	IP4_HEADER = 20,
 	IP6_HEADER = 40,
 	EXTENSIONS_MAX = 8,
-	VXLAN_HEADER = 8
+	TUNNEL_HEADER = 8, /* VXLAN's, and GENEVE's without options */
+	GRE_HEADER = 4
 };
-enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd, TYPE_8021Q = 0x8100, TYPE_8021AD = 0x88a8 };
+enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_IP6 = 0x86dd, TYPE_BRIDGED = 0x6558 };
+enum { TYPE_8021Q = 0x8100, TYPE_8021AD = 0x88a8, TYPE_QINQ_OLD = 0x9100 };
 enum { ICMP4_REPLY = 0, ICMP4_UNREACHABLE = 3, ICMP4_ECHO = 8, ICMP4_EXCEEDED = 11, ICMP4_PARAMETER = 12 };
 enum {
 	ICMP6_UNREACHABLE = 1,
@@ -82,6 +84,7 @@ static void quote_transport(struct view v, struct packet *p)
 	if (p->quoted.l4 == IPPROTO_TCP || p->quoted.l4 == IPPROTO_UDP) {
 		p->quoted.sport = get16(v.at);
 		p->quoted.dport = get16(v.at + 2);
+		p->quoted.tcp_seq = get32(v.at + 4);
 	} else if ((p->quoted.l4 == IPPROTO_ICMP && v.at[0] == ICMP4_ECHO) ||
 	           (p->quoted.l4 == IPPROTO_ICMPV6 && v.at[0] == ICMP6_ECHO)) {
 		p->quoted.icmp_id = get16(v.at + 4);
@@ -217,22 +220,45 @@ static int parse_icmp6(struct view v, struct packet *p)
 	return 0;
 }
 
-/* ---- UDP, TCP, VXLAN ---- */
+/* ---- UDP, TCP, tunnels ---- */
 
 static int parse_frame(struct view v, uint16_t vlan, bool tunneled, struct packet *p);
 
-/* RFC 7348 section 5, on its own port or the one Linux had before. */
-static bool parse_vxlan(struct view v, struct packet *p)
+static bool parse_inner(struct view v, size_t header, struct packet *p)
 {
 	struct packet inner;
 
-	if ((p->dport != 4789 && p->dport != 8472) || p->tunneled || !view_has(&v, VXLAN_HEADER) || !(v.at[0] & 0x08))
+	if (p->tunneled || !view_has(&v, header))
 		return false;
-	view_skip(&v, VXLAN_HEADER);
+	view_skip(&v, header);
 	if (parse_frame(v, 0, true, &inner))
 		return false;
 	*p = inner;
 	return true;
+}
+
+/* VXLAN (RFC 7348 section 5) and GENEVE (RFC 8926 section 3.4), by shape. Anything else that looks like it carries no probe. */
+static bool parse_udp_tunnel(struct view v, struct packet *p)
+{
+	if (!view_has(&v, TUNNEL_HEADER))
+		return false;
+	if (get16(v.at + 2) == TYPE_BRIDGED && v.at[0] >> 6 == 0)
+		return parse_inner(v, TUNNEL_HEADER + (v.at[0] & 0x3fu) * 4u, p);
+	return v.at[0] & 0x08 && parse_inner(v, TUNNEL_HEADER, p);
+}
+
+/* RFC 2784 and 2890: what carries Ethernet; other GRE is of no interest. */
+static int parse_gre(struct view v, struct packet *p)
+{
+	size_t header = GRE_HEADER;
+
+	if (!view_has(&v, GRE_HEADER) || get16(v.at + 2) != TYPE_BRIDGED)
+		return 0;
+	for (uint8_t flag = 0x80; flag >= 0x10; flag >>= 1)
+		if (flag != 0x40 && v.at[0] & flag)
+			header += 4;
+	parse_inner(v, header, p);
+	return 0;
 }
 
 static int parse_udp(struct view v, struct packet *p)
@@ -242,8 +268,9 @@ static int parse_udp(struct view v, struct packet *p)
 	p->sport = get16(v.at);
 	p->dport = get16(v.at + 2);
 	view_skip(&v, 8);
-	if (!parse_vxlan(v, p))
-		find_probe(p, v.at, v.left);
+	find_probe(p, v.at, v.left);
+	if (!p->has_probe)
+		parse_udp_tunnel(v, p);
 	return 0;
 }
 
@@ -254,6 +281,7 @@ static int parse_tcp(struct view v, struct packet *p)
 	p->sport = get16(v.at);
 	p->dport = get16(v.at + 2);
 	p->tcp_seq = get32(v.at + 4);
+	p->tcp_ack = get32(v.at + 8);
 	p->tcp_flags = v.at[13];
 	return 0;
 }
@@ -264,10 +292,8 @@ static int parse_transport(struct view v, struct packet *p)
 		uint8_t l4;
 		int (*parse)(struct view, struct packet *);
 	} table[] = {
-	    {IPPROTO_ICMP, parse_icmp4},
-	    {IPPROTO_ICMPV6, parse_icmp6},
-	    {IPPROTO_UDP, parse_udp},
-	    {IPPROTO_TCP, parse_tcp},
+	    {IPPROTO_ICMP, parse_icmp4}, {IPPROTO_ICMPV6, parse_icmp6}, {IPPROTO_UDP, parse_udp},
+	    {IPPROTO_TCP, parse_tcp},    {IPPROTO_GRE, parse_gre},
 	};
 
 	if (p->fragment)
@@ -332,6 +358,8 @@ static int parse_ip6(struct view v, struct packet *p)
 
 /* ---- Ethernet ---- */
 
+static bool is_tag(uint16_t type) { return type == TYPE_8021Q || type == TYPE_8021AD || type == TYPE_QINQ_OLD; }
+
 static int parse_frame(struct view v, uint16_t vlan, bool tunneled, struct packet *p)
 {
 	memset(p, 0, sizeof *p);
@@ -343,7 +371,7 @@ static int parse_frame(struct view v, uint16_t vlan, bool tunneled, struct packe
 	p->src = get_mac(v.at + 6);
 	p->ethertype = get16(v.at + 12);
 	view_skip(&v, ETH_HEADER);
-	for (int i = 0; i < VLAN_TAGS_MAX && (p->ethertype == TYPE_8021Q || p->ethertype == TYPE_8021AD); i++) {
+	for (int i = 0; i < VLAN_TAGS_MAX && is_tag(p->ethertype); i++) {
 		if (!view_has(&v, VLAN_TAG))
 			return -1;
 		if (p->vlan == 0)
@@ -380,6 +408,7 @@ static bool ip_is_zero(struct ip a)
 
 /* One end may have been rewritten (NAT); ports or identifiers were compared already. */
 static bool near(struct ip src, struct ip dst, const struct flow *f) { return ip_equal(src, f->src) || ip_equal(dst, f->dst); }
+static bool exact(struct ip src, struct ip dst, const struct flow *f) { return ip_equal(src, f->src) && ip_equal(dst, f->dst); }
 
 static bool seq_of(uint16_t number, const struct flow *f, struct match *m)
 {
@@ -421,30 +450,23 @@ static bool match_neigh(const struct packet *p, const struct flow *f, struct mat
 	                                : kind_info(f->kind)->family == 6 && match_nd(p, f, m);
 }
 
-/* ---- echo, UDP, TCP ---- */
+/* ---- echo, UDP, TCP: without a probe header, echo and UDP can only be an answer of somebody who is not the peer ---- */
 
 static bool match_icmp(const struct packet *p, const struct flow *f, struct match *m)
 {
 	bool six = kind_info(f->kind)->family == 6;
-	uint8_t echo = six ? ICMP6_ECHO : ICMP4_ECHO, reply = six ? ICMP6_REPLY : ICMP4_REPLY;
+	uint8_t reply = six ? ICMP6_REPLY : ICMP4_REPLY;
 
 	if (p->l4 != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || p->icmp_id != f->id_base || p->icmp_seq >= f->count)
 		return false;
-	*m = (struct match){(uint8_t)p->icmp_seq, p->icmp_type == echo ? PART_PROBE : PART_ANSWER};
-	if (p->icmp_type == echo)
-		return near(p->ip_src, p->ip_dst, f);
-	return p->icmp_type == reply && near(p->ip_dst, p->ip_src, f);
+	*m = (struct match){(uint8_t)p->icmp_seq, PART_ANSWER};
+	return p->icmp_type == reply && exact(p->ip_dst, p->ip_src, f);
 }
 
 static bool match_udp(const struct packet *p, const struct flow *f, struct match *m)
 {
-	if (p->l4 != IPPROTO_UDP)
-		return false;
-	m->part = p->dport == f->dport && near(p->ip_src, p->ip_dst, f) ? PART_PROBE : PART_ANSWER;
-	if (m->part == PART_PROBE && seq_of(p->sport, f, m))
-		return true;
 	m->part = PART_ANSWER;
-	return p->sport == f->dport && near(p->ip_dst, p->ip_src, f) && seq_of(p->dport, f, m);
+	return p->l4 == IPPROTO_UDP && p->sport == f->dport && exact(p->ip_dst, p->ip_src, f) && seq_of(p->dport, f, m);
 }
 
 /* A reset that refuses a SYN has sequence number 0 (RFC 9293 section 3.5.2); later ones end a connection that was made. */
@@ -503,7 +525,7 @@ static enum flow_part header_part(const struct packet *p, const struct flow *f)
 		return p->icmp_type == ICMP6_REPLY ? PART_ANSWER : PART_PROBE;
 	if (p->ethertype == TYPE_ARP)
 		return p->arp.op == 2 ? PART_ANSWER : PART_PROBE;
-	return match_udp(p, f, &m) ? m.part : PART_PROBE;
+	return p->sport == f->dport && seq_of(p->dport, f, &m) ? PART_ANSWER : PART_PROBE;
 }
 
 static bool match_header(const struct packet *p, const struct flow *f, struct match *m)
@@ -550,4 +572,18 @@ int packet_match(const struct packet *p, const struct flow *flows, size_t flow_c
 		return 0;
 	}
 	return -1;
+}
+
+bool packet_is_half(const struct packet *p, const struct flow *f, uint32_t *first_number)
+{
+	bool syn = (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) == TCP_SYN;
+
+	if (kind_info(f->kind)->proto != PROTO_TCP)
+		return false;
+	if (p->has_quoted) {
+		*first_number = p->quoted.tcp_seq;
+		return !exact(p->quoted.src, p->quoted.dst, f);
+	}
+	*first_number = syn ? p->tcp_seq : p->tcp_ack - 1;
+	return syn ? !exact(p->ip_src, p->ip_dst, f) : !exact(p->ip_dst, p->ip_src, f);
 }

@@ -252,7 +252,8 @@ void agent_saw(struct sim *s, int machine, const char *ifname, const struct pack
 	const struct round_spec *spec = exec_spec(m->exec);
 	for (size_t i = 0; i < spec->point_count; i++) {
 		if (strcmp(spec->points[i].ifname, ifname) == 0)
-			exec_seen(m->exec, spec->points[i].id, p->flow, p->seq, p->part, (struct mac){{0}}, (struct mac){{0}}, 0);
+			exec_seen(m->exec,
+			          &(struct sighting){.point = spec->points[i].id, .flow = p->flow, .seq = p->seq, .part = p->part});
 	}
 }
 

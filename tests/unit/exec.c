@@ -274,12 +274,15 @@ static void test_points(void **state)
 	struct exec *x = exec_made();
 	exec_armed(x, &(struct point_status){.point = 3, .armed = true});
 	exec_armed(x, &(struct point_status){.point = 3, .armed = true, .dropped = 2});
-	exec_seen(x, 3, 0, 0, PART_PROBE, MAC1, MAC2, 5);
-	exec_seen(x, 3, 0, 0, PART_PROBE, MAC1, MAC2, 5);
-	exec_seen(x, 3, 0, 4, PART_ANSWER, MAC2, MAC1, 0);
-	exec_seen(x, 3, 0, 2, PART_REFUSAL, MAC2, MAC1, 0);
-	exec_seen(x, 3, 0, 64, PART_PROBE, MAC1, MAC2, 0);
-	exec_seen(x, 3, 64, 0, PART_PROBE, MAC1, MAC2, 0);
+	struct sighting out = {.point = 3, .part = PART_PROBE, .way = FRAME_OUT, .src = MAC1, .dst = MAC2, .vlan = 5}, in = out;
+	in.way = FRAME_IN;
+	exec_seen(x, &out);
+	exec_seen(x, &in); /* a hairpin: the same frame, back again */
+	exec_seen(x, &in);
+	exec_seen(x, &(struct sighting){.point = 3, .seq = 4, .part = PART_ANSWER, .src = MAC2, .dst = MAC1});
+	exec_seen(x, &(struct sighting){.point = 3, .seq = 2, .part = PART_REFUSAL, .src = MAC2, .dst = MAC1});
+	exec_seen(x, &(struct sighting){.point = 3, .seq = 64, .part = PART_PROBE});
+	exec_seen(x, &(struct sighting){.point = 3, .flow = 64, .part = PART_PROBE});
 	struct round_result r;
 	exec_result(x, &r);
 	assert_int_equal(r.status_count, 1);
@@ -291,6 +294,40 @@ static void test_points(void **state)
 	assert_int_equal(r.seen[0].refusals, 1 << 2);
 	assert_int_equal(r.seen[0].vlan, 5);
 	assert_true(mac_equal(r.seen[0].answer_src, MAC2));
+	round_result_clear(&r);
+	exec_free(x);
+}
+
+static void test_frames_are_kept_when_asked_for_in_order_and_bounded(void **state)
+{
+	(void)state;
+	static const uint8_t bytes[FRAME_KEEP_MAX + 1] = {1, 2, 3};
+	struct sighting s = {.point = 3, .seq = 1, .part = PART_ANSWER, .way = FRAME_OUT};
+	struct round_result r;
+	struct exec *x = exec_made();
+	exec_frame(x, &s, (struct wall){5}, bytes, 3, 3);
+	exec_result(x, &r);
+	assert_int_equal(r.frames_count, 0); /* nobody asked */
+	round_result_clear(&r);
+	struct round_spec spec = *exec_spec(x);
+	exec_free(x);
+	spec.keep_frames = true;
+	x = exec_new(&spec, at(0));
+	exec_frame(x, &s, (struct wall){7}, bytes, 2, 1500);
+	exec_frame(x, &s, (struct wall){5}, bytes, sizeof bytes, sizeof bytes);
+	for (int i = 0; i < FRAMES_MAX; i++)
+		exec_frame(x, &s, (struct wall){8}, bytes, FRAME_KEEP_MAX, FRAME_KEEP_MAX);
+	exec_result(x, &r);
+	size_t room = 2 + (FRAMES_KEEP_MAX - FRAME_KEEP_MAX - 2) / FRAME_KEEP_MAX;
+	assert_int_equal(r.frames_count, room);
+	assert_int_equal(r.frames_left_out, FRAMES_MAX + 2 - room);
+	assert_int_equal(r.frames[0].at.ns, 5);
+	assert_int_equal(r.frames[0].kept, FRAME_KEEP_MAX);
+	assert_int_equal(r.frames[0].length, FRAME_KEEP_MAX + 1);
+	assert_int_equal(r.frames[1].length, 1500);
+	assert_int_equal(r.frames[1].kept, 2);
+	assert_int_equal(r.frames[1].part, PART_ANSWER);
+	assert_int_equal(r.frames[1].way, FRAME_OUT);
 	round_result_clear(&r);
 	exec_free(x);
 }
@@ -426,6 +463,7 @@ int main(void)
 	    cmocka_unit_test(test_arp_keeps_every_mac),
 	    cmocka_unit_test(test_receiver_counts),
 	    cmocka_unit_test(test_points),
+	    cmocka_unit_test(test_frames_are_kept_when_asked_for_in_order_and_bounded),
 	    cmocka_unit_test(test_witness_has_no_flows),
 	    cmocka_unit_test(test_seeded_noise),
 	};

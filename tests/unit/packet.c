@@ -1,4 +1,5 @@
 #include "agent/packet.h"
+#include "agent/capture_filter.h"
 #include "agent/exec.h"
 
 #include <setjmp.h>
@@ -7,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -173,7 +176,30 @@ static int setup(void **state)
 	return 0;
 }
 
-/* Which flow, sequence and part; -1 for none. */
+/* The kernel itself runs the filter: any socket takes one. */
+static bool kernel_passes(void)
+{
+	struct round_spec spec = {.id = ROUND, .flow_count = FLOWS};
+	struct sock_filter *ops;
+	struct sock_fprog program;
+	uint8_t got[sizeof f.b];
+	int ends[2];
+
+	memcpy(spec.flows, flows, sizeof flows);
+	program.len = (unsigned short)capture_filter(&spec, sizeof got, &ops);
+	program.filter = ops;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, ends), 0);
+	assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+	send(ends[0], f.b, f.len, 0);
+	ssize_t len = recv(ends[1], got, sizeof got, 0);
+	close(ends[0]);
+	close(ends[1]);
+	free(ops);
+	assert_true(len < 0 || (size_t)len == f.len);
+	return len > 0;
+}
+
+/* Which flow, sequence and part; -1 for none. Whatever is one must get through the kernel's filter. */
 static void assert_match(int flow, int seq, int part)
 {
 	struct packet p = parsed();
@@ -183,6 +209,7 @@ static void assert_match(int flow, int seq, int part)
 	assert_int_equal(result, flow < 0 ? -1 : 0);
 	if (flow < 0)
 		return;
+	assert_true(kernel_passes());
 	assert_int_equal(got_flow, flows[flow].id);
 	assert_int_equal(got_seq, seq);
 	assert_int_equal(got_part, part);
@@ -314,8 +341,9 @@ static void echo6(void **state)
 {
 	(void)state;
 	ether(&f, 0x86dd);
-	ip6(&f, "fd00::1", "fd00::2", 58, 8);
+	ip6(&f, "fd00::1", "fd00::2", 58, 8 + PROBE_HEADER_LEN);
 	icmp(&f, 128, 0, 888, 1);
+	probe(&f, 17, 1, false, ROUND);
 	assert_match(ICMP6_AB, 1, PART_PROBE);
 	f.len = 14;
 	ip6(&f, "fd00::2", "fd00::1", 58, 8);
@@ -344,25 +372,30 @@ static void other_rounds_and_the_watch_are_not_ours(void **state)
 
 /* ---- UDP and TCP ---- */
 
+/* A datagram that carries the header of a probe of flows[flow]. */
+static void udp_probe(const char *src, const char *dst, unsigned sport, unsigned dport, int flow, unsigned seq, bool answer)
+{
+	f.len = 14;
+	ip4(&f, src, dst, 17, 8 + PROBE_HEADER_LEN);
+	udp(&f, sport, dport, PROBE_HEADER_LEN);
+	probe(&f, flows[flow].id, seq, answer, ROUND);
+}
+
 static void udp_both_ways(void **state)
 {
 	(void)state;
 	ether(&f, 0x0800);
-	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8);
-	udp(&f, 20004, 7401, 0);
+	udp_probe("10.0.0.1", "10.0.0.2", 20004, 7401, UDP_AB, 4, false);
 	assert_match(UDP_AB, 4, PART_PROBE);
-	f.len = 14;
-	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8);
-	udp(&f, 7401, 20004, 0);
+	udp_probe("10.0.0.2", "10.0.0.1", 7401, 20004, UDP_AB, 4, true);
+	assert_match(UDP_AB, 4, PART_ANSWER);
+	udp_probe("10.0.0.2", "10.0.0.1", 20101, 7401, UDP_BA, 1, false);
+	assert_match(UDP_BA, 1, PART_PROBE);
+	udp_probe("10.0.0.2", "10.0.0.1", 7401, 20004, UDP_AB, 4, false); /* the very bytes come back: an echo service */
 	assert_match(UDP_AB, 4, PART_ANSWER);
 	f.len = 14;
-	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8);
-	udp(&f, 20101, 7401, 0);
-	assert_match(UDP_BA, 1, PART_PROBE);
-	f.len = 14;
-	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8 + PROBE_HEADER_LEN);
-	udp(&f, 7401, 20004, PROBE_HEADER_LEN);
-	probe(&f, 13, 4, true, ROUND);
+	ip4(&f, "10.0.0.2", "10.0.0.1", 17, 8); /* somebody else answers there */
+	udp(&f, 7401, 20004, 0);
 	assert_match(UDP_AB, 4, PART_ANSWER);
 }
 
@@ -370,12 +403,65 @@ static void udp_through_nat_is_still_ours(void **state)
 {
 	(void)state;
 	ether(&f, 0x0800);
-	ip4(&f, "192.0.2.9", "10.0.0.2", 17, 8);
-	udp(&f, 20002, 7401, 0);
+	udp_probe("192.0.2.9", "10.0.0.2", 20002, 7401, UDP_AB, 2, false);
 	assert_match(UDP_AB, 2, PART_PROBE);
-	f.len = 14;
-	ip4(&f, "192.0.2.9", "192.0.2.10", 17, 8); /* nothing of ours but the ports */
+	udp_probe("192.0.2.9", "192.0.2.10", 61234, 7999, UDP_AB, 2, false); /* not an address nor a port is left */
+	assert_match(UDP_AB, 2, PART_PROBE);
+}
+
+static void what_has_no_header_is_no_probe(void **state)
+{
+	(void)state;
+	ether(&f, 0x0800);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8); /* the ports and addresses of a probe by chance */
 	udp(&f, 20002, 7401, 0);
+	assert_no_match();
+	assert_false(kernel_passes());
+	f.len = 14;
+	ip4(&f, "10.0.0.1", "10.0.0.2", 1, 8);
+	icmp(&f, 8, 0, 777, 1);
+	assert_no_match();
+	f.len = 14;
+	ip4(&f, "10.0.0.77", "10.0.0.1", 1, 8); /* somebody else answers somebody else */
+	icmp(&f, 0, 0, 777, 1);
+	assert_no_match();
+	f.len = 14;
+	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8 + PROBE_HEADER_LEN); /* another round */
+	udp(&f, 20002, 7401, PROBE_HEADER_LEN);
+	probe(&f, 13, 2, false, ROUND + 1);
+	assert_no_match();
+	assert_false(kernel_passes());
+}
+
+static void tcp_with_one_strange_address_is_half_a_match(void **state)
+{
+	struct packet p;
+	uint32_t first = 0;
+
+	(void)state;
+	ether(&f, 0x0800);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 6, 20);
+	tcp(&f, 20201, 7401, 4711, 0x02);
+	p = parsed();
+	assert_false(packet_is_half(&p, &flows[TCP_AB], &first));
+	assert_int_equal(first, 4711);
+	f.len = 14;
+	ip4(&f, "192.0.2.9", "10.0.0.2", 6, 20);
+	tcp(&f, 20201, 7401, 4711, 0x02);
+	assert_match(TCP_AB, 1, PART_PROBE);
+	p = parsed();
+	assert_true(packet_is_half(&p, &flows[TCP_AB], &first));
+	assert_int_equal(first, 4711);
+	f.len = 14;
+	ip4(&f, "192.0.2.8", "10.0.0.1", 6, 20);
+	tcp(&f, 7401, 20201, 9, 0x12); /* acknowledges 1 */
+	assert_match(TCP_AB, 1, PART_ANSWER);
+	p = parsed();
+	assert_true(packet_is_half(&p, &flows[TCP_AB], &first));
+	assert_int_equal(first, 0);
+	f.len = 14;
+	ip4(&f, "192.0.2.9", "192.0.2.8", 6, 20);
+	tcp(&f, 20201, 7401, 4711, 0x02);
 	assert_no_match();
 }
 
@@ -479,8 +565,9 @@ static void vlan_tags(void **state)
 	add16(&f, 0x8100);
 	add16(&f, 20);
 	add16(&f, 0x0800);
-	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8);
-	udp(&f, 20000, 7401, 0);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8 + PROBE_HEADER_LEN);
+	udp(&f, 20000, 7401, PROBE_HEADER_LEN);
+	probe(&f, 13, 0, false, ROUND);
 	p = parsed();
 	assert_int_equal(p.vlan, 100);
 	assert_int_equal(p.ethertype, 0x0800);
@@ -492,23 +579,203 @@ static void vlan_tags(void **state)
 	assert_int_equal(p.vlan, 42);
 }
 
-static void vxlan_inner(void **state)
-{
-	struct packet p;
+/* ---- everything within everything ---- */
 
-	(void)state;
+static void in_nothing(void) {}
+
+static void tagged(unsigned type, unsigned vlan) /* the frame so far ends with its type */
+{
+	unsigned inner = (unsigned)f.b[f.len - 2] << 8 | f.b[f.len - 1];
+
+	f.len -= 2;
+	add16(&f, type);
+	add16(&f, vlan);
+	add16(&f, inner);
+}
+
+static void outer4(unsigned l4)
+{
 	ether(&f, 0x0800);
-	ip4(&f, "198.51.100.1", "198.51.100.2", 17, 8 + 8 + 14 + 20 + 8);
-	udp(&f, 55555, 4789, 8 + 14 + 20 + 8);
+	ip4(&f, "198.51.100.1", "198.51.100.2", l4, 400);
+	f.b[16] = f.b[17] = 0; /* the length is of no interest */
+}
+
+static void outer6(unsigned l4)
+{
+	ether(&f, 0x86dd);
+	ip6(&f, "fd99::1", "fd99::2", l4, 0);
+}
+
+static void vxlan(unsigned port)
+{
+	udp(&f, 55555, port, 400);
 	add32(&f, 0x08000000);
 	add32(&f, 100 << 8);
-	ether(&f, 0x0800);
+}
+
+static void in_vxlan4(void) { outer4(17), vxlan(4789); }
+static void in_vxlan6(void) { outer6(17), vxlan(4789); }
+static void in_vxlan_old_port(void) { outer4(17), vxlan(8472); }
+static void in_vxlan_any_port(void) { outer6(17), vxlan(12345); }
+
+static void in_vxlan_tagged(void)
+{
+	ether(&f, 0x86dd);
+	tagged(0x8100, 7);
+	tagged(0x88a8, 8);
+	ip6(&f, "fd99::1", "fd99::2", 17, 0);
+	vxlan(4789);
+}
+
+static void in_vxlan_with_ip_options(void)
+{
+	outer4(17);
+	f.b[14] = 0x46;
+	add32(&f, 0x01010101);
+	vxlan(4789);
+}
+
+static void in_geneve(void)
+{
+	outer4(17);
+	udp(&f, 55555, 6081, 400);
+	add16(&f, 0x0200); /* two words of options */
+	add16(&f, 0x6558);
+	add32(&f, 100 << 8);
+	add32(&f, 0x01020301);
+	add32(&f, 0);
+}
+
+static void in_gre(void)
+{
+	outer6(47);
+	add16(&f, 0x2000); /* with a key */
+	add16(&f, 0x6558);
+	add32(&f, 99);
+}
+
+static void in_gre_with_all(void)
+{
+	outer4(47);
+	add16(&f, 0xb000);
+	add16(&f, 0x6558);
+	add32(&f, 1);
+	add32(&f, 2);
+	add32(&f, 3);
+}
+
+static void ether_in(int tag, unsigned type)
+{
+	static const unsigned types[] = {0x8100, 0x88a8, 0x9100};
+
+	ether(&f, type);
+	if (tag > 0)
+		tagged(types[tag % 3], 30 + (unsigned)tag);
+	if (tag > 3)
+		tagged(0x8100, 40);
+}
+
+static void a_udp(int tag)
+{
+	ether_in(tag, 0x0800);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8 + PROBE_HEADER_LEN);
+	udp(&f, 20003, 7401, PROBE_HEADER_LEN);
+	probe(&f, flows[UDP_AB].id, 3, false, ROUND);
+}
+
+static void a_udp6(int tag)
+{
+	ether_in(tag, 0x86dd);
+	ip6(&f, "fd00::1", "fd00::2", 17, 8 + PROBE_HEADER_LEN);
+	udp(&f, 20303, 7401, PROBE_HEADER_LEN);
+	probe(&f, flows[UDP6_AB].id, 3, false, ROUND);
+}
+
+static void a_syn(int tag)
+{
+	ether_in(tag, 0x0800);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 6, 20);
+	tcp(&f, 20203, 7401, 1, 0x02);
+}
+
+static void a_syn6(int tag)
+{
+	ether_in(tag, 0x86dd);
+	ip6(&f, "fd00::2", "fd00::1", 6, 20);
+	tcp(&f, 20403, 7401, 1, 0x02);
+}
+
+static void an_arp(int tag)
+{
+	ether_in(tag, 0x0806);
+	arp(&f, 1, "0.0.0.0", "10.0.0.2");
+	probe(&f, flows[ARP_AB].id, 3, false, ROUND);
+}
+
+static void a_solicitation(int tag)
+{
+	ether_in(tag, 0x86dd);
+	ip6(&f, "fd00::1", "ff02::1:ff00:2", 58, 24 + 40);
+	nd(&f, 135, "fd00::2");
+	add16(&f, 14 << 8 | 5);
+	probe(&f, flows[ND_AB].id, 3, false, ROUND);
+	add16(&f, 0);
+}
+
+static void an_echo6(int tag)
+{
+	ether_in(tag, 0x86dd);
+	ip6(&f, "fd00::1", "fd00::2", 58, 8 + PROBE_HEADER_LEN);
+	icmp(&f, 128, 0, 888, 3);
+	probe(&f, flows[ICMP6_AB].id, 3, false, ROUND);
+}
+
+static void every_packet_is_known_in_every_wrapping(void **state)
+{
+	static void (*const wrappings[])(void) = {
+	    in_nothing, in_vxlan4, in_vxlan6,      in_vxlan_old_port, in_vxlan_any_port, in_vxlan_tagged, in_vxlan_with_ip_options,
+	    in_geneve,  in_gre,    in_gre_with_all};
+	static const struct {
+		void (*add)(int tag);
+		int flow;
+	} packets[] = {{a_udp, UDP_AB},  {a_udp6, UDP6_AB},       {a_syn, TCP_AB},     {a_syn6, TCP6_BA},
+	               {an_arp, ARP_AB}, {a_solicitation, ND_AB}, {an_echo6, ICMP6_AB}};
+
+	(void)state;
+	for (size_t w = 0; w < sizeof wrappings / sizeof *wrappings; w++)
+		for (size_t i = 0; i < sizeof packets / sizeof *packets; i++)
+			for (int tag = 0; tag < 7; tag++) {
+				f.len = 0;
+				wrappings[w]();
+				packets[i].add(tag);
+				assert_int_equal(parsed().tunneled, w > 0);
+				assert_int_equal(parsed().vlan, tag ? 30 + tag : 0);
+				assert_match(packets[i].flow, 3, PART_PROBE);
+			}
+}
+
+static void other_traffic_stays_in_the_kernel(void **state)
+{
+	(void)state;
+	in_vxlan6();
+	ether_in(0, 0x0800);
 	ip4(&f, "10.0.0.1", "10.0.0.2", 17, 8);
-	udp(&f, 20003, 7401, 0);
-	p = parsed();
-	assert_true(p.tunneled);
-	assert_true(ip_equal(p.ip_src, ip("10.0.0.1")));
-	assert_match(UDP_AB, 3, PART_PROBE);
+	udp(&f, 20003, 53, 0);
+	assert_false(kernel_passes());
+	f.len = 0;
+	ether(&f, 0x0806);
+	arp(&f, 1, "10.0.0.7", "10.0.0.8"); /* others */
+	assert_false(kernel_passes());
+	f.len = 0;
+	ether(&f, 0x0800);
+	ip4(&f, "10.0.0.1", "10.0.0.2", 6, 20);
+	tcp(&f, 20203, 7401, 1, 0x10); /* what follows a handshake */
+	assert_false(kernel_passes());
+	f.len = 0;
+	ether(&f, 0x86dd);
+	ip6(&f, "fd00::1", "ff02::1:ff00:9", 58, 24);
+	nd(&f, 135, "fd00::9");
+	assert_false(kernel_passes());
 }
 
 static void later_fragments_have_no_ports(void **state)
@@ -545,7 +812,7 @@ static void build_everything(int which)
 	                                            quoted_udp,
 	                                            quoted6_behind_extension_headers,
 	                                            vlan_tags,
-	                                            vxlan_inner,
+	                                            every_packet_is_known_in_every_wrapping,
 	                                            advertisement_answers};
 
 	setup(NULL);
@@ -622,13 +889,16 @@ int main(void)
 	    T(other_rounds_and_the_watch_are_not_ours),
 	    T(udp_both_ways),
 	    T(udp_through_nat_is_still_ours),
+	    T(what_has_no_header_is_no_probe),
+	    T(tcp_with_one_strange_address_is_half_a_match),
 	    T(tcp_connection),
 	    T(quoted_udp),
 	    T(quoted_echo_with_mtu),
 	    T(quoted6_behind_extension_headers),
 	    T(errors_about_others_are_not_ours),
 	    T(vlan_tags),
-	    T(vxlan_inner),
+	    T(every_packet_is_known_in_every_wrapping),
+	    T(other_traffic_stays_in_the_kernel),
 	    T(later_fragments_have_no_ports),
 	    T(padding_is_not_payload),
 	    T(truncated_at_every_length),
