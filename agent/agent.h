@@ -24,6 +24,7 @@ struct agent_setup {
 	const char *oob;       /* NULL = none */
 	const char *relay_dir; /* NULL = none */
 	uint32_t relay_vsock;  /* port, 0 = none */
+	const char *ovs_dir;   /* of the sockets of Open vSwitch */
 	uint16_t probe_port;
 	const char *probe_ifs;
 	size_t service_count;

@@ -1,6 +1,7 @@
 /* bothways-agent: the story of its start, in order; its end is the same in reverse. */
 #include "agent/agent.h"
 #include "agent/backlog.h"
+#include "agent/facts/ovs.h"
 #include "agent/oob.h"
 #include "agent/priv.h"
 #include "agent/relay.h"
@@ -30,6 +31,7 @@ static const struct option_info options[] = {
     {"oob", "PATH|vsock:PORT", "guest: stream to the host's agent: a virtio-serial device, a unix socket to make, or vsock", false},
     {"relay-dir", "DIR", "host: directory with the guests' sockets", false},
     {"relay-vsock", "PORT", "host: take the guests' vsock connections on this port", false},
+    {"ovs-rundir", "DIR", "host: directory with the sockets of Open vSwitch (default " OVS_RUNDIR ")", false},
     {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
     {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
     {"service", "PORT[=COMMAND]", "a TCP service this machine offers, to be probed too, and what starts it", true},
@@ -110,6 +112,14 @@ static const char *text_or_empty(const struct options *o, const char *name)
 	return text ? text : "";
 }
 
+/* As the tools of Open vSwitch find it. */
+static const char *ovs_dir(const struct options *o)
+{
+	const char *option = options_get(o, "ovs-rundir"), *from_env = getenv("OVS_RUNDIR");
+
+	return option ? option : from_env && *from_env ? from_env : OVS_RUNDIR;
+}
+
 static int setup_read(struct agent_setup *s, const struct options *o, int argc, char **argv, struct err *e)
 {
 	const char *port = options_get(o, "probe-port"), *endpoint = options_get(o, "collector");
@@ -121,6 +131,7 @@ static int setup_read(struct agent_setup *s, const struct options *o, int argc, 
 	s->probe_ifs = text_or_empty(o, "probe-interfaces");
 	s->oob = options_get(o, "oob");
 	s->relay_dir = options_get(o, "relay-dir");
+	s->ovs_dir = ovs_dir(o);
 	if (o->first_arg < argc)
 		return err_set(e, "unexpected argument \"%s\" (see --help)", argv[o->first_arg]);
 	if (!options_has(o, "state"))
@@ -172,6 +183,7 @@ static int agent_start(struct agent *a, const struct options *o, struct err *e)
 	/* before the first ZeroMQ context: capabilities belong to threads */
 	if (priv_drop(&a->setup, e) < 0)
 		return -1;
+	ovs_use(a->setup.ovs_dir);
 	a->boot = keys_random64();
 	a->watch = watch_new(keys_random64());
 	if (prober_start(a, e) < 0)

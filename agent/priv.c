@@ -1,7 +1,16 @@
 #include "agent/priv.h"
 
+#include "agent/facts/ovs.h"
+
+#include "agent/facts/ovs.h"
+
 #include <cap-ng.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static bool always(const struct agent_setup *setup)
 {
@@ -10,6 +19,16 @@ static bool always(const struct agent_setup *setup)
 }
 
 static bool relays(const struct agent_setup *setup) { return setup->relay_dir != NULL; }
+
+/* Open vSwitch may run as a user of its own, whose sockets are for that user alone. */
+static bool has_foreign_ovs(const struct agent_setup *setup)
+{
+	char path[256];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/db.sock", setup->ovs_dir);
+	return stat(path, &st) == 0 && st.st_uid != geteuid();
+}
 
 static bool has_low_port(const struct agent_setup *setup) { return setup->probe_port > 0 && setup->probe_port < 1024; }
 
@@ -21,6 +40,7 @@ static const struct kept {
     {CAP_NET_RAW, always, "raw and packet sockets: ARP, ND and ICMP probes, captures at NICs and ports, binding to a device"},
     {CAP_NET_ADMIN, always, "reading the nftables ruleset; receive buffers beyond the limit"},
     {CAP_DAC_OVERRIDE, relays, "connecting to the guests' sockets, which belong to the hypervisor's user"},
+    {CAP_DAC_OVERRIDE, has_foreign_ovs, "connecting to the sockets of Open vSwitch, which belong to its user"},
     {CAP_NET_BIND_SERVICE, has_low_port, "the probe port is below 1024"},
 };
 #define KEPT_COUNT (sizeof kept / sizeof *kept)

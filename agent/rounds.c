@@ -2,6 +2,7 @@
 
 #include "agent/capture.h"
 #include "agent/facts/facts.h"
+#include "agent/ovs_rules.h"
 #include "agent/report.h"
 #include "agent/trim.h"
 #include "agent/uplink.h"
@@ -167,9 +168,10 @@ void rounds_end(struct rounds *r, const struct msg_round_end *end)
 	capture_drain(round->capture);
 	prober_drain(r->a->prober);
 	m = msg_new(MSG_ROUND_RESULT);
+	m->u.round_result.snapshot = facts_read(FACTS_ALL, NULL, 0);
+	ovs_rules(round->exec, m->u.round_result.snapshot);
 	exec_result(round->exec, &m->u.round_result.result);
 	m->u.round_result.result.health = report_health(r->a->report);
-	m->u.round_result.snapshot = facts_read(FACTS_ALL, NULL, 0);
 	round_drop(r, round);
 	if (uplink_send(r->a->uplink, m) < 0)
 		log_warn("round %016llx: its result cannot be sent", (unsigned long long)end->round);

@@ -1,4 +1,5 @@
 #include "agent/facts/facts.h"
+#include "agent/facts/ovs.h"
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
@@ -18,6 +19,7 @@ static const struct source {
     {FACTS_FAST, fact_read_network},
     {FACTS_FAST, fact_read_devices},
     {FACTS_SOCKETS, fact_read_sockets},
+    {FACTS_FAST, fact_read_ovs}, /* over what the network showed */
     {FACTS_FIREWALL, fact_read_firewall},
 };
 

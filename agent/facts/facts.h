@@ -18,8 +18,9 @@ struct snapshot *facts_read(uint32_t what, char *why, size_t size);
 /* Rights: RIGHT_FIREWALL when the ruleset can be read. */
 bool facts_firewall_possible(char *why, size_t size);
 
-/* Watches rtnetlink and nfnetlink for changes of links, addresses, routes, rules, bridge ports, FDB and the ruleset; calls `fn` at
- * most once per `quiet_ms` after something changed (debounced: neighbour noise alone does not count, FDB moves do). */
+/* Watches rtnetlink, nfnetlink and the database of Open vSwitch for changes of links, addresses, routes, rules, bridge ports, FDB
+ * and the ruleset; calls `fn` at most once per `quiet_ms` after something changed (debounced: neighbour noise alone does not count,
+ * FDB moves do). */
 struct facts_watch;
 typedef void facts_changed_fn(void *arg);
 struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_changed_fn *fn, void *arg, struct err *e);

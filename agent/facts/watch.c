@@ -1,5 +1,6 @@
 /* watch: tells that something of this machine's network changed; what, the next snapshot shows. */
 #include "agent/facts/facts.h"
+#include "agent/facts/ovs.h"
 #include "agent/facts/fw_model.h"
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
@@ -171,6 +172,8 @@ static void on_nft_sock(void *arg, int fd, int what)
 	sock_read(w, w->sock[1], on_nft_event);
 }
 
+static void on_ovs(void *arg) { changed(arg); }
+
 static struct mnl_socket *subscribe(int bus, const int *groups, size_t count)
 {
 	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -205,6 +208,7 @@ struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_chan
 	mnl_socket_setsockopt(w->sock[0], NETLINK_ADD_MEMBERSHIP, (void *)(uintptr_t)&vlan_group, sizeof vlan_group);
 	w->sock[1] = subscribe(NETLINK_NETFILTER, nft_groups, 1); /* without the right, rulesets are not read either */
 	w->timer = loop_timer(l, on_quiet, w);
+	ovs_watch(l, on_ovs, w);
 	w->source[0] = loop_fd(l, mnl_socket_get_fd(w->sock[0]), LOOP_READ, on_route_sock, w);
 	if (w->sock[1])
 		w->source[1] = loop_fd(l, mnl_socket_get_fd(w->sock[1]), LOOP_READ, on_nft_sock, w);
@@ -215,6 +219,7 @@ void facts_watch_free(struct facts_watch *w)
 {
 	if (!w)
 		return;
+	ovs_watch(NULL, NULL, NULL);
 	loop_remove(w->timer);
 	for (int i = 0; i < 2; i++) {
 		loop_remove(w->source[i]);
