@@ -413,7 +413,23 @@ json_t *answer_facts(const struct member *m)
 	return o;
 }
 
-json_t *answer_changes(const struct member *m)
+static json_t *troubles_json(const struct collector *c, const struct member *m)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < rounds_current_count(c->rounds); i++) {
+		const struct current *v = rounds_current_at(c->rounds, i);
+		const struct member *a = fleet_by_id(c->fleet, v->a), *b = fleet_by_id(c->fleet, v->b);
+		if (!a || !b || (a != m && b != m))
+			continue;
+		json_t *o = problem_json(c, v);
+		json_object_set_new(o, "well_at", time_json(rounds_well_at(c->rounds, v->a, v->b)));
+		json_object_set_new(o, "ill_at", time_json(v->since));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+json_t *answer_changes(const struct collector *c, const struct member *m)
 {
 	json_t *list = json_array(), *o = facts_head(m);
 	for (size_t i = 0; i < m->change_count; i++) {
@@ -422,6 +438,7 @@ json_t *answer_changes(const struct member *m)
 		                                      "was", json_text(ch->was), "now", json_text(ch->now)));
 	}
 	json_object_set_new(o, "changes", list);
+	json_object_set_new(o, "problems", troubles_json(c, m));
 	return o;
 }
 

@@ -157,7 +157,7 @@ static void on_facts(struct collector *c, const struct asker *who, const struct 
 	if (!m)
 		reply_error(r, e.text);
 	else
-		reply_json(r, 0, query_option(q, "changes") ? answer_changes(m) : answer_facts(m));
+		reply_json(r, 0, query_option(q, "changes") ? answer_changes(c, m) : answer_facts(m));
 }
 
 static void on_causes(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)

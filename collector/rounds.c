@@ -107,6 +107,14 @@ const struct current *rounds_current(const struct rounds *r, uint32_t a, uint32_
 	return NULL;
 }
 
+struct wall rounds_well_at(const struct rounds *r, uint32_t a, uint32_t b)
+{
+	for (size_t i = 0; i < r->suspect_count; i++)
+		if (same_pair(r->suspects[i].a, r->suspects[i].b, a, b))
+			return r->suspects[i].well_at;
+	return (struct wall){0};
+}
+
 size_t rounds_current_count(const struct rounds *r) { return r->current_count; }
 const struct current *rounds_current_at(const struct rounds *r, size_t i) { return &r->current[i]; }
 
@@ -133,8 +141,10 @@ static void current_end(struct rounds *r, uint32_t a, uint32_t b)
 
 static void current_put(struct rounds *r, struct current v)
 {
+	v.since = v.at;
 	for (size_t i = 0; i < r->current_count; i++)
 		if (same_pair(r->current[i].a, r->current[i].b, v.a, v.b)) {
+			v.since = r->current[i].since;
 			current_clear(&r->current[i]);
 			r->current[i] = v;
 			return;

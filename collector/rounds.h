@@ -15,7 +15,8 @@ struct current { /* the verdict of a pair that is not well */
 	uint32_t a, b;
 	enum state state;
 	uint64_t round;
-	struct wall at; /* of the verdict */
+	struct wall at;    /* of the verdict */
+	struct wall since; /* of the first one of this trouble */
 	struct mono noted;
 	bool automatic;
 	char *cause, *where, *direction, *sentence; /* owned, NULL = none */
@@ -42,6 +43,8 @@ void rounds_sweep(struct rounds *r, struct mono now);
 size_t rounds_current_count(const struct rounds *r);
 const struct current *rounds_current_at(const struct rounds *r, size_t i);
 const struct current *rounds_current(const struct rounds *r, uint32_t a, uint32_t b); /* in either order; NULL = none */
+/* When the pair was last known to be well; 0 = not known. */
+struct wall rounds_well_at(const struct rounds *r, uint32_t a, uint32_t b);
 size_t rounds_running(const struct rounds *r);
 
 #endif

@@ -1,4 +1,4 @@
-/* Status, agents, facts, causes, token: lists. */
+/* Status, agents, causes, token: lists. */
 #include "collector/cli/output.h"
 
 #include "proto/base/mem.h"
@@ -158,49 +158,6 @@ void show_agents(struct out *o, const json_t *doc)
 		table_print(t, o, 0);
 	else
 		out_printf(o, INK_PLAIN, "no agents yet: `bothways token` makes a token for one to join with\n");
-	table_free(t);
-}
-
-/* ---- facts ---- */
-
-static void show_changes(struct out *o, const json_t *changes)
-{
-	struct table *t = table_new(3, NULL);
-	char ago[48];
-	for (size_t i = 0; i < json_array_size(changes); i++) {
-		const json_t *c = json_array_get(changes, i);
-		const char *was = doc_text(c, "was"), *now = doc_text(c, "now");
-		out_ago(o, doc_text(c, "at"), ago, sizeof ago);
-		table_add(t, INK_DIM, ago);
-		table_add(t, INK_PLAIN, doc_text(c, "fact"));
-		table_addf(t, INK_PLAIN, "%s → %s", json_is_null(doc_get(c, "was")) ? "absent" : was,
-		           json_is_null(doc_get(c, "now")) ? "absent" : now);
-	}
-	table_print(t, o, 0);
-	table_free(t);
-	if (!json_array_size(changes))
-		out_printf(o, INK_PLAIN, "nothing has changed since it was first heard\n");
-}
-
-void show_facts(struct out *o, const json_t *doc)
-{
-	char ago[48];
-	const char *key;
-	json_t *value;
-	out_ago(o, doc_text(doc, "taken"), ago, sizeof ago);
-	out_printf(o, INK_BOLD, "%s/%s", doc_text(doc, "tenant"), doc_text(doc, "name"));
-	out_printf(o, INK_DIM, "  read %s%s\n", ago, json_is_true(doc_get(doc, "online")) ? "" : "; offline now");
-	if (doc_get(doc, "changes")) {
-		show_changes(o, doc_get(doc, "changes"));
-		return;
-	}
-	struct table *t = table_new(2, NULL);
-	json_object_foreach((json_t *)(uintptr_t)doc_get(doc, "facts"), key, value)
-	{
-		table_add(t, INK_PLAIN, key);
-		table_add(t, INK_DIM, json_is_string(value) ? json_string_value(value) : "-");
-	}
-	table_print(t, o, 0);
 	table_free(t);
 }
 

@@ -68,6 +68,7 @@ static void documents_look_as_they_did(void **state)
 	    {"status", "status", show_status, {.utf8 = true, .width = 100}},
 	    {"agents", "agents", show_agents, {.utf8 = true, .width = 120}},
 	    {"changes", "changes", show_facts, {.utf8 = true, .width = 100}},
+	    {"facts", "facts", show_facts, {.utf8 = true, .width = 100}},
 	    {"cause", "cause", show_causes, {.utf8 = true, .width = 100}},
 	};
 	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
