@@ -58,6 +58,7 @@ static void path_count(struct correlation *c, const struct view *w)
 	for (size_t i = 0; i < w->probes.count; i++) {
 		bool socket = c->d->path[w->flow->dir][i] < 0;
 		dir->path[i].seen += (uint32_t)set_count(w->probes.at[i].set);
+		dir->path[i].kind_seen[w->flow->kind] += (uint16_t)set_count(w->probes.at[i].set);
 		dir->path[i].looked |= socket ? w->probes.at[i].looked : point_is_watched(c->d, c->d->path[w->flow->dir][i]);
 	}
 }
@@ -167,6 +168,7 @@ void correlate(const struct dossier *d, struct verdict *v)
 	service_fill(c);
 	cells_fill(c);
 	cuts_fill(c);
+	drops_fill(c);
 	notes_fill(c);
 	state_fill(c);
 	free(c);

@@ -18,7 +18,7 @@ static void cut_add(struct direction *dir, const struct gap *g, uint8_t kind, bo
 	struct cut *c = cut_find(dir, g);
 	if (!c && dir->cut_count < CUTS_MAX) {
 		c = &dir->cuts[dir->cut_count++];
-		*c = (struct cut){.after = g->after, .before = g->before, .partial = true};
+		*c = (struct cut){.after = g->after, .before = g->before, .partial = true, .drop_party = -1};
 	}
 	if (!c)
 		return;

@@ -50,6 +50,17 @@ static void note_point(struct correlation *c, size_t i)
 	}
 }
 
+/* Only where it matters: a cut here has no word. */
+static void note_drops(struct correlation *c, int party)
+{
+	const char *drops, *rules, *name = c->d->party[party].name;
+	drops_not_known(c, party, &drops, &rules);
+	if (drops)
+		note_add(c->v, mem_printf("%s: the kernel's drop reasons are not known: %s", name, drops));
+	if (rules)
+		note_add(c->v, mem_printf("%s: the rule that dropped it was not traced: %s", name, rules));
+}
+
 static void note_view(struct correlation *c, const struct view *w)
 {
 	const char *to = c->d->party[receiver_of(w->flow)].name;
@@ -62,6 +73,7 @@ void notes_fill(struct correlation *c)
 	for (size_t i = 0; i < c->d->party_count; i++) {
 		note_party(c->v, &c->d->party[i]);
 		note_placement(c->v, &c->d->party[i]);
+		note_drops(c, (int)i);
 	}
 	for (size_t i = 0; i < c->d->point_count; i++)
 		note_point(c, i);

@@ -62,6 +62,11 @@ void cells_fill(struct correlation *c);
 /* correlate_cuts.c */
 void cuts_fill(struct correlation *c);
 
+/* correlate_drops.c: what the kernels say of the packets that die at the cuts. */
+void drops_fill(struct correlation *c);
+/* A cut at this machine has no word (no rule), and it could not look: the reason; NULL = that is not so. */
+void drops_not_known(const struct correlation *c, int party, const char **drops, const char **rules);
+
 /* correlate_notes.c */
 void notes_fill(struct correlation *c);
 

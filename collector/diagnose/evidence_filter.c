@@ -1,6 +1,7 @@
 /* evidence_filter: what the rulesets say about the packets that die. */
 #include "collector/diagnose/inquiry.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,9 @@ static bool hit_fits(const struct inquiry *q, const struct hit *h, unsigned laye
 	return how == STOP_ANY || h->decision.reject == (how == STOP_REJECT);
 }
 
+static const char *const verbs[] = {"stops", "drops", "rejects"};
+
+/* *first: the one to speak of; one that was traced before one that was read. */
 static kind_mask hits_kinds(const struct inquiry *q, unsigned layers, enum stop how, bool sure, const struct hit **first)
 {
 	kind_mask m = 0;
@@ -23,7 +27,7 @@ static kind_mask hits_kinds(const struct inquiry *q, unsigned layers, enum stop 
 		if (!hit_fits(q, h, layers, how) || (sure && !h->sure && !h->fits))
 			continue;
 		m |= KIND_BIT(h->kind);
-		if (!*first)
+		if (!*first || (h->traced && !(*first)->traced))
 			*first = h;
 	}
 	return m;
@@ -49,33 +53,59 @@ void filter_bind(const struct inquiry *q, const struct hit *h)
 	bindings_add(q->learned, "component", "%s %s %s", c->family, c->table, c->name);
 }
 
+/* "inet filter input handle 7: tcp dport 22 drop" */
+static const char *rule_text(const struct hit *h, char *out, size_t size)
+{
+	const struct fw_decision *d = &h->decision;
+	if (d->rule)
+		snprintf(out, size, "%s %s %s handle %" PRIu64 ": %s", d->chain->family, d->chain->table, d->chain->name,
+		         d->rule->handle, d->rule->text);
+	else
+		snprintf(out, size, "%s %s %s policy drop", d->base->family, d->base->table, d->base->name);
+	return out;
+}
+
+static void filter_says_yes(const struct inquiry *q, struct finding *f, const struct hit *h, kind_mask kinds, enum stop how)
+{
+	static const char *const past[] = {"stopped", "dropped", "rejected"};
+	char rule[480];
+	filter_bind(q, h);
+	if (h->traced)
+		find_yes(f, kinds, "the rule on %s that %s it: %s (seen by tracing)", name_of(q, q->who), past[how],
+		         rule_text(h, rule, sizeof rule));
+	else
+		find_yes(f, kinds, "a filter on %s %s it: %s%s", name_of(q, q->who), verbs[how],
+		         firewall_text(&h->decision, rule, sizeof rule),
+		         h->fits ? " (not all of it is understood, but just what it may stop is lost)" : "");
+	f->weak = h->fits && !h->traced;
+}
+
+static void filter_is_not_read(const struct inquiry *q, struct finding *f, enum stop how)
+{
+	kind_mask kinds = how == STOP_REJECT ? 0 : said_by_filter(q);
+	if (kinds)
+		find_yes(f, kinds, "a filter on %s drops it, says the kernel; its rules could not be read", name_of(q, q->who));
+}
+
 static void filter_says(const struct inquiry *q, struct finding *f, unsigned layers, enum stop how)
 {
-	static const char *const verbs[] = {"stops", "drops", "rejects"};
 	const struct hit *first = NULL, *maybe = NULL;
 	char rule[400];
 	if (!firewall_read(q, f)) {
-		if (strcmp(q->p->drop_reason, "NETFILTER_DROP") == 0 && how != STOP_REJECT)
-			find_yes(f, dying(q), "a filter on %s drops it, says the kernel; its rules could not be read",
-			         name_of(q, q->who));
+		filter_is_not_read(q, f, how);
 		return;
 	}
 	enum tri otherwise = f->is;
 	kind_mask kinds = hits_kinds(q, layers, how, true, &first);
 	if (kinds) {
-		filter_bind(q, first);
 		accepts_bind(q, q->hits, layers);
-		find_yes(f, kinds, "a filter on %s %s it: %s%s", name_of(q, q->who), verbs[how],
-		         firewall_text(&first->decision, rule, sizeof rule),
-		         first->fits ? " (not all of it is understood, but just what it may stop is lost)" : "");
-		f->weak = first->fits;
-		return;
-	}
-	if (hits_kinds(q, layers, how, false, &maybe))
+		filter_says_yes(q, f, first, kinds, how);
+	} else if (hits_kinds(q, layers, how, false, &maybe)) {
 		find_unknown(f, "a filter on %s may stop it: %s", name_of(q, q->who),
 		             firewall_text(&maybe->decision, rule, sizeof rule));
-	else if (otherwise != TRI_UNKNOWN)
+	} else if (otherwise != TRI_UNKNOWN) {
 		find_no(f, "no filter rule on %s %s it", name_of(q, q->who), verbs[how]);
+	}
 }
 
 static void filter_stops(const struct inquiry *q, struct finding *f) { filter_says(q, f, ANY_LAYER, STOP_ANY); }

@@ -264,24 +264,6 @@ static void neighbour_ok(const struct inquiry *q, struct finding *f)
 	find_yes(f, ~0u, "%s passes the same way", arp && nd ? "ARP and neighbour discovery" : arp ? "ARP" : "neighbour discovery");
 }
 
-static void drop_reason_filter(const struct inquiry *q, struct finding *f)
-{
-	if (q->p->drop_reason[0] && strcmp(q->p->drop_reason, "NETFILTER_DROP") == 0)
-		find_yes(f, ~0u, "the kernel's drop reason is NETFILTER_DROP");
-	else if (q->p->drop_reason[0])
-		find_no(f, "the kernel's drop reason is %s", q->p->drop_reason);
-	else
-		find_unknown(f, "the kernel's drop reason is not known");
-}
-
-static void drop_reason_rpfilter(const struct inquiry *q, struct finding *f)
-{
-	if (q->p->drop_reason[0] && strcmp(q->p->drop_reason, "IP_RPFILTER") == 0)
-		find_yes(f, ~0u, "the kernel's drop reason is IP_RPFILTER");
-	else
-		find_unknown(f, "the kernel's drop reason is not known");
-}
-
 static const struct evidence items[] = {
     {"is-guest", is_guest, "the agent's kind", "the machine is a guest"},
     {"is-host", is_host, "the agent's kind", "the machine is a host"},
@@ -302,7 +284,5 @@ static const struct evidence items[] = {
     {"only-large", only_large, "cut", "only large packets are lost"},
     {"only-answers", only_answers, "cut", "only answers are lost, new packets pass"},
     {"neighbour-ok", neighbour_ok, "matrix", "ARP or neighbour discovery passes the same way"},
-    {"drop-reason-filter", drop_reason_filter, "drop reasons", "the kernel says a filter dropped it"},
-    {"drop-reason-rpfilter", drop_reason_rpfilter, "drop reasons", "the kernel says reverse-path filtering dropped it"},
 };
 const struct evidence_table evidence_place = {items, sizeof items / sizeof *items};

@@ -3,6 +3,7 @@
  * A capture on an interface stands before what filters on its way in and behind what filters on its way out; so every step
  * between two neighbouring points of one machine has its own list of hooks. */
 #include "collector/diagnose/inquiry.h"
+#include "collector/dropped.h"
 
 #include "proto/base/mem.h"
 
@@ -20,6 +21,7 @@
 #define ND_ADVERT     136
 #define SMALL_MAX     300 /* no small probe is longer */
 #define DECISIONS_MAX 16
+#define DEPTH_MAX     8 /* of chains that call each other */
 
 struct search {
 	const struct dossier *d;
@@ -366,6 +368,129 @@ static void hits_on_stretch(const struct dossier *d, const struct verdict *v, co
 	}
 }
 
+/* ---- rules that were seen to do it ----
+ *
+ * A trace overrides what reading the rules says: that very rule is blamed, and the others stand behind it. */
+
+static bool hit_is_of_rule(const struct hit *h, const struct flow_rule *r)
+{
+	const struct fw_decision *d = &h->decision;
+	const struct fw_chain *c = d->rule ? d->chain : d->base;
+	if (strcmp(c->family, r->family) || strcmp(c->table, r->table) || strcmp(c->name, r->chain))
+		return false;
+	return r->handle ? d->rule && d->rule->handle == r->handle : !d->rule;
+}
+
+static bool chain_leads_to(const struct snapshot *s, const struct fw_chain *from, const struct fw_chain *to, int depth)
+{
+	for (size_t i = 0; i < from->rule_count && depth < DEPTH_MAX; i++) {
+		const struct fw_rule *r = &from->rules[i];
+		for (size_t k = 0; (r->verdict == FW_JUMP || r->verdict == FW_GOTO) && k < s->chain_count; k++) {
+			const struct fw_chain *c = &s->chains[k];
+			if (!strcmp(c->family, from->family) && !strcmp(c->table, from->table) && !strcmp(c->name, r->target) &&
+			    (c == to || chain_leads_to(s, c, to, depth + 1)))
+				return true;
+		}
+	}
+	return false;
+}
+
+static const struct fw_chain *base_of(const struct snapshot *s, const struct fw_chain *to)
+{
+	if (to->hook[0])
+		return to;
+	for (size_t i = 0; i < s->chain_count; i++) {
+		const struct fw_chain *c = &s->chains[i];
+		if (c->hook[0] && !strcmp(c->family, to->family) && !strcmp(c->table, to->table) && chain_leads_to(s, c, to, 0))
+			return c;
+	}
+	return NULL;
+}
+
+static enum hit_layer layer_of(const struct dossier *d, int party, const struct snapshot *s, const struct fw_chain *base)
+{
+	bool end = party == PARTY_A || party == PARTY_B;
+	if (!strcmp(base->family, "bridge"))
+		return HIT_L2;
+	if (!strcmp(base->family, "arp"))
+		return HIT_NEIGH;
+	if (!strcmp(base->hook, "ingress") || !strcmp(base->hook, "egress"))
+		return device_is_bridge(s, base->device) ? HIT_IP : HIT_L2;
+	if (end && strcmp(base->hook, "forward") != 0)
+		return HIT_IP;
+	return d->onlink ? HIT_BRIDGED_IP : HIT_ROUTED;
+}
+
+/* Reading the rules says that it passes: copies that a bridge floods elsewhere aside, the trace knows better. */
+static void hit_make(struct search *s, const struct flow_rule *r, int kind)
+{
+	const struct fw_chain *chain;
+	const struct fw_rule *rule = traced_rule(s->d, s->party, r, &chain);
+	const struct fw_chain *base = chain ? base_of(s->s, chain) : NULL;
+	bool copied = kind_info((enum kind)kind)->proto == PROTO_NEIGH && strcmp(r->family, "arp") != 0;
+	if (!base || (r->handle && !rule) || copied || s->out->count == HITS_MAX)
+		return;
+	s->out->item[s->out->count++] = (struct hit){
+	    .party = s->party,
+	    .kind = (uint8_t)kind,
+	    .answer = r->part != PART_PROBE,
+	    .layer = (uint8_t)layer_of(s->d, s->party, s->s, base),
+	    .sure = true,
+	    .traced = true,
+	    .asked = -1,
+	    .iif = "",
+	    .oif = "",
+	    .decision = {.outcome = FW_STOPS, .reject = r->verdict == FW_REJECT, .base = base, .chain = chain, .rule = rule},
+	};
+}
+
+static void hit_trace(struct search *s, const struct flow_rule *r)
+{
+	int kind = traced_stops(r) ? problem_row_kind(s->d, s->p, r->flow, r->part, r->seqs) : -1;
+	bool found = false;
+	for (size_t i = 0; kind >= 0 && i < s->out->count; i++) {
+		struct hit *h = &s->out->item[i];
+		if (h->party == s->party && h->kind == kind && h->answer == (r->part != PART_PROBE) && hit_is_of_rule(h, r))
+			h->sure = h->traced = found = true;
+	}
+	if (kind >= 0 && !found)
+		hit_make(s, r, kind);
+}
+
+static bool is_traced(const struct hits *h, uint8_t kind, bool answer)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		if (h->item[i].traced && h->item[i].kind == kind && h->item[i].answer == answer)
+			return true;
+	}
+	return false;
+}
+
+static bool stands_on_stretch(const struct search *s)
+{
+	for (size_t i = s->p->after; s->p->placed && i <= s->p->before; i++) {
+		if (point_party(s->d, s->v, s->p->dir, i) == s->party)
+			return true;
+	}
+	return false;
+}
+
+static void hits_trace(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
+{
+	struct search s = {.d = d, .v = v, .p = p, .out = out, .asked = -1};
+	for (s.party = 0; s.party < (int)d->party_count; s.party++) {
+		const struct round_result *r = d->party[s.party].result;
+		s.s = party_facts(d, s.party);
+		for (size_t i = 0; r && s.s && stands_on_stretch(&s) && i < r->rules_count; i++)
+			hit_trace(&s, &r->rules[i]);
+	}
+	for (size_t i = 0; i < out->count; i++) {
+		struct hit *h = &out->item[i];
+		if (!h->traced && is_traced(out, h->kind, h->answer))
+			h->foreseen = true; /* it died before it came here */
+	}
+}
+
 /* ---- rules that cannot be read in full ---- */
 
 static bool same_rule(const struct hit *a, const struct hit *b)
@@ -465,6 +590,7 @@ static void hits_behind(const struct dossier *d, const struct verdict *v, const 
 void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out)
 {
 	hits_on_stretch(d, v, p, out);
+	hits_trace(d, v, p, out);
 	hits_fit(d, v, p, out);
 	hits_behind(d, v, p, out);
 }

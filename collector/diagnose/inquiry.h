@@ -23,11 +23,13 @@ struct problem {
 	bool partial;
 	uint8_t cut_dir, cut; /* the cut it stands for; NO_CUT = none */
 	int unheard;          /* the end that did not report, -1 = not about that */
-	char drop_reason[64];
+	int drop_party;       /* whose kernel or rule dropped it, -1 = not known */
 };
 
 static inline kind_mask problem_kinds(const struct problem *p) { return p->probes | p->answers | p->starts; }
 size_t problems_find(const struct dossier *d, const struct verdict *v, struct problem *out, size_t max);
+/* The kind of the flow that a row of drops or traced rules speaks of, when those packets are a part of the problem; else -1. */
+int problem_row_kind(const struct dossier *d, const struct problem *p, uint8_t flow, uint8_t part, seqset seqs);
 void problem_limit(struct problem *p, kind_mask kinds); /* leaves these kinds only */
 
 /* ---- machines, addresses, interfaces ---- */
@@ -74,6 +76,7 @@ struct hit {
 	uint8_t layer;         /* enum hit_layer */
 	bool foreseen;         /* not seen to die here, but it would */
 	bool sure;             /* stops it, or stops some of it where some of it dies */
+	bool traced;           /* seen to stop it, whatever reading the rules says */
 	bool fits;             /* may stop it, and would stop just what dies and nothing that passes */
 	int asked;             /* ARP seen from a machine's own chains: whose address is looked for; else -1 */
 	const char *iif, *oif; /* as that chain sees them */
@@ -130,7 +133,10 @@ struct evidence_table {
 	const struct evidence *items;
 	size_t count;
 };
-extern const struct evidence_table evidence_place, evidence_filter, evidence_address, evidence_neigh, evidence_link, evidence_agent;
+extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
+    evidence_agent;
+/* Kinds of which the kernel of `who` says that a filter dropped them. */
+kind_mask said_by_filter(const struct inquiry *q);
 const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */
 
 /* ---- history.c: what it was before somebody changed it ---- */

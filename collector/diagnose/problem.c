@@ -1,6 +1,7 @@
 /* problem: turns cuts and failed conversations into a list of things to explain, each once: probes and answers that die in
  * the same place are one problem, and what fails only because a neighbour was not found belongs to that. */
 #include "collector/diagnose/inquiry.h"
+#include "collector/dropped.h"
 
 #include <string.h>
 
@@ -92,7 +93,7 @@ static struct problem *list_add(struct list *l, int dir)
 	if (l->count == l->max)
 		return NULL;
 	struct problem *p = &l->items[l->count++];
-	*p = (struct problem){.dir = (uint8_t)dir, .cut_dir = (uint8_t)dir, .cut = NO_CUT, .unheard = -1};
+	*p = (struct problem){.dir = (uint8_t)dir, .cut_dir = (uint8_t)dir, .cut = NO_CUT, .unheard = -1, .drop_party = -1};
 	return p;
 }
 
@@ -119,7 +120,7 @@ static void list_cut(struct list *l, int dir, size_t i)
 		p->before = c->before;
 		p->cut = (uint8_t)i;
 		p->partial = c->partial;
-		memcpy(p->drop_reason, c->drop_reason, sizeof p->drop_reason);
+		p->drop_party = c->drop_reason[0] || c->rule[0] ? c->drop_party : -1;
 	}
 	p->answers |= c->answers;
 	p->probes |= c->kinds & ~c->answers;
@@ -260,6 +261,20 @@ size_t problems_find(const struct dossier *d, const struct verdict *v, struct pr
 	list_unheard(&l, PARTY_B);
 	list_drop_empty(&l);
 	return l.count;
+}
+
+int problem_row_kind(const struct dossier *d, const struct problem *p, uint8_t flow, uint8_t part, seqset seqs)
+{
+	for (size_t i = 0; i < d->flow_count; i++) {
+		const struct flow *f = &d->flows[i];
+		if (f->id != flow || f->ladder)
+			continue;
+		kind_mask among = part == PART_PROBE ? p->probes : p->probes | p->answers;
+		bool same_way = (f->dir == p->dir) == (part == PART_PROBE);
+		bool concerns = (same_way && among & KIND_BIT(f->kind)) || (f->dir == p->dir && p->starts & KIND_BIT(f->kind));
+		return concerns && dropped_for_good(d, f, part, seqs) ? f->kind : -1;
+	}
+	return -1;
 }
 
 void problem_limit(struct problem *p, kind_mask kinds)

@@ -467,6 +467,60 @@ static inline struct flow_sent *sent(struct world *w, const char *from, int kind
 	abort();
 }
 
+/* Their receiver has not seen them, nor has their sender got answers. */
+static inline void nothing_of(struct world *w, const char *from, int kind, bool answers)
+{
+	const struct flow *f = flow_of(w->d, kind, dir_of(w, from));
+	sent(w, from, kind)->answered = 0;
+	struct round_result *r = w->result[1 - f->dir];
+	for (size_t i = 0; i < r->received_count && !answers; i++) {
+		if (r->received[i].flow == f->id)
+			r->received[i].seen = r->received[i].replied = 0;
+	}
+}
+
+/* The kernel of `who` says why it dropped probes of `from`, or answers to them. */
+static inline void says(struct world *w, const char *who, const char *from, bool answers, kind_mask kinds, const char *reason,
+                        const char *place, const char *ifname)
+{
+	struct round_result *r = w->result[party(w, who)];
+	r->drops_looked.looked = true;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (!(kinds & KIND_BIT(k)))
+			continue;
+		nothing_of(w, from, k, answers);
+		struct flow_drop *d = GROW(r->drops, r->drops_count);
+		d->flow = flow_of(w->d, k, dir_of(w, from))->id;
+		d->part = answers ? PART_ANSWER : PART_PROBE;
+		d->seqs = 7;
+		str_copy(d->reason, sizeof d->reason, reason);
+		str_copy(d->place, sizeof d->place, place);
+		str_copy(d->ifname, sizeof d->ifname, ifname);
+	}
+}
+
+/* Tracing on `who` saw that this rule ended their way; handle 0 = the chain's policy. */
+static inline void traces(struct world *w, const char *who, const char *from, kind_mask kinds, const struct fw_chain *c,
+                          uint64_t handle, int verdict)
+{
+	struct round_result *r = w->result[party(w, who)];
+	r->rules_looked.looked = true;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (!(kinds & KIND_BIT(k)))
+			continue;
+		nothing_of(w, from, k, false);
+		struct flow_rule *t = GROW(r->rules, r->rules_count);
+		t->flow = flow_of(w->d, k, dir_of(w, from))->id;
+		t->part = PART_PROBE;
+		t->seqs = 7;
+		t->handle = handle;
+		t->verdict = (uint8_t)verdict;
+		str_copy(t->family, sizeof t->family, c->family);
+		str_copy(t->table, sizeof t->table, c->table);
+		str_copy(t->chain, sizeof t->chain, c->name);
+	}
+}
+
 static inline void unresolved(struct world *w, const char *from, kind_mask kinds)
 {
 	for (int k = 0; k < KIND_COUNT; k++) {

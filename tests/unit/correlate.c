@@ -27,7 +27,7 @@ struct fault {
 
 struct bench {
 	struct dossier d;
-	struct round_result results[4];
+	struct round_result results[5];
 	size_t seen_cap[4];
 	struct fault fault;
 	struct verdict *v;
@@ -103,7 +103,7 @@ static struct bench *bench_new(kind_mask kinds)
 static void bench_free(struct bench *b)
 {
 	for (int i = 0; i < 4; i++)
-		free(b->results[i].seen);
+		round_result_clear(&b->results[i]);
 	verdict_free(b->v);
 	dossier_clear(&b->d);
 	free(b);
@@ -779,10 +779,251 @@ static void nothing_at_all_is_unknown_not_a_crash(void **state)
 	free(d);
 }
 
+/* ---- what kernels say of it ---- */
+
+static void says(struct bench *b, int party, int flow, int part, seqset seqs, const char *reason, const char *place,
+                 const char *ifname)
+{
+	struct round_result *r = &b->results[party];
+	r->drops = mem_resize(r->drops, r->drops_count + 1, sizeof *r->drops);
+	struct flow_drop *d = &r->drops[r->drops_count++];
+	*d = (struct flow_drop){.flow = (uint8_t)flow, .part = (uint8_t)part, .seqs = seqs};
+	str_copy(d->reason, sizeof d->reason, reason);
+	str_copy(d->place, sizeof d->place, place);
+	str_copy(d->ifname, sizeof d->ifname, ifname);
+	r->drops_looked.looked = true;
+}
+
+static struct flow_rule *traces(struct bench *b, int party, int flow, seqset seqs, uint64_t handle)
+{
+	struct round_result *r = &b->results[party];
+	r->rules = mem_resize(r->rules, r->rules_count + 1, sizeof *r->rules);
+	struct flow_rule *t = &r->rules[r->rules_count++];
+	*t = (struct flow_rule){.flow = (uint8_t)flow, .part = PART_PROBE, .seqs = seqs, .handle = handle, .verdict = FW_DROP};
+	strcpy(t->family, "inet");
+	strcpy(t->table, "filter");
+	strcpy(t->chain, "input");
+	r->rules_looked.looked = true;
+	return t;
+}
+
+/* `kinds` of vm1 die behind the hop. */
+static struct bench *broken(int hop, kind_mask kinds)
+{
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, hop, kinds, true, false, three};
+	run(b);
+	return b;
+}
+
+static int icmp(struct bench *b) { return flow_of(b, KIND_ICMP, 0)->id; }
+
+static const struct cut *the_cut(struct bench *b)
+{
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].cut_count + v->dir[1].cut_count, 1);
+	return &v->dir[v->dir[0].cut_count ? 0 : 1].cuts[0];
+}
+
+static void a_kernels_word_names_the_drop(void **state)
+{
+	(void)state;
+	struct bench *b = broken(NIC_B, KIND_BIT(KIND_ICMP));
+	assert_int_equal(the_cut(b)->drop_party, -1);
+	says(b, B, icmp(b), PART_PROBE, three, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	const struct cut *c = the_cut(b);
+	assert_string_equal(c->drop_reason, "NETFILTER_DROP");
+	assert_string_equal(c->drop_place, "nft_do_chain");
+	assert_string_equal(c->drop_if, "eth0");
+	assert_int_equal(c->drop_party, B);
+	bench_free(b);
+}
+
+static void words_of_packets_that_arrived_say_nothing(void **state)
+{
+	(void)state;
+	struct bench *b = broken(NIC_B, KIND_BIT(KIND_ICMP));
+	says(b, B, flow_of(b, KIND_UDP, 0)->id, PART_PROBE, three, "SOCKET_RCVBUFF", "x", "eth0"); /* a copy: it arrived */
+	says(b, B, icmp(b), PART_ANSWER, three, "NO_SOCKET", "icmp_x", "eth0");                    /* of answers, and probes die */
+	says(b, A, icmp(b), PART_PROBE, three, "NETFILTER_DROP", "nft_do_chain", "eth0");          /* they had left by then */
+	says(b, B, icmp(b), PART_PROBE, three, "SOCKET_FILTER", "sk_filter_trim_cap", "eth0");
+	assert_string_equal(the_cut(b)->drop_reason, "");
+	bench_free(b);
+}
+
+static void what_explains_most_is_told_and_what_happened_before_what_it_led_to(void **state)
+{
+	(void)state;
+	struct bench *b = broken(PORT_B, KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_UDP));
+	int udp = flow_of(b, KIND_UDP, 0)->id;
+	says(b, HOST2, icmp(b), PART_PROBE, three, "OTHERHOST", "ip_rcv_core", "br0");
+	says(b, HOST2, udp, PART_PROBE, three, "OTHERHOST", "ip_rcv_core", "br0");
+	assert_string_equal(the_cut(b)->drop_reason, "OTHERHOST");
+	says(b, HOST2, icmp(b), PART_PROBE, 1, "NOT_SPECIFIED", "somewhere", "vnet2");
+	assert_string_equal(the_cut(b)->drop_reason, "NOT_SPECIFIED");
+	says(b, HOST2, icmp(b), PART_PROBE, 2, "QDISC_DROP", "__dev_queue_xmit", "vnet2");
+	assert_string_equal(the_cut(b)->drop_reason, "QDISC_DROP");
+	says(b, HOST2, udp, PART_PROBE, three, "FULL_RING", "tun_net_xmit", "vnet2");
+	assert_string_equal(the_cut(b)->drop_reason, "FULL_RING");
+	bench_free(b);
+}
+
+static void a_neighbour_that_failed_does_not_hide_what_dropped_its_request(void **state)
+{
+	(void)state;
+	struct bench *b = broken(SOCKET_A, KIND_BIT(KIND_ARP));
+	keep_back(b, 0);
+	for (int k = KIND_ICMP; k < KIND_ND; k++)
+		says(b, A, flow_of(b, k, 0)->id, PART_PROBE, three, "NEIGH_FAILED", "neigh_invalidate", "eth0");
+	assert_string_equal(the_cut(b)->drop_reason, "NEIGH_FAILED");
+	says(b, A, flow_of(b, KIND_ARP, 0)->id, PART_PROBE, three, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	assert_string_equal(the_cut(b)->drop_reason, "NETFILTER_DROP");
+	bench_free(b);
+}
+
+static void a_machine_off_the_way_speaks_when_nobody_at_the_cut_does(void **state)
+{
+	(void)state;
+	struct bench *b = broken(UP_1, KIND_BIT(KIND_ICMP));
+	add_party(b, "host3", AGENT_HOST);
+	struct round_result r = {0};
+	b->d.party[4].result = &r;
+	struct flow_drop d = {.flow = (uint8_t)icmp(b), .seqs = three, .reason = "IP_INADDRERRORS", .place = "ip_error"};
+	r.drops = &d;
+	r.drops_count = 1;
+	assert_string_equal(the_cut(b)->drop_reason, "IP_INADDRERRORS");
+	assert_int_equal(the_cut(b)->drop_party, 4);
+	says(b, HOST2, icmp(b), PART_PROBE, 1, "TC_INGRESS", "x", "up0");
+	assert_string_equal(the_cut(b)->drop_reason, "TC_INGRESS");
+	bench_free(b);
+}
+
+static void a_bridge_that_hears_everything_is_no_wrong_address(void **state)
+{
+	(void)state;
+	struct bench *b = broken(PORT_A, KIND_BIT(KIND_ICMP));
+	struct snapshot *s = snapshot_new();
+	s->links = mem_array(1, sizeof *s->links);
+	s->link_count = 1;
+	strcpy(s->links[0].name, "br0");
+	strcpy(s->links[0].kind, "bridge");
+	b->d.party[HOST1].after = s;
+	says(b, HOST1, icmp(b), PART_PROBE, three, "OTHERHOST", "ip_rcv_core", "br0");
+	assert_string_equal(the_cut(b)->drop_reason, "OTHERHOST");
+	s->links[0].promisc = true;
+	assert_string_equal(the_cut(b)->drop_reason, "");
+	snapshot_free(s);
+	bench_free(b);
+}
+
+static void a_traced_rule_is_told_with_its_text(void **state)
+{
+	(void)state;
+	struct bench *b = broken(NIC_B, KIND_BIT(KIND_ICMP));
+	struct snapshot *s = snapshot_new();
+	struct fw_chain *c = s->chains = mem_array(1, sizeof *s->chains);
+	s->chain_count = 1;
+	strcpy(c->family, "inet");
+	strcpy(c->table, "filter");
+	strcpy(c->name, "input");
+	c->rules = mem_array(1, sizeof *c->rules);
+	c->rule_count = 1;
+	c->rules[0].handle = 7;
+	strcpy(c->rules[0].text, "icmp type echo-request drop");
+	b->d.party[B].before = s;
+	says(b, B, icmp(b), PART_PROBE, three, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	struct flow_rule *r = traces(b, B, icmp(b), three, 7);
+	assert_string_equal(the_cut(b)->rule, "inet filter input handle 7: icmp type echo-request drop");
+	assert_string_equal(the_cut(b)->drop_reason, "NETFILTER_DROP");
+	r->handle = 8; /* gone by now */
+	assert_string_equal(the_cut(b)->rule, "inet filter input handle 8");
+	r->handle = 0;
+	assert_string_equal(the_cut(b)->rule, "inet filter input policy drop");
+	strcpy(r->family, "ovs");
+	strcpy(r->table, "br-int");
+	strcpy(r->chain, "table 0");
+	strcpy(r->text, "priority=10,icmp actions=drop");
+	assert_string_equal(the_cut(b)->rule, "ovs br-int table 0: priority=10,icmp actions=drop");
+	r->verdict = FW_ACCEPT;
+	assert_string_equal(the_cut(b)->rule, "");
+	snapshot_free(s);
+	bench_free(b);
+}
+
+static void a_named_drop_that_is_no_filters_beats_a_trace_of_less(void **state)
+{
+	(void)state;
+	struct bench *b = broken(NIC_B, KIND_BIT(KIND_ICMP));
+	says(b, B, icmp(b), PART_PROBE, three, "IP_RPFILTER", "ip_rcv_finish_core", "eth0");
+	struct flow_rule *r = traces(b, B, icmp(b), 1, 7);
+	assert_string_equal(the_cut(b)->rule, "");
+	assert_string_equal(the_cut(b)->drop_reason, "IP_RPFILTER");
+	r->seqs = three;
+	b->results[B].drops[0].seqs = 1;
+	assert_string_equal(the_cut(b)->drop_reason, ""); /* no kernel's word fits the rule */
+	assert_int_equal(the_cut(b)->drop_party, B);
+	assert_true(the_cut(b)->rule[0]);
+	bench_free(b);
+}
+
+static bool noted(const struct verdict *v, const char *part)
+{
+	for (size_t i = 0; i < v->note_count; i++) {
+		if (strstr(v->notes[i], part))
+			return true;
+	}
+	return false;
+}
+
+static void who_could_not_look_for_drops_is_told_where_it_matters(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	for (int p = 0; p < 4; p++)
+		strcpy(b->results[p].drops_looked.why, "no right to load BPF");
+	strcpy(b->results[B].rules_looked.why, "no CAP_NET_ADMIN");
+	assert_false(noted(judge(b), "drop reasons"));
+	bench_free(b);
+	b = broken(NIC_B, KIND_BIT(KIND_ICMP));
+	for (int p = 0; p < 4; p++)
+		strcpy(b->results[p].drops_looked.why, "no right to load BPF");
+	strcpy(b->results[B].rules_looked.why, "no CAP_NET_ADMIN");
+	assert_true(noted(judge(b), "vm2: the kernel's drop reasons are not known: no right to load BPF"));
+	assert_false(noted(b->v, "vm1: the kernel's"));
+	assert_false(noted(b->v, "not traced"));
+	says(b, B, icmp(b), PART_PROBE, three, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	assert_true(noted(judge(b), "vm2: the rule that dropped it was not traced: no CAP_NET_ADMIN"));
+	assert_false(noted(b->v, "drop reasons are not known"));
+	bench_free(b);
+}
+
+static void every_point_counts_by_kind(void **state)
+{
+	(void)state;
+	struct bench *b = broken(UP_1, KIND_BIT(KIND_ICMP));
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].path[UP_1].kind_seen[KIND_ICMP], 3);
+	assert_int_equal(v->dir[0].path[UP_2].kind_seen[KIND_ICMP], 0);
+	assert_int_equal(v->dir[0].path[UP_2].kind_seen[KIND_UDP], 3);
+	assert_int_equal(v->dir[1].path[UP_2].kind_seen[KIND_ICMP], 3);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_healthy_pair_has_no_cut),
+	    cmocka_unit_test(a_kernels_word_names_the_drop),
+	    cmocka_unit_test(words_of_packets_that_arrived_say_nothing),
+	    cmocka_unit_test(what_explains_most_is_told_and_what_happened_before_what_it_led_to),
+	    cmocka_unit_test(a_neighbour_that_failed_does_not_hide_what_dropped_its_request),
+	    cmocka_unit_test(a_machine_off_the_way_speaks_when_nobody_at_the_cut_does),
+	    cmocka_unit_test(a_bridge_that_hears_everything_is_no_wrong_address),
+	    cmocka_unit_test(a_traced_rule_is_told_with_its_text),
+	    cmocka_unit_test(a_named_drop_that_is_no_filters_beats_a_trace_of_less),
+	    cmocka_unit_test(who_could_not_look_for_drops_is_told_where_it_matters),
+	    cmocka_unit_test(every_point_counts_by_kind),
 	    cmocka_unit_test(every_single_cut_is_found_where_it_is),
 	    cmocka_unit_test(dying_answers_are_a_cut_in_their_own_direction),
 	    cmocka_unit_test(answers_that_never_start_are_cut_behind_the_socket),

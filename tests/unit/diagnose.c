@@ -689,6 +689,131 @@ static void dead_machine(struct world *w)
 	verdict_decide_state(w->v);
 }
 
+/* ---- what kernels say ---- */
+
+#define UT4 (K(UDP) | K(UDP_LARGE) | K(TCP))
+static void said_rp(struct world *w) /* a filter would stop it as well, and never gets to see it */
+{
+	rp_strict(w);
+	add_chain(facts(w, "g1"), "inet", "filter", "input", "input", FW_DROP);
+	says(w, "g1", "h1", false, IP4, "IP_RPFILTER", "ip_rcv_finish_core", "eth0");
+}
+static void said_filter(struct world *w) /* and the other way round */
+{
+	divert(w);
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.rp_filter", 1);
+	add_chain(facts(w, "g1"), "inet", "filter", "pre", "prerouting", FW_DROP);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+	says(w, "g1", "h1", false, IP4, "NETFILTER_DROP", "nft_do_chain", "eth0");
+}
+static void said_no_filter(struct world *w) /* a rule that may stop it, and the kernel names something else */
+{
+	half_understood_fits(w);
+	says(w, "g1", "g2", false, K(UDP) | K(UDP_LARGE) | K(UDP6) | K(UDP_LARGE6), "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb",
+	     "eth0");
+}
+static void said_checksum(struct world *w)
+{
+	cut(w, "g2", "g1:eth0", "g1:socket", UT4, 0);
+	says(w, "g1", "g2", false, K(UDP) | K(UDP_LARGE), "UDP_CSUM", "__udp4_lib_rcv", "eth0");
+	says(w, "g1", "g2", false, K(TCP), "TCP_CSUM", "tcp_v4_rcv", "eth0");
+}
+static void said_damaged(struct world *w)
+{
+	said_checksum(w);
+	cut(w, "g2", "g1:eth0", "g1:socket", ICMP4, 0);
+	says(w, "g1", "g2", false, ICMP4, "ICMP_CSUM", "icmp_rcv", "eth0");
+}
+static void said_program(struct world *w)
+{
+	cut(w, "g1", "h2:up0", "h2:v2", IP4, 0);
+	says(w, "h2", "g1", false, IP4, "TC_INGRESS", "__netif_receive_skb_core", "up0");
+}
+static void said_ring(struct world *w)
+{
+	cut(w, "g2", "h1:v1", "g1:eth0", IP4, 0);
+	says(w, "h1", "g2", false, IP4, "FULL_RING", "tun_net_xmit", "v1");
+}
+static void said_buffer(struct world *w)
+{
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP), 0);
+	says(w, "g1", "g2", false, K(UDP), "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb", "eth0");
+}
+static void said_queue(struct world *w)
+{
+	cut(w, "g1", "h1:v1", "h1:up0", K(UDP) | K(TCP), 0);
+	says(w, "h1", "g1", false, K(UDP) | K(TCP), "QDISC_DROP", "__dev_queue_xmit", "up0");
+}
+static void said_tunnel(struct world *w)
+{
+	cut(w, "g1", "h2:up0", "h2:v2", K(ARP), 0);
+	says(w, "h2", "g1", false, K(ARP), "VXLAN_VNI_NOT_FOUND", "vxlan_rcv", "br0");
+}
+static void said_aftermath(struct world *w) /* what waited for a neighbour names nothing */
+{
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+	says(w, "g1", "g1", false, IP4, "NEIGH_FAILED", "neigh_invalidate", "eth0");
+}
+static void said_noise(struct world *w)
+{
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP), 0);
+	says(w, "g1", "g2", false, K(UDP), "SOCKET_FILTER", "sk_filter_trim_cap", "eth0");
+}
+static void said_of_what_arrived(struct world *w) /* a copy of it was dropped, the packets themselves were not */
+{
+	cut(w, "g2", "g1:eth0", "g1:socket", K(ICMP), 0);
+	says(w, "g1", "g2", false, K(UDP), "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb", "eth0");
+}
+static void said_wrong_mac(struct world *w)
+{
+	stale_guest(w);
+	says(w, "h1", "g1", false, IP4, "OTHERHOST", "ip_rcv_core", "br0");
+}
+
+/* ---- rules that were traced ---- */
+
+static struct fw_chain *blocklist(struct world *w, bool jumped)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "quick", "in", "input", FW_ACCEPT);
+	struct fw_rule *r = jumped ? add_rule(c, FW_JUMP, "jump list") : NULL;
+	if (r) {
+		str_copy(r->target, sizeof r->target, "list");
+		match_number(r, FW_L4PROTO, 1, 1); /* of ICMP only, as far as anybody can read */
+		c = add_chain(facts(w, "g1"), "inet", "quick", "list", "", FW_ACCEPT);
+	}
+	match_number(add_rule(c, FW_DROP, "ip saddr @blocked drop"), FW_UNKNOWN, 0, 0);
+	return c;
+}
+static void traced_set(struct world *w) /* reading it says maybe */
+{
+	struct fw_chain *c = blocklist(w, false);
+	cut(w, "g2", "g1:eth0", "g1:socket", IP4, 0);
+	says(w, "g1", "g2", false, IP4, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	traces(w, "g1", "g2", IP4, c, 1, FW_DROP);
+}
+static void traced_against_reading(struct world *w) /* reading it says that UDP never comes to that rule */
+{
+	struct fw_chain *c = blocklist(w, true);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP), 0);
+	traces(w, "g1", "g2", K(UDP), c, 1, FW_DROP);
+}
+static void traced_other(struct world *w) /* two rules would stop it; the policy is said to be innocent */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "late", "in", "input", FW_DROP);
+	c->priority = 10;
+	c = add_chain(facts(w, "g1"), "inet", "early", "in", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "meta l4proto udp drop"), FW_L4PROTO, 17, 17);
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP), 0);
+	traces(w, "g1", "g2", K(UDP), &facts(w, "g1")->chains[0], 0, FW_DROP);
+}
+static void traced_copy(struct world *w) /* the bridge's filter drops a flooded copy, which is not what is missing */
+{
+	struct fw_chain *c = add_chain(facts(w, "h1"), "bridge", "f", "fwd", "forward", FW_ACCEPT);
+	match_name(add_rule(c, FW_DROP, "oifname v3 drop"), FW_OIF, "v3");
+	cut(w, "g1", "h1:v1", "h1:up0", K(ARP), 0);
+	traces(w, "h1", "g1", K(ARP), c, 1, FW_DROP);
+}
+
 /* ---- none, and several ---- */
 
 static void healthy(struct world *w) { (void)w; }
@@ -828,6 +953,26 @@ static const struct scenario scenarios[] = {
     {"unknown, in the stack", "h1", "g1", unknown_in_stack, NULL, NULL, NULL, NULL},
     {"unknown, in the bridge", "g1", "g2", unknown_in_bridge, NULL, NULL, NULL, NULL},
     {"unknown, leaving", "g1", "g2", unknown_leaving, NULL, NULL, NULL, NULL},
+    {"the kernel says reverse path", "h1", "g1", said_rp, "rp-filter-strict", "g1", NULL, NULL},
+    {"the kernel says filter", "h1", "g1", said_filter, "guest-fw-inbound-drop", "g1", "ip saddr 10.0.0.1 accept", NULL},
+    {"the kernel says no filter", "g2", "g1", said_no_filter, "receive-buffer-full", "g1", NULL, NULL},
+    {"the kernel says checksum", "g2", "g1", said_checksum, "checksum-offload-bad", "g2", "ethtool -K eth0 tx off", NULL},
+    {"the kernel says checksum, of ICMP too", "g2", "g1", said_damaged, "packets-damaged", "g1", NULL, NULL},
+    {"the kernel says tc", "g1", "g2", said_program, "interface-program-drop", "h2", "tc filter show dev up0 ingress", NULL},
+    {"the kernel says full ring", "g2", "g1", said_ring, "tap-or-vswitch-queue-overflow", "h1", "see whether g1 runs", NULL},
+    {"the kernel says full buffer", "g2", "g1", said_buffer, "receive-buffer-full", "g1", NULL, NULL},
+    {"the kernel says queue", "g1", "g2", said_queue, "traffic-shaping-policing", "h1", "tc -s qdisc show dev up0", NULL},
+    {"the kernel says tunnel", "g1", "g2", said_tunnel, "overlay-vni-or-vtep-mismatch", "h2", NULL, NULL},
+    {"the kernel says neighbour", "g1", "g2", said_aftermath, NULL, NULL, NULL, NULL},
+    {"the kernel says nothing of it", "g2", "g1", said_noise, NULL, NULL, NULL, NULL},
+    {"the kernel speaks of others", "g2", "g1", said_of_what_arrived, NULL, NULL, NULL, NULL},
+    {"the kernel says wrong address", "h1", "g1", said_wrong_mac, "stale-arp-guest", "g1", NULL, NULL},
+    {"traced, a set", "g2", "g1", traced_set, "guest-fw-inbound-drop", "g1", "nft insert rule inet quick in", NULL},
+    {"traced, against the reading", "g2", "g1", traced_against_reading, "guest-fw-inbound-drop", "g1",
+     "nft insert rule inet quick list ip saddr 10.0.0.12 meta l4proto udp accept", NULL},
+    {"traced, the policy of two", "g2", "g1", traced_other, "guest-fw-inbound-drop", "g1",
+     "nft insert rule inet late in ip saddr 10.0.0.12 meta l4proto udp accept", NULL},
+    {"traced, a copy", "g1", "g2", traced_copy, NULL, NULL, NULL, NULL},
     {"two faults", "h1", "g1", two_faults, "blackhole-route", "g1", NULL, "guest-fw-icmp-only"},
     {"two families", "h1", "g1", two_families, "blackhole-route", "h1", NULL, "guest-fw-icmp-only"},
     {"two faults in one place", "h1", "g1", two_faults_one_place, "guest-fw-egress-drop", "g1", NULL, "icmp-echo-ignore"},

@@ -6,15 +6,17 @@
 
 #include <cmocka.h>
 
+#include "collector/dropped.h"
 #include "tests/unit/case_world.h"
 
-static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_address,
-                                                      &evidence_neigh, &evidence_link,   &evidence_agent};
+static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_address, &evidence_neigh,
+                                                      &evidence_link,  &evidence_agent,  &evidence_drops};
+#define TABLES (sizeof tables / sizeof *tables)
 
 static void every_one_is_documented_once(void **state)
 {
 	(void)state;
-	for (size_t t = 0; t < 6; t++) {
+	for (size_t t = 0; t < TABLES; t++) {
 		for (size_t i = 0; i < tables[t]->count; i++) {
 			const struct evidence *e = &tables[t]->items[i];
 			assert_true(e->doc[0] && e->reads[0]);
@@ -54,7 +56,7 @@ static void without_facts_nothing_is_claimed(void **state)
 	cut(w, "h1", "h1:br0", "h1:v1", ALL, 0);
 	silence(w, "h1");
 	silence(w, "g1");
-	for (size_t t = 1; t < 6; t++) {
+	for (size_t t = 1; t < TABLES; t++) {
 		for (size_t i = 0; i < tables[t]->count; i++) {
 			struct bindings b = {0};
 			const char *const *m = may;
@@ -107,10 +109,78 @@ static void the_kernels_word_stands_for_unreadable_rules(void **state)
 	struct world *w = world_new("h1", "g1");
 	(void)state;
 	facts(w, "g1")->firewall_known = FW_NO_RIGHTS;
-	struct cut *c = cut(w, "h1", "g1:eth0", "g1:socket", K(UDP), 0);
+	cut(w, "h1", "g1:eth0", "g1:socket", K(UDP), 0);
 	assert_int_equal(ask(w, 0, "g1", "filter-drops", &b).is, TRI_UNKNOWN);
-	str_copy(c->drop_reason, sizeof c->drop_reason, "NETFILTER_DROP");
+	says(w, "g1", "h1", false, K(UDP), "NETFILTER_DROP", "nft_do_chain", "eth0");
 	assert_int_equal(ask(w, 0, "g1", "filter-drops", &b).is, TRI_YES);
+	bindings_free(&b);
+	world_free(w);
+}
+
+static void what_a_kernel_says_is_three_valued(void **state)
+{
+	static const struct {
+		const char *evidence, *reason, *place;
+	} rows[] = {
+	    {"drop-reason-filter", "NETFILTER_DROP", "nft_do_chain"},
+	    {"drop-reason-rpfilter", "IP_RPFILTER", "ip_rcv_finish_core"},
+	    {"drop-reason-no-route", "IP_INNOROUTES", "ip_error"},
+	    {"drop-reason-no-route", "NOT_SPECIFIED", "ip_error"},
+	    {"drop-reason-address", "IP_INADDRERRORS", "ip_error"},
+	    {"drop-reason-neighbour", "NEIGH_FAILED", "neigh_invalidate"},
+	    {"drop-reason-neighbour", "NOT_SPECIFIED", "neigh_invalidate"},
+	    {"drop-reason-otherhost", "OTHERHOST", "ip_rcv_core"},
+	    {"drop-reason-checksum", "UDP_CSUM", "__udp4_lib_rcv"},
+	    {"drop-reason-checksum", "IP_CSUM", "ip_rcv_core"},
+	    {"drop-reason-size", "PKT_TOO_BIG", "ip_forward"},
+	    {"drop-reason-size", "NOT_SPECIFIED", "__dev_forward_skb2"},
+	    {"drop-reason-size", "NOT_SPECIFIED", "br_dev_queue_push_xmit"},
+	    {"drop-reason-no-socket", "NO_SOCKET", "__udp4_lib_rcv"},
+	    {"drop-reason-ring", "FULL_RING", "tun_net_xmit"},
+	    {"drop-reason-buffer", "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb"},
+	    {"drop-reason-queue", "QDISC_DROP", "__dev_queue_xmit"},
+	    {"drop-reason-port-state", "BRIDGE_INGRESS_STP_STATE", "br_handle_frame"},
+	    {"drop-reason-no-port", "NO_TX_TARGET", "br_handle_frame_finish"},
+	    {"drop-reason-ipv6-off", "IPV6DISABLED", "ip6_rcv_core"},
+	    {"drop-reason-program", "TC_EGRESS", "__dev_queue_xmit"},
+	    {"drop-reason-program", "XDP", ""},
+	    {"drop-reason-tunnel", "VXLAN_VNI_NOT_FOUND", "vxlan_rcv"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct bindings b = {0};
+		struct world *w = world_new("h1", "g1");
+		cut(w, "h1", "g1:eth0", "g1:socket", K(UDP) | K(TCP), 0);
+		assert_int_equal(ask(w, 0, "g1", rows[i].evidence, &b).is, TRI_UNKNOWN);
+		says(w, "g1", "h1", false, K(UDP), rows[i].reason, rows[i].place, "eth0");
+		struct finding f = ask(w, 0, "g1", rows[i].evidence, &b);
+		assert_int_equal(f.is, TRI_YES);
+		assert_int_equal(f.kinds, K(UDP));
+		assert_non_null(strstr(f.text, rows[i].reason));
+		says(w, "g1", "h1", false, K(TCP), rows[i].reason, rows[i].place, "eth0");
+		const char *other = strcmp(rows[i].evidence, "drop-reason-ring") ? "drop-reason-ring" : "drop-reason-size";
+		bool named = dropped_weight(rows[i].reason, rows[i].place) == DROP_NAMED;
+		assert_int_equal(ask(w, 0, "g1", other, &b).is, named ? TRI_NO : TRI_UNKNOWN);
+		bindings_free(&b);
+		world_free(w);
+	}
+}
+
+static void the_text_says_who_and_where(void **state)
+{
+	struct bindings b = {0};
+	struct world *w = world_new("h1", "g1");
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "quick", "c", "input", FW_ACCEPT);
+	(void)state;
+	add_rule(c, FW_DROP, "icmp type echo-request drop");
+	cut(w, "h1", "g1:eth0", "g1:socket", ICMP4, 0);
+	says(w, "g1", "h1", false, ICMP4, "NETFILTER_DROP", "nft_do_chain", "eth0");
+	traces(w, "g1", "h1", ICMP4, c, 1, FW_DROP);
+	assert_string_equal(ask(w, 0, "g1", "drop-reason-filter", &b).text,
+	                    "the kernel of g1 dropped it: NETFILTER_DROP in nft_do_chain at eth0");
+	assert_string_equal(ask(w, 0, "g1", "filter-drops", &b).text,
+	                    "the rule on g1 that dropped it: inet quick c handle 1: icmp type echo-request drop (seen by tracing)");
+	assert_int_equal(ask(w, 0, "g1", "drop-not-by-filter", &b).is, TRI_NO);
 	bindings_free(&b);
 	world_free(w);
 }
@@ -184,6 +254,8 @@ int main(void)
 	    cmocka_unit_test(a_partial_rule_explains_partial_loss),
 	    cmocka_unit_test(a_counter_that_grew_settles_a_doubt),
 	    cmocka_unit_test(the_kernels_word_stands_for_unreadable_rules),
+	    cmocka_unit_test(what_a_kernel_says_is_three_valued),
+	    cmocka_unit_test(the_text_says_who_and_where),
 	    cmocka_unit_test(only_rules_on_the_stretch_count),
 	    cmocka_unit_test(waiting_conversations_go_with_their_neighbour),
 	    cmocka_unit_test(templates),
