@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARM_MS    400
-#define QUIET_MS  15  /* between stages, so that nothing of one is taken for the other */
-#define GRACE_MS  150 /* on top of a stage's own time, for the way to the agent and back */
-#define DRAIN_MS  150 /* after the last stage with answers missing: late is not lost */
-#define RESULT_MS 400
+/* A machine that has little CPU (an emulated guest, a crowded host) may be slow and still have much to say. Only who does not
+ * answer is waited for. */
+#define ARM_MS     400
+#define ARM_END_MS 1000 /* for the two ends: without them there is nothing to see */
+#define QUIET_MS   15   /* between stages, so that nothing of one is taken for the other */
+#define GRACE_MS   250  /* on top of a stage's own time, for the way to the agent and back */
+#define DRAIN_MS   150  /* after the last stage with answers missing: late is not lost */
+#define RESULT_MS  800
 
 /* ---- sending ---- */
 
@@ -122,13 +125,23 @@ static void stage_next(struct round *r, int s, struct mono now)
 
 /* ---- is everybody ready? ---- */
 
-static bool all_armed(const struct round *r)
+static bool armed(const struct round *r, size_t count)
 {
-	for (size_t i = 0; i < r->part_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (r->part[i].asked && !r->part[i].armed)
 			return false;
 	}
 	return true;
+}
+
+static void arming_check(struct round *r, struct mono now)
+{
+	if (armed(r, r->part_count) || mono_ms_since(r->started, now) >= ARM_END_MS)
+		stage_next(r, STAGE_NEIGH, now);
+	else if (mono_ms_since(r->started, now) >= ARM_MS && armed(r, 2))
+		stage_next(r, STAGE_NEIGH, now);
+	else if (mono_reached(r->deadline, now))
+		r->deadline = mono_add_ms(r->started, ARM_END_MS);
 }
 
 static bool stage_done(const struct round *r)
@@ -164,8 +177,8 @@ static void stage_over(struct round *r, struct mono now)
 static void phase_advance(struct round *r, struct mono now)
 {
 	bool due = mono_reached(r->deadline, now);
-	if (r->phase == PHASE_ARM && (due || all_armed(r)))
-		stage_next(r, STAGE_NEIGH, now);
+	if (r->phase == PHASE_ARM)
+		arming_check(r, now);
 	else if (r->phase == PHASE_QUIET && due)
 		stage_begin(r, now);
 	else if (r->phase == PHASE_STAGE && (due || stage_done(r)))
