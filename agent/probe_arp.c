@@ -26,7 +26,10 @@ static int arp_send(struct prober *p, const struct shot *s)
 	int error = frames_mac(p, s->ifname, &own, &q.ifindex);
 	if (error)
 		return error;
-	memset(frame, 0xff, ETH_ALEN);
+	if (s->unicast)
+		memcpy(frame, s->dst_mac.b, ETH_ALEN);
+	else
+		memset(frame, 0xff, ETH_ALEN);
 	memcpy(frame + ETH_ALEN, own.b, ETH_ALEN);
 	memcpy(frame + 12, fixed, sizeof(fixed));
 	memcpy(frame + ARP_SHA, own.b, ETH_ALEN);

@@ -29,14 +29,26 @@ static uint16_t checksum(const uint8_t *frame, size_t len)
 	return (uint16_t)~sum;
 }
 
-/* Solicited-node multicast, RFC 4291 section 2.7.1. */
-static void write_head(uint8_t *frame, const struct shot *s, struct mac own)
+/* To the target itself (RFC 4861 section 7.3.3), or to its solicited-node multicast group (RFC 4291 section 2.7.1). */
+static void write_target(uint8_t *frame, const struct shot *s)
 {
 	static const uint8_t group[13] = {0xff, 0x02, [11] = 1, [12] = 0xff};
-	const size_t len = FRAME_LEN - ICMP_AT;
+	if (s->unicast) {
+		memcpy(frame, s->dst_mac.b, ETH_ALEN);
+		memcpy(frame + DEST_AT, s->dst.b, 16);
+		return;
+	}
 	frame[0] = frame[1] = 0x33;
 	frame[2] = 0xff;
 	memcpy(frame + 3, s->dst.b + 13, 3);
+	memcpy(frame + DEST_AT, group, sizeof(group));
+	memcpy(frame + DEST_AT + 13, s->dst.b + 13, 3);
+}
+
+static void write_head(uint8_t *frame, const struct shot *s, struct mac own)
+{
+	const size_t len = FRAME_LEN - ICMP_AT;
+	write_target(frame, s);
 	memcpy(frame + ETH_ALEN, own.b, ETH_ALEN);
 	frame[12] = 0x86;
 	frame[13] = 0xdd;
@@ -45,8 +57,6 @@ static void write_head(uint8_t *frame, const struct shot *s, struct mac own)
 	frame[20] = IPPROTO_ICMPV6;
 	frame[21] = 255;
 	memcpy(frame + SOURCE_AT, s->src.b, 16);
-	memcpy(frame + DEST_AT, group, sizeof(group));
-	memcpy(frame + DEST_AT + 13, s->dst.b + 13, 3);
 }
 
 static int nd_send(struct prober *p, const struct shot *s)

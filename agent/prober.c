@@ -24,6 +24,8 @@
 #define NEIGH_LOOKS        2
 #define HOUSE_MS           40
 #define PORT_TRIES         8
+#define CROWDED_MS         400 /* planned so rarely, there are many: not each of them asks everybody for its neighbours */
+#define CROWDED_ASKS       8   /* but every eighth time */
 #define NEVER              ((struct mono){INT64_MAX})
 
 static const struct {
@@ -246,6 +248,7 @@ static struct shot watch_shot(const struct watch_probe *w)
 	                 .dst_mac = e->other.mac,
 	                 .bind_device = e->bind_device,
 	                 .dport = e->port};
+	s.unicast = e->interval_ms >= CROWDED_MS && mac_is_set(s.dst_mac) && (h->epoch + h->seq) % CROWDED_ASKS;
 	str_copy(s.ifname, sizeof(s.ifname), e->self.ifname);
 	if (k->large) {
 		uint32_t mtu = device_mtu(e->self.ifname); /* as it is now: the plan may be older */

@@ -295,8 +295,11 @@ static void peer_fill(const struct planner *p, const struct seat *s, uint32_t nu
 {
 	const struct pair *q = &p->pairs[number];
 	bool is_a = q->a == s->member->id;
-	const struct member *other = p->seats[is_a ? q->b : q->a].member;
-	*out = (struct peer){.pair = number, .is_a = is_a, .interval_ms = s->interval_ms};
+	const struct seat *far = &p->seats[is_a ? q->b : q->a];
+	const struct member *other = far->member;
+	/* who has many peers answers as many: the slower of the two sets the pace */
+	*out = (struct peer){.pair = number, .is_a = is_a};
+	out->interval_ms = far->interval_ms > s->interval_ms ? far->interval_ms : s->interval_ms;
 	memcpy(out->key, q->key, sizeof(out->key));
 	out->self = is_a ? q->ep_a : q->ep_b;
 	out->other = is_a ? q->ep_b : q->ep_a;
@@ -338,7 +341,6 @@ static uint64_t digest_peer(uint64_t h, const struct peer *q)
 static bool seat_update(const struct planner *p, struct seat *s)
 {
 	uint64_t h = DIGEST_START;
-	s->interval_ms = seat_interval_ms(p, s);
 	for (size_t i = 0; i < s->pair_count; i++) {
 		struct peer q;
 		peer_fill(p, s, s->pairs[i], &q);
@@ -378,6 +380,9 @@ bool planner_update(struct planner *p, const struct fleet *f)
 		memset(p->wanted, 0, p->count * sizeof(*p->wanted));
 	plan_all(p, f);
 	pairs_prune(p);
+	for (size_t i = 0; i < p->seat_count; i++)
+		if (p->seats[i].member)
+			p->seats[i].interval_ms = seat_interval_ms(p, &p->seats[i]);
 	for (size_t i = 0; i < p->seat_count; i++)
 		if (p->seats[i].member)
 			changed |= seat_update(p, &p->seats[i]);

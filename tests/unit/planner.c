@@ -210,6 +210,32 @@ static void the_pace_keeps_within_the_budget(void **state)
 	fleet_free(w.f);
 }
 
+static uint32_t interval_towards(const struct planner *p, const struct world *w, const struct member *from, const struct member *to)
+{
+	struct plan plan;
+	planner_plan_of(p, w->f, from->id, &plan);
+	const struct peer *q = peer_of(&plan, (uint32_t)planner_find(p, from->id, to->id, NULL));
+	uint32_t ms = q ? q->interval_ms : 0;
+	plan_clear(&plan);
+	return ms;
+}
+
+static void whoever_has_many_peers_is_not_asked_more_than_it_asks(void **state)
+{
+	(void)state;
+	struct world w = world_new();
+	uint8_t serial = 0;
+	struct planner *p = planner_new(fill, &serial);
+	planner_rates(p, (struct planner_rates){.budget_pps = 50});
+	assert_true(planner_update(p, w.f));
+	/* a1 watches three, its host four; b1 two */
+	assert_int_equal(interval_towards(p, &w, w.a1, w.hv1), interval_towards(p, &w, w.hv1, w.a1));
+	assert_true(interval_towards(p, &w, w.a1, w.hv1) > interval_towards(p, &w, w.b1, w.b2));
+	assert_int_equal(interval_towards(p, &w, w.b1, w.hv1), interval_towards(p, &w, w.hv1, w.b1));
+	planner_free(p);
+	fleet_free(w.f);
+}
+
 static void an_empty_fleet_has_an_empty_plan(void **state)
 {
 	(void)state;
@@ -232,6 +258,7 @@ int main(void)
 	    cmocka_unit_test(a_freed_number_rests_and_comes_back_with_a_fresh_key),
 	    cmocka_unit_test(faults_and_silence_leave_the_plan_alone),
 	    cmocka_unit_test(the_pace_keeps_within_the_budget),
+	    cmocka_unit_test(whoever_has_many_peers_is_not_asked_more_than_it_asks),
 	    cmocka_unit_test(an_empty_fleet_has_an_empty_plan),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
