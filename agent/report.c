@@ -160,7 +160,8 @@ static uint64_t fdb_digest(const struct snapshot *s)
 		h = fnv_add(h, &f->bridge, sizeof f->bridge);
 		h = fnv_add(h, &f->port, sizeof f->port);
 		h = fnv_add(h, f->mac.b, sizeof f->mac.b);
-		sum += fnv_add(h, &f->vlan, sizeof f->vlan);
+		h = fnv_add(h, &f->vlan, sizeof f->vlan);
+		sum += fnv_add(h, &f->remote, sizeof f->remote);
 	}
 	return sum;
 }

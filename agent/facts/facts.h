@@ -1,6 +1,13 @@
 /* facts: reads a snapshot of this machine (its network namespace): netlink (libmnl), /proc, nftables (libnftables JSON).
  * No shelling out. One file per source, in a table of sources. Left out: sysctls of bridge ports, UDP sockets on ephemeral
- * ports, kernel-made neighbours (NOARP). net.netfilter.nf_conntrack_count is a counter, not a sysctl. */
+ * ports, kernel-made neighbours (NOARP), VLANs of bridges that do not filter, tables of our own (FW_TABLE_OURS).
+ *
+ * Texts: hardware.{vendor,product,bios,hypervisor}, clock.{source,synchronized}.
+ * Counters, beside those of /proc/net/{snmp,netstat,snmp6} by their names there: link.NAME.{rx_missed,rx_fifo,tx_carrier,...}
+ * when not zero; softnet.{dropped,squeezed}; conntrack.{drop,insert_failed,early_drop,invalid} and, a counter rather than a
+ * sysctl, net.netfilter.nf_conntrack_count; neigh.{arp,nd}.{entries,failed,discards,table_full} (first namespace only);
+ * cpu.{total,idle,steal} in ticks, cpu.count, cpu.load1 in hundredths; pressure.{cpu,memory,io}: hundredths of a percent of the
+ * last 10 s. What the kernel does not offer is absent. */
 #ifndef BW_AGENT_FACTS_H
 #define BW_AGENT_FACTS_H
 

@@ -496,6 +496,24 @@ static bool firewall_comparable(const struct facts *was, const struct facts *now
 
 static bool is_firewall(const char *key) { return strncmp(key, "firewall", 8) == 0 && (key[8] == '.' || key[8] == '\0'); }
 
+/* What only accompanies a link, or is read as a whole or not at all: that it is there, or not, is nobody's doing. */
+static bool is_attendant(const char *key)
+{
+	static const char *const attendants[][2] = {
+	    {"link.", ".offloads"}, {"link.", ".driver"}, {"link.", ".queues"},          {"link.", ".speed"},
+	    {"link.", ".parent"},   {"link.", ".mode"},   {"sysctl.net.ipv4.conf.", ""}, {"sysctl.net.ipv6.conf.", ""},
+	    {"clock.", ""},         {"hardware.", ""},
+	};
+	size_t len = strlen(key);
+	for (size_t i = 0; i < sizeof attendants / sizeof *attendants; i++) {
+		size_t head = strlen(attendants[i][0]), tail = strlen(attendants[i][1]);
+		if (len >= head + tail && strncmp(key, attendants[i][0], head) == 0 &&
+		    strcmp(key + len - tail, attendants[i][1]) == 0)
+			return true;
+	}
+	return false;
+}
+
 struct changes {
 	struct fact_change *items;
 	size_t count, cap;
@@ -506,7 +524,7 @@ struct changes {
 static void change_add(struct changes *c, const struct fact *was, const struct fact *now)
 {
 	const char *key = was ? was->key : now->key;
-	if (is_firewall(key) && !c->firewall)
+	if ((is_firewall(key) && !c->firewall) || ((!was || !now) && is_attendant(key)))
 		return;
 	struct fact_change *fc = VEC_ADD(c->items, c->count, c->cap);
 	fc->key = mem_strdup(key);

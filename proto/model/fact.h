@@ -31,7 +31,8 @@ struct facts facts_of(const struct snapshot *s);
 struct facts facts_of_all(const struct snapshot *s);
 const char *facts_get(const struct facts *f, const char *key); /* NULL if absent */
 uint64_t facts_digest(const struct facts *f);
-/* Changes from `was` to `now`, stamped `at`; returns the count, *out is owned by the caller. */
+/* Left out: a ruleset that one side did not read, and attendants of a link that come and go with it (its driver, its sysctls).
+ * Changes from `was` to `now`, stamped `at`; returns the count, *out is owned by the caller. */
 size_t facts_diff(const struct facts *was, const struct facts *now, struct wall at, struct fact_change **out);
 void facts_free(struct facts *f);
 void fact_changes_free(struct fact_change *changes, size_t count);

@@ -290,6 +290,37 @@ static void links_below_links(void **state)
 	snapshot_free(s);
 }
 
+/* A new link is a change; that it has a driver and sysctls is none, and neither is a reading that failed. */
+static void what_accompanies_a_link_is_no_change(void **state)
+{
+	struct snapshot *before = stacked(), *after = stacked();
+	struct fact_change *changes;
+	size_t vxlan = 0;
+	(void)state;
+	before->link_count = 5;
+	before->links[0].offloads_known = false;
+	before->text_count = 0;
+	before->links[3].mode[0] = '\0';
+	after->links[0].rx_queues = 2;
+	after->sysctl_count = 1;
+	after->sysctls = mem_array(1, sizeof *after->sysctls);
+	after->sysctls[0] = (struct value){"net.ipv4.conf.vx0.rp_filter", 1};
+	struct facts was = facts_of(before), now = facts_of(after);
+	size_t count = facts_diff(&was, &now, (struct wall){1}, &changes);
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(changes[i].key, "link.vx0.", 9) == 0)
+			vxlan++;
+		else
+			assert_string_equal(changes[i].key, "link.eth0.queues");
+	assert_true(vxlan >= 5 && count == vxlan + 1);
+	assert_string_equal(changes[0].was, "4 in, 4 out");
+	fact_changes_free(changes, count);
+	facts_free(&was);
+	facts_free(&now);
+	snapshot_free(before);
+	snapshot_free(after);
+}
+
 static void add_chain(struct snapshot *s, const char *rule)
 {
 	s->firewall_known = FW_READ;
@@ -454,6 +485,7 @@ int main(void)
 	    cmocka_unit_test(a_long_ruleset_still_differs_at_its_end),
 	    cmocka_unit_test(an_empty_machine_has_hardly_any_facts),
 	    cmocka_unit_test(links_below_links),
+	    cmocka_unit_test(what_accompanies_a_link_is_no_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
