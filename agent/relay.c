@@ -17,13 +17,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SCAN_MS       2000 /* and at once when inotify says so */
-#define SCAN_SOON_US  20000
-#define REFILL_MS     100
-#define PARTIAL_SCANS 2 /* a frame that stands incomplete this long is given up */
-#define READ_BYTES    16384
-#define RECONNECT_MS  500   /* a guest's next vsock connection is taken when the one before is so old */
-#define VSOCK_TRY_MS  10000 /* the transport's module may be loaded later */
+#define SCAN_MS         2000 /* and at once when inotify says so */
+#define SCAN_SOON_US    20000
+#define REFILL_MS       100
+#define PARTIAL_SCANS   2 /* a frame that stands incomplete this long is given up */
+#define READ_BYTES      16384
+#define FRAMES_PER_TURN 8     /* of one stream, before the others have theirs */
+#define RECONNECT_MS    500   /* a guest's next vsock connection is taken when the one before is so old */
+#define VSOCK_TRY_MS    10000 /* the transport's module may be loaded later */
 
 struct stream {
 	struct relay *relay;
@@ -40,15 +41,16 @@ struct stream {
 	double payloads; /* cost it might still cause */
 	struct mono credited, opened;
 	bool throttled;
+	bool waiting; /* there may be whole frames in `in` */
 	uint64_t received, partial_seen;
 	unsigned partial_scans;
-	LIST_ENTRY(stream) all;
+	TAILQ_ENTRY(stream) all;
 };
 
 struct relay {
 	struct agent *a;
 	char *dir;
-	LIST_HEAD(, stream) streams;
+	TAILQ_HEAD(, stream) streams; /* served last, last */
 	uint32_t next_id;
 	int inotify;
 	int watched; /* inotify's number of the directory, -1 = not there */
@@ -83,7 +85,7 @@ static void stream_close(struct stream *s)
 
 	state_send(s, false);
 	log_info("guest stream %s closed", s->label);
-	LIST_REMOVE(s, all);
+	TAILQ_REMOVE(&r->streams, s, all);
 	r->stats.streams--;
 	r->stats.garbage += s->in.skipped_bytes;
 	r->queued -= s->out.len;
@@ -191,20 +193,29 @@ static void stream_resume(struct stream *s)
 	wants_update(s);
 }
 
+static void stream_refill(struct stream *s)
+{
+	struct relay *r = s->relay;
+
+	credit_earn(s);
+	if (!has_credit(s))
+		return;
+	TAILQ_REMOVE(&r->streams, s, all); /* who is served now comes last the next time */
+	TAILQ_INSERT_TAIL(&r->streams, s, all);
+	stream_resume(s);
+}
+
 /* Runs only while somebody is throttled, or waits at the door. */
 static void refilled(void *arg)
 {
 	struct relay *r = arg;
-	struct stream *s;
+	struct stream *s = TAILQ_FIRST(&r->streams), *next;
 	bool any = r->accepts > 0;
 
-	LIST_FOREACH(s, &r->streams, all)
-	{
-		if (!s->throttled)
-			continue;
-		credit_earn(s);
-		if (has_credit(s))
-			stream_resume(s);
+	for (uint32_t left = r->stats.streams; s && left; left--, s = next) {
+		next = TAILQ_NEXT(s, all);
+		if (s->throttled)
+			stream_refill(s);
 		any = any || s->throttled;
 	}
 	r->accepts = 0;
@@ -233,43 +244,64 @@ static void throttle(struct stream *s)
 
 /* ---- up ---- */
 
-static void payload_up(struct stream *s, const void *data, size_t len)
+/* False when the way to the collector is full: it has to wait. Without a way it is lost, as the guest is told. */
+static bool payload_up(struct stream *s, const void *data, size_t len)
 {
 	struct relay *r = s->relay;
 	struct msg *m = msg_new(MSG_RELAY_UP);
+	bool sent;
 
 	m->u.relay.stream = s->id;
 	m->u.relay.len = len;
 	m->u.relay.data = mem_array(len, 1);
 	memcpy(m->u.relay.data, data, len);
-	if (uplink_send(r->a->uplink, m) == 0)
+	sent = uplink_send(r->a->uplink, m) == 0;
+	msg_free(m);
+	if (!sent && uplink_ready(r->a->uplink))
+		return false;
+	if (sent)
 		r->stats.up++;
 	else
 		r->stats.unsent++;
-	msg_free(m);
+	return true;
 }
 
-static void frame_take(struct stream *s, uint8_t type, const void *data, size_t len)
+static bool frame_take(struct stream *s, uint8_t type, const void *data, size_t len)
 {
-	s->payloads -= 1 + (double)(len / RELAY_COST_BYTES);
-	if (type == FRAME_DATA && len)
-		payload_up(s, data, len);
-	else if (type == FRAME_PING)
+	if (type == FRAME_DATA && len && !payload_up(s, data, len))
+		return false;
+	if (type == FRAME_PING)
 		pong_put(s);
+	s->payloads -= 1 + (double)(len / RELAY_COST_BYTES);
+	return true;
 }
 
-/* As many as may pass now; the others wait where they are, and what is behind them in the guest's own socket. */
+/* As many as may pass now, a few in one turn; the others wait where they are, and what is behind them in the guest's own socket. */
 static void frames_take(struct stream *s)
 {
 	const void *data;
 	uint8_t type;
 	size_t len;
+	int left = FRAMES_PER_TURN;
 
-	while (s->payloads >= 1 && frame_next(&s->in, &type, &data, &len))
-		frame_take(s, type, data, len);
+	s->waiting = true;
+	while (left && s->payloads >= 1) {
+		if (!frame_next(&s->in, &type, &data, &len)) {
+			s->waiting = false;
+			break;
+		}
+		if (!frame_take(s, type, data, len)) {
+			frame_return(&s->in, len);
+			throttle(s);
+			return;
+		}
+		left--;
+	}
 	if (s->payloads < 1)
 		throttle(s);
-	if (!frame_partial(&s->in) && s->in.in.cap > READ_BYTES) { /* idle guests cost nothing */
+	else if (s->waiting)
+		loop_wake(s->source);
+	else if (!frame_partial(&s->in) && s->in.in.cap > READ_BYTES) { /* idle guests cost nothing */
 		buf_free(&s->in.in);
 		s->in.at = 0;
 	}
@@ -286,8 +318,11 @@ static int stream_read(struct stream *s)
 		throttle(s);
 		return 0;
 	}
+	if (s->waiting) {
+		frames_take(s);
+		return 0;
+	}
 	n = read(s->fd, chunk, sizeof chunk);
-
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0)
@@ -338,7 +373,7 @@ static struct stream *stream_add(struct relay *r, int fd, const char *label)
 	                     .opened = mono_now()};
 	str_copy(s->label, sizeof s->label, label);
 	s->source = loop_fd(r->a->loop, fd, LOOP_READ, stream_ready, s);
-	LIST_INSERT_HEAD(&r->streams, s, all);
+	TAILQ_INSERT_TAIL(&r->streams, s, all);
 	r->stats.streams++;
 	log_info("guest stream %s opened", s->label);
 	state_send(s, true);
@@ -361,7 +396,7 @@ static struct stream *stream_named(struct relay *r, const char *name)
 	struct stream *s;
 
 	str_copy(label, sizeof label, name);
-	LIST_FOREACH(s, &r->streams, all)
+	TAILQ_FOREACH(s, &r->streams, all)
 	if (!s->vsock && strcmp(s->label, label) == 0)
 		return s;
 	return NULL;
@@ -386,7 +421,7 @@ static void entry_look(struct relay *r, const char *name)
 
 static void partial_check(struct stream *s)
 {
-	if (!frame_partial(&s->in) || s->throttled || s->received != s->partial_seen)
+	if (!frame_partial(&s->in) || s->waiting || s->received != s->partial_seen)
 		s->partial_scans = 0;
 	else if (++s->partial_scans >= PARTIAL_SCANS) {
 		frame_resync(&s->in);
@@ -426,7 +461,7 @@ static void scan(void *arg)
 
 	if (r->dir)
 		dir_scan(r);
-	LIST_FOREACH(s, &r->streams, all)
+	TAILQ_FOREACH(s, &r->streams, all)
 	partial_check(s);
 }
 
@@ -455,7 +490,7 @@ static struct stream *stream_of_cid(struct relay *r, uint32_t cid)
 {
 	struct stream *s;
 
-	LIST_FOREACH(s, &r->streams, all)
+	TAILQ_FOREACH(s, &r->streams, all)
 	if (s->vsock && s->cid == cid)
 		return s;
 	return NULL;
@@ -527,7 +562,7 @@ void relay_uplink(struct relay *r, bool ready)
 	if (!r)
 		return;
 	r->ready = ready;
-	LIST_FOREACH(s, &r->streams, all)
+	TAILQ_FOREACH(s, &r->streams, all)
 	{
 		if (ready)
 			state_send(s, true);
@@ -542,7 +577,7 @@ void relay_down(struct relay *r, const struct msg_relay *m)
 
 	if (!r)
 		return;
-	LIST_FOREACH(s, &r->streams, all)
+	TAILQ_FOREACH(s, &r->streams, all)
 	if (s->id == m->stream)
 		break;
 	if (!s || m->len > RELAY_BYTES_MAX) {
@@ -569,6 +604,7 @@ struct relay *relay_new(struct agent *a, const char *dir, uint32_t vsock_port)
 
 	r->a = a;
 	r->next_id = 1;
+	TAILQ_INIT(&r->streams);
 	r->watched = r->inotify = r->vsock = -1;
 	r->vsock_port = vsock_port;
 	if (dir)
@@ -588,7 +624,7 @@ void relay_free(struct relay *r)
 
 	if (!r)
 		return;
-	while ((s = LIST_FIRST(&r->streams)))
+	while ((s = TAILQ_FIRST(&r->streams)))
 		stream_close(s);
 	loop_remove(r->inotify_source);
 	loop_remove(r->scan);

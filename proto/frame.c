@@ -126,6 +126,12 @@ bool frame_next(struct frame_reader *r, uint8_t *type, const void **data, size_t
 	}
 }
 
+void frame_return(struct frame_reader *r, size_t len)
+{
+	r->at -= FRAME_HEADER_LEN + len;
+	r->frames--;
+}
+
 void frame_resync(struct frame_reader *r)
 {
 	if (kept(r) == 0)

@@ -31,6 +31,8 @@ int frame_write(struct buf *out, uint8_t type, const void *data, size_t len);
 void frame_feed(struct frame_reader *r, const void *data, size_t len);
 /* The next whole frame: true, with *data lent until the next call on `r`. False: need more. */
 bool frame_next(struct frame_reader *r, uint8_t *type, const void **data, size_t *len);
+/* The frame that frame_next gave last is given again by the next call. */
+void frame_return(struct frame_reader *r, size_t len);
 /* What is begun will not be completed (its writer died half-way): give it up and search on behind its first byte. For
  * owners whose stream stayed silent in the middle of a frame. */
 void frame_resync(struct frame_reader *r);

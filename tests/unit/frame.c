@@ -32,6 +32,31 @@ static void expect_none(struct frame_reader *r)
 
 static void put(struct buf *b, uint8_t type, const char *text) { assert_int_equal(frame_write(b, type, text, strlen(text)), 0); }
 
+static void a_frame_can_be_given_back(void **state)
+{
+	struct frame_reader r = {0};
+	struct buf b = {0};
+	const void *data;
+	size_t len;
+	uint8_t type;
+
+	(void)state;
+	put(&b, FRAME_DATA, "first");
+	put(&b, FRAME_DATA, "second");
+	frame_feed(&r, b.data, b.len);
+	for (int i = 0; i < 3; i++) {
+		expect(&r, FRAME_DATA, "first");
+		frame_return(&r, 5);
+		frame_feed(&r, "", 0); /* more may come in between */
+	}
+	expect(&r, FRAME_DATA, "first");
+	assert_true(frame_next(&r, &type, &data, &len));
+	assert_int_equal(len, 6);
+	assert_int_equal(r.frames, 2);
+	frame_reader_free(&r);
+	buf_free(&b);
+}
+
 static void frames_arrive_whatever_the_pieces(void **state)
 {
 	struct buf b = {0};
@@ -160,6 +185,7 @@ static void false_beginnings_cannot_burn_the_processor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_frame_can_be_given_back),
 	    cmocka_unit_test(frames_arrive_whatever_the_pieces),
 	    cmocka_unit_test(garbage_before_between_and_in_frames_is_skipped),
 	    cmocka_unit_test(a_broken_frame_costs_only_itself),
