@@ -1,7 +1,7 @@
 /* watch: tells that something of this machine's network changed; what, the next snapshot shows. */
 #include "agent/facts/facts.h"
-#include "agent/facts/ovs.h"
 #include "agent/facts/fw_model.h"
+#include "agent/facts/ovs.h"
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
