@@ -99,6 +99,38 @@ static void reports_are_applied_once_and_acknowledged_when_stored(void **state)
 	client_free(c);
 }
 
+/* A relay lost 2 and 3: 4 waits for them, unless the agent has them no more. */
+static void a_report_that_is_not_the_next_waits(void **state)
+{
+	struct world *w = *state;
+	struct keypair own;
+	enrol(w, &own, "vm");
+	struct client *c = say_hello(w, &own, 5, 0);
+	client_send(c, report(5, 1));
+	client_send(c, report(5, 4));
+	expect_ack(c, 1);
+	assert_int_equal(w->c->count.reports, 1);
+	assert_int_equal(w->c->count.reports_early, 1);
+	for (uint64_t n = 2; n <= 4; n++)
+		client_send(c, report(5, n));
+	expect_ack(c, 4);
+	assert_int_equal(w->c->count.reports, 4);
+	assert_int_equal(w->c->count.reports_missing, 0);
+
+	struct msg *m = hello(5);
+	m->u.hello.next_report = 8; /* 5, 6 and 7 had to go */
+	client_send(c, m);
+	client_send(c, report(5, 8));
+	expect_ack(c, 8);
+	assert_int_equal(w->c->count.reports, 5);
+	assert_int_equal(w->c->count.reports_gap, 1);
+	assert_int_equal(w->c->count.reports_missing, 3);
+	struct report_count n = sessions_reports(w->c->sessions, fleet_by_key(w->c->fleet, own.pub));
+	assert_int_equal(n.applied, 5);
+	assert_int_equal(n.missing, 3);
+	client_free(c);
+}
+
 static void nothing_counts_before_a_hello(void **state)
 {
 	struct world *w = *state;
@@ -247,6 +279,7 @@ int main(void)
 	    TEST(unknown_keys_are_refused),       TEST(a_token_serves_once_and_then_says_so),
 	    TEST(an_expired_token_says_so),       TEST(names_are_unique_in_a_tenant),
 	    TEST(an_unknown_version_is_refused),  TEST(reports_are_applied_once_and_acknowledged_when_stored),
+	    TEST(a_report_that_is_not_the_next_waits),
 	    TEST(nothing_counts_before_a_hello),  TEST(garbage_is_counted),
 	    TEST(queries_answer_or_say_why),      TEST(a_guest_joins_and_reports_through_its_host),
 	    TEST(a_relay_cannot_bring_strangers), TEST(a_directory_is_used_by_one),
