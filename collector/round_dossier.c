@@ -54,6 +54,7 @@ static void party_fill(const struct round *r, const struct fleet *f, int i, stru
 	out->kind = m->kind;
 	out->rights = m->hello.rights;
 	out->online = m->online;
+	out->heard = m->last_heard.ns && mono_reached(r->started, m->last_heard);
 	out->reported = p->result != NULL;
 	out->relayed = m->heard_by == HEARD_RELAY;
 	out->probe_port = m->hello.probe_port;

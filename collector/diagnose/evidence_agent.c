@@ -155,6 +155,10 @@ static void unheard(const struct inquiry *q, struct finding *f)
 			find_no(f, "the agent of %s reports", name_of(q, q->who));
 		return;
 	}
+	if (p->online && p->heard) {
+		find_no(f, "the agent of %s is heard, only too slow to take part in the round", name_of(q, q->who));
+		return;
+	}
 	if (p->restart[0])
 		bindings_add(q->learned, "restart", "%s", p->restart);
 	if (end != q->who)

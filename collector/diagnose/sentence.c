@@ -86,7 +86,9 @@ static void say_place(const struct dossier *d, const struct verdict *v, const st
 	if (!p) {
 		buf_puts(b, ": too little could be measured");
 	} else if (p->unheard >= 0) {
-		buf_printf(b, ". The agent of %s is not heard", d->party[p->unheard].name);
+		const struct party *end = &d->party[p->unheard];
+		buf_printf(b, ". The agent of %s %s", end->name,
+		           end->online && end->heard ? "was too slow to take part" : "is not heard");
 	} else if (p->placed) {
 		path_point_name(&v->dir[p->dir].path[p->after], after);
 		path_point_name(&v->dir[p->dir].path[p->before], before);

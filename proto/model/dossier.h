@@ -39,6 +39,7 @@ struct party {
 	uint8_t kind; /* enum agent_kind */
 	uint32_t rights;
 	bool online;       /* heard by any path within the last seconds */
+	bool heard;        /* since the round began: it runs */
 	bool reported;     /* took part in this round */
 	bool relayed;      /* last heard through its host, not directly */
 	char restart[256]; /* command that starts its agent again, "" = not known */

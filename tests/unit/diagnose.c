@@ -671,6 +671,11 @@ static void dead_for(struct world *w, const char *asker)
 	verdict_decide_state(w->v);
 }
 static void dead_agent(struct world *w) { dead_for(w, "h1"); }
+static void slow_agent(struct world *w) /* it runs, and had no time */
+{
+	dead_agent(w);
+	w->d->party[party(w, "g1")].online = w->d->party[party(w, "g1")].heard = true;
+}
 static void dead_relay(struct world *w)
 {
 	dead_for(w, "g2");
@@ -947,6 +952,7 @@ static const struct scenario scenarios[] = {
     {"service on loopback", "g1", "g2", service_local, "service-bound-wrong-address", "g2", "listen on all addresses", NULL},
     {"service refused by something else", "g1", "g2", service_rejected, NULL, NULL, NULL, NULL},
     {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
+    {"slow agent", "h1", "g1", slow_agent, NULL, NULL, NULL, NULL},
     {"dead relay", "g2", "g1", dead_relay, "agent-down", "h1", "systemctl start bothways-agent", NULL},
     {"dead machine", "h1", "g1", dead_machine, NULL, NULL, NULL, NULL},
     {"healthy", "g1", "g2", healthy, NULL, NULL, NULL, NULL},
@@ -1043,8 +1049,8 @@ static void either_side_may_ask(void **state)
 	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
 		const struct scenario *s = &scenarios[i];
 		if (s->inject == service || s->inject == service_startable || s->inject == service_local ||
-		    s->inject == service_rejected || s->inject == dead_agent || s->inject == dead_machine ||
-		    s->inject == no_ip_unheard || s->inject == mtu_large)
+		    s->inject == service_rejected || s->inject == dead_agent || s->inject == slow_agent ||
+		    s->inject == dead_machine || s->inject == no_ip_unheard || s->inject == mtu_large)
 			continue; /* these know which one is a */
 		struct world *w = world_new(s->b, s->a);
 		s->inject(w);
