@@ -52,6 +52,13 @@ static bool link_takes_guests(const struct link *l)
 	return link_is(l, kinds);
 }
 
+/* One of a pair of devices, the other of which is on this machine as well: between two of its bridges. */
+static bool link_is_inner(const struct link *l)
+{
+	static const char *const kinds[] = {"veth", "netkit", "ovs-patch", NULL};
+	return link_is(l, kinds) && l->parent && !l->parent_elsewhere;
+}
+
 static bool link_owns_mac(const struct node *n, const struct link *l)
 {
 	return !l->loopback && mac_is_set(l->mac) && !(node_is_host(n) && link_mirrors_guest(l));
@@ -154,7 +161,8 @@ static void port_note(struct node *h, const struct link *l, const char *bridge, 
 	}
 	p->present = true;
 	p->gone = false;
-	p->guest_type = link_takes_guests(l);
+	p->inner = link_is_inner(l);
+	p->guest_type = link_takes_guests(l) && !p->inner;
 	p->direct = link_is_tap(l);
 	p->uplink |= !p->guest_type;
 }
@@ -542,9 +550,33 @@ static void search_host(struct search *q, struct node *host)
 				continue;
 			struct spot s = {.host = host, .port = p, .sight = &p->seen[k]};
 			s.strength = spot_strength(q->f, &s, q->guest, q->old);
-			search_take(q, &s);
+			if (!p->inner)
+				search_take(q, &s);
 		}
 	}
+}
+
+static bool port_shows(const struct port *p, struct mac mac)
+{
+	for (size_t i = 0; i < p->seen_count; i++)
+		if (mac_equal(p->seen[i].mac, mac))
+			return true;
+	return false;
+}
+
+/* Where the next bridge sees that MAC, behind a pair of devices that joins it with `bridge`. */
+static const struct port *port_beyond(const struct node *host, const char *bridge, struct mac mac)
+{
+	const struct snapshot *s = host->member.snapshot;
+	for (size_t i = 0; i < host->port_count; i++) {
+		const struct port *p = &host->ports[i];
+		const struct link *l = p->present && p->inner && port_shows(p, mac) ? snapshot_link(s, p->index) : NULL;
+		const struct link *twin = l ? snapshot_link(s, l->parent) : NULL;
+		const struct link *over = twin && twin->master ? snapshot_link(s, twin->master) : NULL;
+		if (over && !strcmp(over->name, bridge) && strcmp(p->bridge, bridge))
+			return p;
+	}
+	return NULL;
 }
 
 /* Several qualify and nothing decides: none. */
@@ -559,6 +591,8 @@ static struct search place_search(const struct fleet *f, const struct node *gues
 	}
 	if (q.tie)
 		q.best = (struct spot){0};
+	if (!q.second && q.best.host)
+		q.second = port_beyond(q.best.host, q.best.port->bridge, mac);
 	return q;
 }
 
@@ -778,15 +812,20 @@ bool fleet_place(const struct fleet *f, const struct member *guest, struct mac m
 	return true;
 }
 
-/* Present first, then those that lead to more of the known machines. */
+/* Present first, then those that leave the machine, then those that lead to more of the known machines. */
+static bool uplink_is_better(const struct port *a, const struct port *b)
+{
+	if (a->present != b->present)
+		return a->present;
+	return a->inner != b->inner ? b->inner : a->seen_count > b->seen_count;
+}
+
 static const struct port *uplink_default(const struct node *host, const char *bridge)
 {
 	const struct port *best = NULL;
 	for (size_t i = 0; i < host->port_count; i++) {
 		const struct port *p = &host->ports[i];
-		if (!p->uplink || strcmp(p->bridge, bridge) || !bridge[0])
-			continue;
-		if (!best || p->present > best->present || (p->present == best->present && p->seen_count > best->seen_count))
+		if (p->uplink && bridge[0] && !strcmp(p->bridge, bridge) && (!best || uplink_is_better(p, best)))
 			best = p;
 	}
 	return best;

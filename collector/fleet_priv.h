@@ -23,6 +23,7 @@ struct port { /* of a bridge of a host, or (bridge "") a device that is in none;
 	bool guest_type;         /* a kind of device that guests are plugged into */
 	bool direct;             /* nothing can stand between it and the guest: tap, macvtap */
 	bool uplink;             /* sticky: leads to other machines than guests */
+	bool inner;              /* its other side is on the same machine: nobody is plugged in here */
 	bool doubtful;           /* that was concluded from one guest that was thought to be elsewhere */
 	size_t foreign;          /* learned MACs that belong to no agent */
 	size_t seen_count, seen_cap;
