@@ -252,7 +252,11 @@ static json_t *ways_json(const struct collector *c, const struct member *m)
 static json_t *reports_json(const struct collector *c, const struct member *m)
 {
 	struct report_count n = sessions_reports(c->sessions, m);
+	char boot[24];
 	json_t *o = json_object();
+	snprintf(boot, sizeof boot, "%016" PRIx64, n.boot);
+	json_object_set_new(o, "boot", json_string(boot));
+	json_object_set_new(o, "number", json_integer((json_int_t)n.number));
 	json_object_set_new(o, "applied", json_integer((json_int_t)n.applied));
 	json_object_set_new(o, "again", json_integer((json_int_t)n.again));
 	json_object_set_new(o, "missing", json_integer((json_int_t)n.missing));
@@ -480,4 +484,36 @@ json_t *answer_causes(const struct catalogue *cat, const char *id)
 		return NULL;
 	}
 	return json_pack("{s:s, s:o}", "schema", "bothways.causes/1", "causes", list);
+}
+
+/* ---- the last round of a pair ---- */
+
+struct last_verdict {
+	uint32_t a;
+	json_t *doc;
+};
+
+static void take_last(void *arg, const struct stored_verdict *v)
+{
+	struct last_verdict *last = arg;
+	last->a = v->a;
+	last->doc = json_loads(v->json ? v->json : "", 0, NULL);
+}
+
+json_t *answer_trace(struct collector *c, const struct member *a, const struct member *b, struct err *e)
+{
+	struct last_verdict last = {0};
+	char ta[TITLE_MAX_LEN], tb[TITLE_MAX_LEN];
+	collector_commit(c, NULL); /* what waits to be stored is the newest */
+	if (store_last_verdict(c->store, a->id, b->id, take_last, &last, e))
+		return NULL;
+	if (!last.doc) {
+		fleet_title(c->fleet, a, ta);
+		fleet_title(c->fleet, b, tb);
+		err_set(e, "there was no round of %s and %s yet: `bothways trace %s %s --now` makes one", ta, tb, ta, tb);
+		return NULL;
+	}
+	if (last.a != a->id)
+		verdict_doc_swap(last.doc);
+	return last.doc;
 }

@@ -557,7 +557,13 @@ static void on_report(struct sessions *s, struct channel *ch, struct member *m, 
 
 struct report_count sessions_reports(const struct sessions *s, const struct member *m)
 {
-	return m->id < s->presence_count ? s->presence[m->id].reports : (struct report_count){0};
+	struct report_count n = {0};
+	if (m->id < s->presence_count) {
+		n = s->presence[m->id].reports;
+		n.boot = s->presence[m->id].boot;
+		n.number = s->presence[m->id].applied;
+	}
+	return n;
 }
 
 static void on_round(struct sessions *s, struct channel *ch, struct member *m, struct msg *msg)

@@ -35,6 +35,7 @@ void sessions_tick(struct sessions *s, struct mono now);
 struct report_count {
 	uint64_t applied, again; /* again: came again and were ignored */
 	uint64_t missing;        /* the agent had to give them up */
+	uint64_t boot, number;   /* the newest that was applied */
 };
 struct report_count sessions_reports(const struct sessions *s, const struct member *m);
 size_t sessions_channels(const struct sessions *s);

@@ -235,7 +235,10 @@ static void a_guest_joins_and_reports_through_its_host(void **state)
 	m->u.relay_state.stream = 3;
 	client_send(r.host, m);
 	sealed_say(&r, report(77, 2));
-	assert_int_equal(hear_down(&r, &message), SEALED_RESET);
+	enum sealed_event ev;
+	while ((ev = hear_down(&r, &message)) == SEALED_MESSAGE) /* a plan may have been on its way */
+		;
+	assert_int_equal(ev, SEALED_RESET);
 	buf_free(&message);
 	sealed_clear(&r.sealed);
 	client_free(r.host);
