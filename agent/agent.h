@@ -26,6 +26,7 @@ struct agent_setup {
 	uint32_t relay_vsock;  /* port, 0 = none */
 	const char *ovs_dir;   /* of the sockets of Open vSwitch */
 	uint16_t probe_port;
+	bool trace_rules; /* rounds may mark their packets for nftables tracing */
 	const char *probe_ifs;
 	size_t service_count;
 	uint16_t services[SERVICES_MAX];

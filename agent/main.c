@@ -35,6 +35,7 @@ static const struct option_info options[] = {
     {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
     {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
     {"service", "PORT[=COMMAND]", "a TCP service this machine offers, to be probed too, and what starts it", true},
+    {"rule-trace", "on|off", "trace a round's own packets through nftables to name the rule that drops them (default on)", false},
     {"config", "FILE", "YAML file with the same options", false},
     {"check-config", NULL, "print what was understood, and exit", false},
     {"help", NULL, "print this, and exit", false},
@@ -105,6 +106,16 @@ static int versions_parse(struct agent_setup *s, const struct options *o, struct
 	return 0;
 }
 
+static int trace_parse(struct agent_setup *s, const struct options *o, struct err *e)
+{
+	const char *text = options_get(o, "rule-trace");
+
+	s->trace_rules = !text || strcmp(text, "on") == 0;
+	if (text && !s->trace_rules && strcmp(text, "off") != 0)
+		return err_set(e, "--rule-trace %s: on or off is expected", text);
+	return 0;
+}
+
 static const char *text_or_empty(const struct options *o, const char *name)
 {
 	const char *text = options_get(o, name);
@@ -148,7 +159,9 @@ static int setup_read(struct agent_setup *s, const struct options *o, int argc, 
 	s->relay_vsock = vsock ? (uint32_t)number : 0;
 	if (endpoint && endpoint_check(endpoint, e) < 0)
 		return err_prefix(e, "--collector");
-	return services_parse(s, o, e) < 0 ? -1 : versions_parse(s, o, e);
+	if (trace_parse(s, o, e) < 0 || services_parse(s, o, e) < 0)
+		return -1;
+	return versions_parse(s, o, e);
 }
 
 /* ---- start and end ---- */

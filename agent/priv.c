@@ -6,8 +6,6 @@
 
 #include <cap-ng.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,7 +36,9 @@ static const struct kept {
 	const char *why;
 } kept[] = {
     {CAP_NET_RAW, always, "raw and packet sockets: ARP, ND and ICMP probes, captures at NICs and ports, binding to a device"},
-    {CAP_NET_ADMIN, always, "reading the nftables ruleset; receive buffers beyond the limit"},
+    {CAP_NET_ADMIN, always, "reading and tracing the nftables ruleset; receive buffers beyond the limit"},
+    {CAP_BPF, always, "the program that tells why the kernel drops packets of a round"},
+    {CAP_PERFMON, always, "attaching it to kfree_skb, and its reading of kernel memory"},
     {CAP_DAC_OVERRIDE, relays, "connecting to the guests' sockets, which belong to the hypervisor's user"},
     {CAP_DAC_OVERRIDE, has_foreign_ovs, "connecting to the sockets of Open vSwitch, which belong to its user"},
     {CAP_NET_BIND_SERVICE, has_low_port, "the probe port is below 1024"},

@@ -1,6 +1,7 @@
 #include "agent/rounds.h"
 
 #include "agent/capture.h"
+#include "agent/drops.h"
 #include "agent/facts/facts.h"
 #include "agent/ovs_rules.h"
 #include "agent/report.h"
@@ -19,10 +20,13 @@ struct round {
 	struct exec *exec; /* NULL = free place */
 	struct capture *capture;
 	struct mono began;
+	bool ready, ending, ended; /* the observer of drops: looks; was told to end; has told everything */
+	struct msg *answer;        /* ROUND_ARMED or ROUND_RESULT, waiting for the observer */
 };
 
 struct rounds {
 	struct agent *a;
+	struct drops *drops;
 	struct round items[ROUNDS_MAX];
 	struct loop_source *tick; /* while there are any */
 };
@@ -45,6 +49,8 @@ static struct round *round_place(struct rounds *r)
 
 static void round_drop(struct rounds *r, struct round *round)
 {
+	drops_forget(r->drops, exec_spec(round->exec)->id);
+	msg_free(round->answer);
 	prober_round_remove(r->a->prober, round->exec);
 	capture_free(round->capture);
 	exec_free(round->exec);
@@ -96,18 +102,21 @@ static void arm_refuse(struct rounds *r, const struct round_spec *spec, const ch
 
 static void arm_answer(struct rounds *r, struct round *round)
 {
-	struct round_result *result = mem_alloc(sizeof *result);
-	struct msg *m = msg_new(MSG_ROUND_ARMED);
-	struct msg_round_armed *out = &m->u.round_armed;
+	struct round_result *result;
+	struct msg_round_armed *out;
 
+	if (!round->answer || !round->ready)
+		return;
+	result = mem_alloc(sizeof *result);
 	exec_result(round->exec, result);
+	out = &round->answer->u.round_armed;
 	out->round = result->id;
 	out->status_count = result->status_count;
 	memcpy(out->status, result->status, sizeof out->status);
-	out->snapshot = facts_read(FACTS_ALL, NULL, 0);
 	round_result_clear(result);
 	free(result);
-	armed_send(r, m);
+	armed_send(r, round->answer);
+	round->answer = NULL;
 }
 
 void rounds_arm(struct rounds *r, const struct round_spec *spec)
@@ -124,11 +133,14 @@ void rounds_arm(struct rounds *r, const struct round_spec *spec)
 	}
 	round->began = mono_now();
 	round->exec = exec_new(spec, round->began);
+	drops_arm(r->drops, spec); /* gets ready while the captures open */
 	round->capture = capture_new(r->a->loop, round->exec);
 	if (prober_round_add(r->a->prober, round->exec, &e) < 0)
 		log_warn("round %016llx: %s", (unsigned long long)spec->id, e.text);
 	if (!r->tick)
 		r->tick = loop_every_ms(r->a->loop, TICK_MS, ticked, r);
+	round->answer = msg_new(MSG_ROUND_ARMED);
+	round->answer->u.round_armed.snapshot = facts_read(FACTS_ALL, NULL, 0);
 	arm_answer(r, round);
 }
 
@@ -158,24 +170,62 @@ void rounds_go(struct rounds *r, const struct msg_round_go *go)
 
 /* ---- end ---- */
 
-void rounds_end(struct rounds *r, const struct msg_round_end *end)
+static void end_answer(struct rounds *r, struct round *round)
 {
-	struct round *round = round_find(r, end->round);
-	struct msg *m;
+	struct msg *m = round->answer;
 
-	if (!round)
+	if (!m || !round->ended)
 		return;
+	round->answer = NULL;
 	capture_drain(round->capture);
 	prober_drain(r->a->prober);
-	m = msg_new(MSG_ROUND_RESULT);
-	m->u.round_result.snapshot = facts_read(FACTS_ALL, NULL, 0);
 	ovs_rules(round->exec, m->u.round_result.snapshot);
 	exec_result(round->exec, &m->u.round_result.result);
 	m->u.round_result.result.health = report_health(r->a->report);
-	round_drop(r, round);
 	if (uplink_send(r->a->uplink, m) < 0)
-		log_warn("round %016llx: its result cannot be sent", (unsigned long long)end->round);
+		log_warn("round %016llx: its result cannot be sent", (unsigned long long)exec_spec(round->exec)->id);
+	round_drop(r, round);
 	msg_free(m);
+}
+
+void rounds_end(struct rounds *r, const struct msg_round_end *end)
+{
+	struct round *round = round_find(r, end->round);
+
+	if (!round || round->ending)
+		return;
+	round->ending = true;
+	msg_free(round->answer);
+	round->answer = NULL;
+	drops_end(r->drops, end->round); /* tells the rest while we read the facts */
+	round->answer = msg_new(MSG_ROUND_RESULT);
+	round->answer->u.round_result.snapshot = facts_read(FACTS_ALL, NULL, 0);
+	end_answer(r, round);
+}
+
+/* ---- what the observer of drops tells ---- */
+
+static void drops_told(void *arg, const struct drops_record *record)
+{
+	struct rounds *r = arg;
+	struct round *round = round_find(r, record->round);
+
+	if (!round)
+		return;
+	if (record->what == RECORD_DROP) {
+		exec_drop(round->exec, &record->u.drop);
+	} else if (record->what == RECORD_RULE) {
+		exec_rule(round->exec, &record->u.rule);
+	} else {
+		exec_looked(round->exec, &record->u.looked.drops, &record->u.looked.rules);
+		if (record->what == RECORD_READY) {
+			round->ready = true;
+			arm_answer(r, round);
+		} else {
+			round->ended = true;
+			end_answer(r, round);
+		}
+	}
 }
 
 struct rounds *rounds_new(struct agent *a)
@@ -183,6 +233,7 @@ struct rounds *rounds_new(struct agent *a)
 	struct rounds *r = mem_alloc(sizeof *r);
 
 	r->a = a;
+	r->drops = drops_new(a->loop, a->setup.trace_rules, drops_told, r);
 	prober_on_stage(a->prober, stage_over, r);
 	return r;
 }
@@ -195,5 +246,6 @@ void rounds_free(struct rounds *r)
 		if (r->items[i].exec)
 			round_drop(r, &r->items[i]);
 	loop_remove(r->tick);
+	drops_free(r->drops);
 	free(r);
 }

@@ -5,6 +5,7 @@
 
 #include "agent/backlog.h"
 #include "agent/capture.h"
+#include "agent/drops.h"
 #include "agent/facts/facts.h"
 #include "agent/oob.h"
 #include "agent/relay.h"
@@ -164,6 +165,11 @@ static void rights_fill(const struct agent *a, struct msg_hello *h)
 	why[0] = '\0';
 	if (facts_firewall_possible(why, sizeof why))
 		h->rights |= RIGHT_FIREWALL;
+	else
+		why_add(h->rights_why, sizeof h->rights_why, why);
+	why[0] = '\0';
+	if (drops_possible(why, sizeof why))
+		h->rights |= RIGHT_DROPS;
 	else
 		why_add(h->rights_why, sizeof h->rights_why, why);
 	if (a->oob && oob_trouble(a->oob)[0]) {

@@ -8,6 +8,7 @@
 
 #include "agent/backlog.h"
 #include "agent/capture.h"
+#include "agent/drops.h"
 #include "agent/facts/facts.h"
 #include "agent/oob.h"
 #include "agent/relay.h"
@@ -41,6 +42,13 @@ uint32_t prober_rights(const struct prober *p, char *why, size_t size)
 	return p ? RIGHT_RAW : 0;
 }
 void prober_plan_changed(struct prober *p) { (void)p; }
+bool drops_possible(char *why, size_t size)
+{
+	(void)why;
+	(void)size;
+	return true;
+}
+
 bool capture_possible(char *why, size_t size)
 {
 	str_copy(why, size, "no capture");
@@ -504,7 +512,7 @@ static void an_agent_joins_and_is_known_by_its_own_key_from_then_on(void **state
 	assert_string_equal(w->agents[HOST].id.key.name, "host1");
 	assert_string_equal(w->members[HOST].hello.uplink_if, "lo");
 	assert_string_equal(w->members[HOST].hello.rights_why, "no raw sockets; no capture");
-	assert_int_equal(w->members[HOST].hello.rights, RIGHT_FIREWALL);
+	assert_int_equal(w->members[HOST].hello.rights, RIGHT_FIREWALL | RIGHT_DROPS);
 	agent_stop(w, HOST);
 	w->members[HOST].way = NOT_HEARD;
 	agent_start(w, HOST, NULL, false); /* with the same command line */
@@ -826,6 +834,7 @@ static void a_flood_of_small_payloads_is_held_to_its_part(void **state)
 		run(w, never, 10);
 	}
 	assert_in_range(relay_stats(w->agents[HOST].relay).up, RELAY_COST_BURST, RELAY_COST_BURST + 3 * RELAY_COST_MAX);
+	assert_int_equal(relay_stats(w->agents[HOST].relay).unsent, 0);
 	assert_int_equal(relay_stats(w->agents[HOST].relay).garbage, 0);
 	buf_free(&frames);
 	close(fd);

@@ -1,0 +1,336 @@
+#include "agent/drops_child.h"
+#include "agent/drops_bpf.h"
+#include "agent/packet.h"
+#include "agent/trace.h"
+#include "proto/base/mem.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WATCHES_MAX 16
+#define ETH_HEADER  14
+#define PART_COUNT  3
+#define FD_KEPT     3 /* our socket; everything above is closed */
+
+struct watch {
+	bool used;
+	struct round_spec spec;
+	struct looked drops, rules;
+	uint64_t lost_before;
+	struct trace *trace;
+	uint8_t nameless[ROUND_FLOWS_MAX][PART_COUNT]; /* packets that did not say which one they are */
+};
+
+static struct child {
+	int fd;
+	struct drops_bpf *bpf;
+	struct watch watches[WATCHES_MAX];
+} child;
+
+static void record_send(const struct drops_record *record)
+{
+	while (send(child.fd, record, sizeof *record, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			_exit(0); /* the agent is gone */
+}
+
+/* ---- drops ---- */
+
+/* ARP replies and neighbour advertisements do not say what they answer. Kernels answer in order, so the n-th answers the n-th. */
+static uint8_t seq_known(struct watch *w, uint8_t flow, uint8_t seq, int part)
+{
+	uint8_t *next = &w->nameless[flow][part];
+
+	if (seq != PACKET_SEQ_UNKNOWN)
+		return seq;
+	seq = *next;
+	if (*next + 1 < w->spec.flows[flow].count)
+		(*next)++;
+	return seq;
+}
+
+/* Sockets that close with something unread, and the kernel's own echo code, which raw sockets replace: nothing was lost. */
+static bool is_noise(const struct packet *p, const char *reason, const char *place)
+{
+	static const char *const closings[] = {"inet_sock_destruct", "packet_sock_destruct", "inet6_sock_destruct",
+	                                       "__sk_destruct"};
+	bool reply = (p->l4 == IPPROTO_ICMP && p->icmp_type == 0) || (p->l4 == IPPROTO_ICMPV6 && p->icmp_type == 129);
+
+	if (reply && strcmp(reason, "NO_SOCKET") == 0)
+		return true;
+	for (size_t i = 0; i < sizeof closings / sizeof *closings; i++)
+		if (strcmp(place, closings[i]) == 0)
+			return true;
+	return false;
+}
+
+/* "nft_do_chain.constprop.0 [nf_tables]" -> "nft_do_chain" */
+static void place_name(const char *symbol, char *out, size_t size)
+{
+	size_t len = strcspn(symbol, ". +[");
+
+	snprintf(out, size, "%.*s", (int)len, strncmp(symbol, "0x", 2) == 0 ? "" : symbol);
+}
+
+/* The packet as packet_parse wants it: behind an Ethernet header that says no more than what follows. */
+static int event_parse(const struct drop_event *event, struct packet *p)
+{
+	uint8_t frame[ETH_HEADER + DROP_SNAP] = {0};
+
+	frame[12] = (uint8_t)(event->ethertype >> 8);
+	frame[13] = (uint8_t)event->ethertype;
+	memcpy(frame + ETH_HEADER, event->data, event->length);
+	return packet_parse(frame, ETH_HEADER + (size_t)event->length, 0, p);
+}
+
+static void drop_tell(struct watch *w, uint8_t flow, uint8_t seq, int part, const struct flow_drop *named)
+{
+	struct drops_record record = {.what = RECORD_DROP, .round = w->spec.id};
+
+	record.u.drop = *named;
+	record.u.drop.flow = flow;
+	record.u.drop.part = (uint8_t)part;
+	record.u.drop.seqs = (seqset)1 << (seq_known(w, flow, seq, part) % FLOW_PROBES_MAX);
+	record_send(&record);
+}
+
+/* Whose is it? What only NAT could explain counts when no other round knows it better. */
+static struct watch *watch_of(const struct packet *p, bool wholly, uint8_t *flow, uint8_t *seq, int *part)
+{
+	for (size_t i = 0; i < WATCHES_MAX; i++) {
+		struct watch *w = &child.watches[i];
+		uint32_t first;
+
+		if (w->used && w->drops.looked &&
+		    !packet_match(p, w->spec.flows, w->spec.flow_count, w->spec.id, flow, seq, part) &&
+		    (!wholly || !packet_is_half(p, &w->spec.flows[*flow], &first)))
+			return w;
+	}
+	return NULL;
+}
+
+static void on_drop(void *arg, const struct drop_event *event)
+{
+	struct packet p;
+	struct flow_drop named = {0};
+	struct watch *w;
+	uint8_t flow, seq;
+	int part;
+
+	(void)arg;
+	if (event_parse(event, &p))
+		return;
+	w = watch_of(&p, true, &flow, &seq, &part);
+	w = w ? w : watch_of(&p, false, &flow, &seq, &part);
+	if (!w)
+		return;
+	drops_bpf_reason(child.bpf, event->reason, named.reason, sizeof named.reason);
+	place_name(event->place, named.place, sizeof named.place);
+	snprintf(named.ifname, sizeof named.ifname, "%.*s", DROP_IFNAME - 1, event->ifname);
+	if (!is_noise(&p, named.reason, named.place))
+		drop_tell(w, flow, seq, part, &named);
+}
+
+static void number_add(struct drop_wanted *wanted, unsigned number)
+{
+	wanted->numbers[number % 65536 / 64] |= 1ull << (number % 64);
+}
+
+/* What the kernel lets through: the numbers of all rounds that are on. Others' packets with the same ones are told apart here. */
+static bool numbers_set(void)
+{
+	struct drop_wanted *wanted = drops_bpf_wanted(child.bpf);
+	bool any = false;
+
+	memset(wanted->numbers, 0, sizeof wanted->numbers);
+	for (size_t i = 0; i < WATCHES_MAX; i++) {
+		const struct watch *w = &child.watches[i];
+
+		for (size_t k = 0; w->used && w->drops.looked && k < w->spec.flow_count; k++) {
+			const struct flow *f = &w->spec.flows[k];
+
+			any = true;
+			number_add(wanted, f->dport);
+			for (unsigned seq = 0; seq < f->count; seq++)
+				number_add(wanted, f->id_base + seq);
+		}
+	}
+	return any;
+}
+
+static int drops_start(struct watch *w, struct err *e)
+{
+	if (!child.bpf)
+		child.bpf = drops_bpf_new(e);
+	if (!child.bpf)
+		return -1;
+	w->lost_before = drops_bpf_wanted(child.bpf)->lost;
+	w->drops.looked = true;
+	numbers_set();
+	return drops_bpf_attach(child.bpf, e);
+}
+
+static void drops_stop(struct watch *w)
+{
+	if (!w->drops.looked)
+		return;
+	drops_bpf_read(child.bpf, on_drop, NULL);
+	w->drops.lost = (uint32_t)(drops_bpf_wanted(child.bpf)->lost - w->lost_before);
+	w->used = false;
+	if (!numbers_set())
+		drops_bpf_detach(child.bpf);
+}
+
+/* ---- rules ---- */
+
+static void on_rule(void *arg, const struct flow_rule *rule)
+{
+	struct watch *w = arg;
+	struct drops_record record = {.what = RECORD_RULE, .round = w->spec.id};
+
+	record.u.rule = *rule;
+	record_send(&record);
+}
+
+static void rules_stop(struct watch *w)
+{
+	if (!w->trace)
+		return;
+	trace_read(w->trace, on_rule, w);
+	w->rules.lost = trace_lost(w->trace);
+	trace_free(w->trace);
+	w->trace = NULL;
+}
+
+/* ---- orders ---- */
+
+static void looked_send(const struct watch *w, uint8_t what)
+{
+	struct drops_record record = {.what = what, .round = w->spec.id};
+
+	record.u.looked.drops = w->drops;
+	record.u.looked.rules = w->rules;
+	record_send(&record);
+}
+
+static void watch_end(struct watch *w)
+{
+	drops_stop(w);
+	rules_stop(w);
+	looked_send(w, RECORD_ENDED);
+	*w = (struct watch){0};
+}
+
+static struct watch *watch_find(uint64_t round)
+{
+	for (size_t i = 0; i < WATCHES_MAX; i++)
+		if (child.watches[i].used && child.watches[i].spec.id == round)
+			return &child.watches[i];
+	return NULL;
+}
+
+static void watch_arm(const struct drops_order *order)
+{
+	struct watch *w = watch_find(order->spec.id);
+	struct err e = {""};
+
+	if (w)
+		watch_end(w);
+	for (size_t i = 0; i < WATCHES_MAX && !w; i++)
+		if (!child.watches[i].used)
+			w = &child.watches[i];
+	if (!w)
+		return; /* never: the agent has no more at once */
+	*w = (struct watch){.used = true, .spec = order->spec};
+	if (order->name_drops && drops_start(w, &e)) {
+		w->drops.looked = false;
+		str_copy(w->drops.why, sizeof w->drops.why, e.text);
+	}
+	w->rules.looked = order->name_rules && (w->trace = trace_new(&w->spec, &e));
+	if (order->name_rules && !w->rules.looked)
+		str_copy(w->rules.why, sizeof w->rules.why, e.text);
+	looked_send(w, RECORD_READY);
+}
+
+static void order_take(void)
+{
+	static struct drops_order order;
+	ssize_t got = recv(child.fd, &order, sizeof order, 0);
+	struct watch *w;
+
+	if (got < 0 && errno == EINTR)
+		return;
+	if (got != (ssize_t)sizeof order)
+		_exit(0); /* the agent needs us no more, or is gone: the kernel takes everything away with us */
+	if (order.what == ORDER_ARM)
+		watch_arm(&order);
+	else if ((w = watch_find(order.spec.id)))
+		watch_end(w);
+}
+
+/* ---- life ---- */
+
+static void wait_and_work(void)
+{
+	struct pollfd fds[2 + WATCHES_MAX] = {{.fd = child.fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+
+	if (child.bpf)
+		fds[1].fd = drops_bpf_fd(child.bpf);
+	for (size_t i = 0; i < WATCHES_MAX; i++)
+		fds[2 + i] =
+		    (struct pollfd){.fd = child.watches[i].trace ? trace_fd(child.watches[i].trace) : -1, .events = POLLIN};
+	if (poll(fds, 2 + WATCHES_MAX, -1) < 0)
+		return;
+	if (fds[1].revents)
+		drops_bpf_read(child.bpf, on_drop, NULL);
+	for (size_t i = 0; i < WATCHES_MAX; i++)
+		if (fds[2 + i].revents)
+			trace_read(child.watches[i].trace, on_rule, &child.watches[i]);
+	if (fds[0].revents)
+		order_take();
+}
+
+/* Captures are shared with the kernel by memory: as long as we have theirs, they would go on after the agent closed them. */
+static void captures_let_go(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[256];
+
+	while (f && fgets(line, sizeof line, f)) {
+		unsigned long from, to;
+
+		if (strstr(line, "socket:[") && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			munmap((void *)from, to - from);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* Whatever the agent has open is not ours. */
+static void agent_let_go(int fd)
+{
+	captures_let_go();
+	if (dup2(fd, FD_KEPT) < 0)
+		_exit(1);
+	close_range(FD_KEPT + 1, ~0u, 0);
+	child.fd = FD_KEPT;
+}
+
+void drops_child_run(int fd)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "bothways-drops");
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	agent_let_go(fd);
+	for (;;)
+		wait_and_work();
+}
