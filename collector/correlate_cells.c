@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAG_UNFIT_US 200000 /* who slept this long is no witness of what came late or not at all */
-
 static void view_why(struct view *w, const char *fmt, const char *a, const char *b)
 {
 	if (!w->why[0])
@@ -39,7 +37,7 @@ static enum cell delivery_unseen(const struct dossier *d, struct view *w)
 	return CELL_UNKNOWN;
 }
 
-static enum cell delivery_of(const struct dossier *d, struct view *w)
+static enum cell delivery_measured(const struct dossier *d, struct view *w)
 {
 	const struct party *from = &d->party[sender_of(w->flow)];
 	if (w->sent && w->sent->status == FLOW_SKIPPED) {
@@ -53,6 +51,30 @@ static enum cell delivery_of(const struct dossier *d, struct view *w)
 	if (w->probes.count < 2 || !w->probes.at[w->probes.count - 1].looked)
 		return delivery_unseen(d, w);
 	return cell_of(view_delivered(w), w->base);
+}
+
+bool party_lagged(const struct dossier *d, int party, uint32_t at_least_us)
+{
+	const struct round_result *r = d->party[party].result;
+	return r && r->health.lag_us >= at_least_us;
+}
+
+/* A sender that slept through a part of the stage: what is missing may have left when nobody looked any more. What its kernel
+ * kept or refused did not. */
+static bool sender_missed_stage(const struct dossier *d, const struct view *w)
+{
+	seqset kept = w->sent ? w->sent->refused_local : 0;
+	bool gone = w->base & ~kept & ~view_delivered(w);
+	return gone && !w->never_left && party_lagged(d, sender_of(w->flow), LAG_MISSED_US);
+}
+
+static enum cell delivery_of(const struct dossier *d, struct view *w)
+{
+	enum cell cell = delivery_measured(d, w);
+	if ((cell != CELL_LOST && cell != CELL_PARTIAL) || !sender_missed_stage(d, w))
+		return cell;
+	view_why(w, "%s was too short of CPU to send in time%s", d->party[sender_of(w->flow)].name, "");
+	return CELL_UNKNOWN;
 }
 
 /* ---- initiation ---- */
@@ -70,25 +92,19 @@ static seqset impostors(const struct view *w)
 	return odd;
 }
 
-static bool is_starved(const struct dossier *d, int party)
-{
-	const struct round_result *r = d->party[party].result;
-	return r && r->health.lag_us >= LAG_UNFIT_US;
-}
-
 /* A sender that slept, and all that is missing reached its NIC: nobody can say whether its socket got it in time. */
 static bool sender_overslept(const struct dossier *d, const struct view *w, seqset missing)
 {
 	const struct trace *t = &w->answers;
 	seqset there = w->sent->late | (t->count >= 3 ? t->at[t->count - 2].set : 0);
-	return is_starved(d, sender_of(w->flow)) && (missing & ~there) == 0;
+	return party_lagged(d, sender_of(w->flow), LAG_UNFIT_US) && (missing & ~there) == 0;
 }
 
 /* UDP answers are made by the agent: one that slept made them late or not yet. */
 static bool receiver_overslept(const struct dossier *d, const struct view *w, seqset missing)
 {
 	bool agent_answers = kind_info(w->flow->kind)->proto == PROTO_UDP && w->received;
-	return agent_answers && is_starved(d, receiver_of(w->flow)) &&
+	return agent_answers && party_lagged(d, receiver_of(w->flow), LAG_UNFIT_US) &&
 	       (missing & ~(w->sent->late | (view_delivered(w) & ~w->received->replied))) == 0;
 }
 
@@ -103,7 +119,8 @@ static enum cell initiation_of_answers(const struct dossier *d, struct view *w, 
 		return CELL_OK;
 	if (is_refused(s) && !answered)
 		return CELL_REFUSED;
-	if (sender_overslept(d, w, wanted & ~answered) || receiver_overslept(d, w, wanted & ~answered)) {
+	if (sender_missed_stage(d, w) || sender_overslept(d, w, wanted & ~answered) ||
+	    receiver_overslept(d, w, wanted & ~answered)) {
 		view_why(w, "%s or %s was too short of CPU to tell", d->party[PARTY_A].name, d->party[PARTY_B].name);
 		return CELL_UNKNOWN;
 	}

@@ -190,6 +190,8 @@ static void cut_name(const struct site *s, const struct word *drop, const struct
 		traced_text(s->c->d, rule->party, rule->rule, cut->rule, sizeof cut->rule);
 		cut->drop_party = rule->party;
 	}
+	if (rule || drop)
+		str_copy(cut->drop_where, sizeof cut->drop_where, s->c->d->party[rule ? rule->party : drop->party].name);
 	if (!drop)
 		return;
 	cut->drop_party = drop->party;

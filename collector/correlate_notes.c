@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEAL_TOLD 100 /* permille */
+
 static void note_add(struct verdict *v, char *text)
 {
 	for (size_t i = 0; i < v->note_count; i++) {
@@ -23,8 +25,10 @@ static void note_add(struct verdict *v, char *text)
 static void note_party(struct verdict *v, const struct party *p)
 {
 	if (!p->result)
-		note_add(v,
-		         mem_printf("%s: its agent %s", p->name, p->online ? "did not report on this round" : "is not connected"));
+		note_add(v, mem_printf("%s: its agent %s", p->name,
+		                       !p->online ? "is not connected"
+		                       : p->heard ? "is heard, but was too slow to take part in this round"
+		                                  : "did not report on this round"));
 }
 
 static void note_placement(struct verdict *v, const struct party *p)
@@ -48,6 +52,34 @@ static void note_point(struct correlation *c, size_t i)
 			note_add(c->v, mem_printf("%s:%s lost %u packets of its own: what it missed proves nothing", p->name,
 			                          ifname, s->dropped));
 	}
+}
+
+static bool anything_missing(const struct correlation *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct view *w = &c->views[i];
+		bool unknown = w->delivery == CELL_UNKNOWN || w->initiation == CELL_UNKNOWN;
+		if (unknown || cell_is_bad(w->delivery) || cell_is_bad(w->initiation))
+			return true;
+	}
+	return false;
+}
+
+/* An observer that was not fit is told where something is missing. */
+static void note_health(struct correlation *c, const struct party *p)
+{
+	const struct health *h = p->result ? &p->result->health : NULL;
+	char steal[32] = "";
+	if (!h || !anything_missing(c))
+		return;
+	if (h->steal_permille > STEAL_TOLD)
+		snprintf(steal, sizeof steal, ", %d %% steal", h->steal_permille / 10);
+	if (h->lag_us >= LAG_UNFIT_US)
+		note_add(c->v, mem_printf("%s was short of CPU while it measured (%u ms late%s): its silence is not called loss",
+		                          p->name, h->lag_us / 1000, steal));
+	if (h->socket_drops)
+		note_add(c->v, mem_printf("%s lost %u packets in its own sockets: its silence is not called loss", p->name,
+		                          h->socket_drops));
 }
 
 /* Only where it matters: a cut here has no word. */
@@ -74,6 +106,7 @@ void notes_fill(struct correlation *c)
 		note_party(c->v, &c->d->party[i]);
 		note_placement(c->v, &c->d->party[i]);
 		note_drops(c, (int)i);
+		note_health(c, &c->d->party[i]);
 	}
 	for (size_t i = 0; i < c->d->point_count; i++)
 		note_point(c, i);

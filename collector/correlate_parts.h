@@ -56,6 +56,9 @@ bool trace_gap(const struct trace *t, struct gap *out);
 seqset trace_all(const struct trace *t); /* seen anywhere */
 
 /* correlate_cells.c */
+#define LAG_UNFIT_US  200000 /* who slept this long is no witness of what came late or not at all */
+#define LAG_MISSED_US 350000 /* what it sends then may leave when the stage is over and nobody looks any more */
+bool party_lagged(const struct dossier *d, int party, uint32_t at_least_us);
 void view_judge(const struct dossier *d, struct view *w);
 void cells_fill(struct correlation *c);
 

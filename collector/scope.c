@@ -97,6 +97,22 @@ static void scope_causes(json_t *doc, const char *tenant)
 	}
 }
 
+/* The kernel's word may be told; which rule and which interface of a machine that is not theirs may not. */
+static void scope_cuts(json_t *doc, const char *tenant)
+{
+	static const char *const inside[] = {"rule", "drop_if", "drop_at"};
+	json_t *dir, *cut;
+	size_t i, k;
+	json_array_foreach(json_object_get(doc, "directions"), i, dir)
+	{
+		json_array_foreach(json_object_get(dir, "cuts"), k, cut)
+		{
+			for (size_t n = 0; n < 3 && !is_own(doc, text_of(cut, "drop_where"), tenant); n++)
+				json_object_del(cut, inside[n]);
+		}
+	}
+}
+
 static void scope_verdict(json_t *doc, const char *tenant)
 {
 	static const char *const keys[] = {"schema", "a",  "b",     "tenant_a",     "tenant_b", "state",   "directions",
@@ -105,6 +121,7 @@ static void scope_verdict(json_t *doc, const char *tenant)
 	size_t i;
 	keep_only(doc, keys);
 	scope_causes(doc, tenant);
+	scope_cuts(doc, tenant);
 	json_array_foreach(json_object_get(doc, "changed"), i, change) if (is_own(doc, text_of(change, "agent"), tenant))
 	    json_array_append(kept, change);
 	json_object_set_new(doc, "changed", kept);

@@ -77,13 +77,25 @@ static json_t *path_json(const struct direction *d)
 	return list;
 }
 
+/* Who dropped it, as far as anybody says. */
+static void add_drop(json_t *o, const struct cut *c)
+{
+	const struct {
+		const char *key, *text;
+	} more[] = {{"drop_at", c->drop_place}, {"drop_if", c->drop_if}, {"drop_where", c->drop_where}, {"rule", c->rule}};
+	json_object_set_new(o, "drop_reason", c->drop_reason[0] ? json_text(c->drop_reason) : json_null());
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		if (more[i].text[0])
+			json_object_set_new(o, more[i].key, json_text(more[i].text));
+}
+
 static json_t *cut_json(const struct direction *d, const struct cut *c)
 {
 	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
 	json_t *o = json_pack("{s:o, s:o, s:o}", "kinds", kinds_json(c->kinds), "after",
 	                      json_text(path_point_name(&d->path[c->after], after)), "before",
 	                      json_text(path_point_name(&d->path[c->before], before)));
-	json_object_set_new(o, "drop_reason", c->drop_reason[0] ? json_text(c->drop_reason) : json_null());
+	add_drop(o, c);
 	if (c->answer)
 		json_object_set_new(o, "answer", json_true());
 	if (c->partial)

@@ -89,10 +89,31 @@ static bool has_cut_after(const json_t *dir, const char *point)
 	return false;
 }
 
+/* What the kernel says, and the rule that was seen to do it. */
+static void show_drop(struct out *o, const json_t *cut)
+{
+	const char *reason = doc_text(cut, "drop_reason"), *where = doc_text(cut, "drop_where"), *at = doc_text(cut, "drop_at"),
+	           *dev = doc_text(cut, "drop_if"), *rule = doc_text(cut, "rule");
+	struct buf b = {0};
+	if (*reason) {
+		buf_printf(&b, "kernel%s%s: %s%s%s%s%s", *where ? " of " : "", where, reason, *at ? " in " : "", at,
+		           *dev ? " at " : "", dev);
+		out_pad(o, 4);
+		out_wrapped(o, INK_PLAIN, b.data, 4, 6);
+	}
+	b.len = 0;
+	if (*rule) {
+		buf_printf(&b, "rule%s%s: %s", *reason ? "" : " of ", *reason ? "" : where, rule);
+		out_pad(o, 4);
+		out_wrapped(o, INK_PLAIN, b.data, 4, 6);
+	}
+	buf_free(&b);
+}
+
 static void show_cut(struct out *o, const json_t *cut, const char *next)
 {
 	char kinds[KINDS_TEXT_MAX];
-	const char *before = doc_text(cut, "before"), *reason = doc_text(cut, "drop_reason");
+	const char *before = doc_text(cut, "before");
 	bool partial = json_is_true(doc_get(cut, "partial"));
 	kinds_text(kinds_in(doc_get(cut, "kinds")), kinds, sizeof kinds);
 	out_pad(o, 2);
@@ -101,9 +122,8 @@ static void show_cut(struct out *o, const json_t *cut, const char *next)
 	           *kinds ? kinds : "all", partial ? "partly lost here" : "lost here");
 	if (strcmp(before, next) != 0)
 		out_printf(o, INK_DIM, ", before %s", before);
-	if (*reason)
-		out_printf(o, INK_DIM, " (kernel: %s)", reason);
 	out_printf(o, INK_PLAIN, "\n");
+	show_drop(o, cut);
 }
 
 static void show_cuts_after(struct out *o, const json_t *dir, const char *point, const char *next)

@@ -43,14 +43,15 @@ const char *path_point_name(const struct path_point *p, char out[static POINT_NA
 
 struct cut { /* the last point that saw it and the first that should have and did not; indexes into the path */
 	kind_mask kinds;
-	uint8_t after, before;    /* before > after; points between the two did not look */
-	kind_mask answers;        /* of `kinds`: those of which only answers (to the opposite direction's probes) die here */
-	bool answer;              /* nothing but answers dies here: answers == kinds */
-	bool partial;             /* some get through */
-	char drop_reason[64];     /* of the kernel, "" = not known */
-	char drop_place[48];      /* the kernel's function that dropped it, "" = not known */
-	char drop_if[IFNAME_LEN]; /* the device it was at there, "" = none */
-	int drop_party;           /* whose kernel: index into dossier.party; -1 = not known */
+	uint8_t after, before;          /* before > after; points between the two did not look */
+	kind_mask answers;              /* of `kinds`: those of which only answers (to the opposite direction's probes) die here */
+	bool answer;                    /* nothing but answers dies here: answers == kinds */
+	bool partial;                   /* some get through */
+	char drop_reason[64];           /* of the kernel, "" = not known */
+	char drop_place[48];            /* the kernel's function that dropped it, "" = not known */
+	char drop_if[IFNAME_LEN];       /* the device it was at there, "" = none */
+	int drop_party;                 /* whose kernel: index into dossier.party; -1 = not known */
+	char drop_where[TITLE_MAX_LEN]; /* its name, "" = not known */
 	char rule[320]; /* the rule that did it, as tracing named it: "inet filter input handle 7: tcp dport 22 drop"; "" = not
 	                   known */
 };

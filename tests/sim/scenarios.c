@@ -272,7 +272,7 @@ static void assert_no_loss_was_claimed(const struct sim *s)
 static void a_paused_agent_is_not_called_loss(void **state)
 {
 	(void)state;
-	const int64_t pauses[] = {300, 900, 2000, 6000};
+	const int64_t pauses[] = {300, 900, 2000, 6000, 10000};
 	for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
 		struct fleet_of_six f = six_watched();
 		agent_pause(f.s, f.vm3, true);
@@ -330,6 +330,34 @@ static void an_end_that_sleeps_through_a_round_is_unknown_not_lost(void **state)
 	assert_int_equal(v->dir[1].delivery[KIND_UDP], CELL_UNKNOWN);
 	verdict_free(v);
 	sim_free(f.s);
+}
+
+static void assert_nothing_is_lost(const struct verdict *v, int64_t after, int64_t ms)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		for (int k = 0; k < KIND_COUNT; k++) {
+			if (v->dir[dir].delivery[k] == CELL_LOST || v->dir[dir].delivery[k] == CELL_PARTIAL)
+				fail_msg("asleep for %lld ms after %lld: %s is called lost", (long long)ms, (long long)after,
+				         kind_info((enum kind)k)->name);
+		}
+		assert_int_equal(v->dir[dir].cut_count, 0);
+	}
+}
+
+/* Whenever it falls asleep, and however long: it sends late, or not at all, and hears late. */
+static void an_observer_short_of_cpu_is_unknown_not_lost(void **state)
+{
+	(void)state;
+	static const int64_t naps[] = {100, 300, 400, 600, 1000, 10000};
+	for (int64_t after = 0; after < 300; after += 30) {
+		for (size_t i = 0; i < sizeof naps / sizeof *naps * 2; i++) {
+			struct fleet_of_six f = six_make(false);
+			struct verdict *v = collector_diagnose_nap(f.s, f.vm1, f.vm3, i % 2 ? f.vm3 : f.vm1, after, naps[i / 2]);
+			assert_nothing_is_lost(v, after, naps[i / 2]);
+			verdict_free(v);
+			sim_free(f.s);
+		}
+	}
 }
 
 /* ---- networks that deliver, but badly ---- */
@@ -409,6 +437,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(clock_steps_do_not_matter),
 	    cmocka_unit_test(a_host_that_sleeps_through_a_round_only_blurs_the_cut),
 	    cmocka_unit_test(an_end_that_sleeps_through_a_round_is_unknown_not_lost),
+	    cmocka_unit_test(an_observer_short_of_cpu_is_unknown_not_lost),
 	    cmocka_unit_test(a_network_that_doubles_packets_is_degraded_and_has_no_cut),
 	    cmocka_unit_test(a_slow_network_is_slow_not_lost),
 	    cmocka_unit_test(a_state_table_that_lets_only_answers_through_is_reply_only),

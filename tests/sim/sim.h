@@ -176,8 +176,10 @@ void collector_start(struct sim *s);
 void collector_stop(struct sim *s); /* keeps only what a store keeps */
 void collector_tick(struct sim *s);
 void collector_message(struct sim *s, int machine, struct msg *m);
-bool collector_round(struct sim *s, int a, int b);                       /* runs it to its end; it stays in c.round */
-struct verdict *collector_diagnose(struct sim *s, int a, int b);         /* NULL = the round could not be run */
+bool collector_round(struct sim *s, int a, int b);               /* runs it to its end; it stays in c.round */
+struct verdict *collector_diagnose(struct sim *s, int a, int b); /* NULL = the round could not be run */
+/* The same, and one agent is stopped for a while in the midst of it. */
+struct verdict *collector_diagnose_nap(struct sim *s, int a, int b, int sleeper, int64_t after_ms, int64_t ms);
 void control_send(struct sim *s, int from, int to, const struct msg *m); /* -1 = the collector */
 
 #endif

@@ -206,20 +206,20 @@ static void round_out(void *arg, struct member *to, const struct msg *m)
 
 static bool round_is_over(struct sim *s) { return round_over(s->c.round); }
 
-bool collector_round(struct sim *s, int a, int b)
+static bool round_start(struct sim *s, int a, int b)
 {
 	struct round_ask ask = {.id = sim_random(s) | 1, .a = member_of(s, a), .b = member_of(s, b)};
 	ask.id_base = (uint16_t)(20000 + sim_below(s, 30001));
 	random_bytes(s, ask.key, sizeof ask.key);
 	round_free(s->c.round);
 	s->c.round = round_new(&ask, s->c.fleet, round_out, s, s->now, NULL);
-	return s->c.round && sim_run_until(s, round_is_over, 10000);
+	return s->c.round != NULL;
 }
 
-struct verdict *collector_diagnose(struct sim *s, int a, int b)
+bool collector_round(struct sim *s, int a, int b) { return round_start(s, a, b) && sim_run_until(s, round_is_over, 10000); }
+
+static struct verdict *round_verdict(struct sim *s)
 {
-	if (!collector_round(s, a, b))
-		return NULL;
 	struct dossier *d = mem_alloc(sizeof *d);
 	struct verdict *v = verdict_new();
 	round_dossier(s->c.round, s->c.fleet, s->c.planner, s->c.detect, sim_wall(s), d);
@@ -230,4 +230,17 @@ struct verdict *collector_diagnose(struct sim *s, int a, int b)
 	round_free(s->c.round);
 	s->c.round = NULL;
 	return v;
+}
+
+struct verdict *collector_diagnose(struct sim *s, int a, int b) { return collector_round(s, a, b) ? round_verdict(s) : NULL; }
+
+struct verdict *collector_diagnose_nap(struct sim *s, int a, int b, int sleeper, int64_t after_ms, int64_t ms)
+{
+	if (!round_start(s, a, b))
+		return NULL;
+	sim_run(s, after_ms);
+	agent_pause(s, sleeper, true);
+	sim_run(s, ms);
+	agent_pause(s, sleeper, false);
+	return sim_run_until(s, round_is_over, 10000) ? round_verdict(s) : NULL;
 }

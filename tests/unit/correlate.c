@@ -779,6 +779,75 @@ static void nothing_at_all_is_unknown_not_a_crash(void **state)
 	free(d);
 }
 
+static bool noted(const struct verdict *v, const char *part)
+{
+	for (size_t i = 0; i < v->note_count; i++) {
+		if (strstr(v->notes[i], part))
+			return true;
+	}
+	return false;
+}
+
+/* What it sent may have left when the others had stopped looking. */
+static void a_sender_that_slept_through_the_stage_proves_no_loss(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, SOCKET_A, KIND_BIT(KIND_ICMP), true, false, 6};
+	run(b);
+	b->results[A].health = (struct health){.lag_us = 300000, .steal_permille = -1};
+	assert_int_equal(judge(b)->dir[0].delivery[KIND_ICMP], CELL_PARTIAL);
+	b->results[A].health = (struct health){.lag_us = 900000, .steal_permille = 400};
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_UNKNOWN);
+	assert_int_equal(v->dir[0].initiation[KIND_ICMP], CELL_UNKNOWN);
+	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_OK);
+	assert_no_cut(v);
+	assert_true(noted(v, "vm1 was short of CPU while it measured (900 ms late, 40 % steal): its silence is not called loss"));
+	bench_free(b);
+}
+
+/* What its kernel kept back is no matter of time. */
+static void a_sender_that_slept_still_knows_what_its_kernel_refused(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	forget(b, flow_of(b, KIND_UDP, 0)->id);
+	struct flow_sent *s = sent(b, flow_of(b, KIND_UDP, 0)->id);
+	s->refused_local = three;
+	s->error = EPERM;
+	b->results[A].health.lag_us = 900000;
+	assert_int_equal(judge(b)->dir[0].delivery[KIND_UDP], CELL_LOST);
+	bench_free(b);
+}
+
+static void a_capture_that_lost_packets_is_no_witness(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_1, KIND_BIT(KIND_ICMP), true, false, three};
+	run(b);
+	assert_one_cut(judge(b), 0, UP_1, UP_2, KIND_BIT(KIND_ICMP), false);
+	b->results[HOST2].status[0].dropped = 12; /* up0 */
+	assert_one_cut(judge(b), 0, UP_1, PORT_B, KIND_BIT(KIND_ICMP), false);
+	assert_true(noted(b->v, "host2:up0 lost 12 packets of its own"));
+	bench_free(b);
+}
+
+static void fitness_is_no_matter_where_nothing_is_missing(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	for (int p = 0; p < 4; p++)
+		b->results[p].health = (struct health){.lag_us = 900000, .socket_drops = 4};
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->state, STATE_OK);
+	assert_int_equal(v->note_count, 0);
+	bench_free(b);
+}
+
 /* ---- what kernels say of it ---- */
 
 static void says(struct bench *b, int party, int flow, int part, seqset seqs, const char *reason, const char *place,
@@ -966,15 +1035,6 @@ static void a_named_drop_that_is_no_filters_beats_a_trace_of_less(void **state)
 	bench_free(b);
 }
 
-static bool noted(const struct verdict *v, const char *part)
-{
-	for (size_t i = 0; i < v->note_count; i++) {
-		if (strstr(v->notes[i], part))
-			return true;
-	}
-	return false;
-}
-
 static void who_could_not_look_for_drops_is_told_where_it_matters(void **state)
 {
 	(void)state;
@@ -1024,6 +1084,10 @@ int main(void)
 	    cmocka_unit_test(a_named_drop_that_is_no_filters_beats_a_trace_of_less),
 	    cmocka_unit_test(who_could_not_look_for_drops_is_told_where_it_matters),
 	    cmocka_unit_test(every_point_counts_by_kind),
+	    cmocka_unit_test(a_sender_that_slept_through_the_stage_proves_no_loss),
+	    cmocka_unit_test(a_sender_that_slept_still_knows_what_its_kernel_refused),
+	    cmocka_unit_test(a_capture_that_lost_packets_is_no_witness),
+	    cmocka_unit_test(fitness_is_no_matter_where_nothing_is_missing),
 	    cmocka_unit_test(every_single_cut_is_found_where_it_is),
 	    cmocka_unit_test(dying_answers_are_a_cut_in_their_own_direction),
 	    cmocka_unit_test(answers_that_never_start_are_cut_behind_the_socket),

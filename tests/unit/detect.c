@@ -395,6 +395,31 @@ static void a_sick_sender_knows_nothing_of_answers(void **state)
 	detect_free(s.d);
 }
 
+static void a_receiver_that_stood_still_is_no_witness(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_UDP);
+	s.loss = 1;
+	s.health_b.lag_us = 10000000;
+	sim_run(&s, 50);
+	assert_int_equal(s.last.delivery[0], 0);
+	detect_free(s.d);
+}
+
+static void a_clock_that_was_set_changes_nothing(void **state)
+{
+	(void)state;
+	for (int lossy = 0; lossy < 2; lossy++) {
+		struct sim s = sim_settled(KIND_UDP);
+		s.loss = lossy;
+		s.health_a.clock_step_us = 3600LL * 1000000;
+		s.health_b.clock_step_us = -86400LL * 1000000;
+		sim_run(&s, 50);
+		assert_int_equal(s.suspects > 0, lossy); /* neither a false alarm nor none */
+		detect_free(s.d);
+	}
+}
+
 static void late_rows_of_the_receiver_are_waited_for(void **state)
 {
 	(void)state;
@@ -551,6 +576,8 @@ int main(void)
 	    cmocka_unit_test(a_silent_sender_is_unknown),
 	    cmocka_unit_test(a_sick_receiver_is_no_witness),
 	    cmocka_unit_test(a_sick_sender_knows_nothing_of_answers),
+	    cmocka_unit_test(a_receiver_that_stood_still_is_no_witness),
+	    cmocka_unit_test(a_clock_that_was_set_changes_nothing),
 	    cmocka_unit_test(late_rows_of_the_receiver_are_waited_for),
 	    cmocka_unit_test(a_backlog_after_a_gap_is_no_loss),
 	    cmocka_unit_test(a_new_pair_is_given_time_but_a_dead_one_is_found),

@@ -118,7 +118,14 @@ static struct verdict *one_way(void)
 	v->dir[0].delivery[KIND_ICMP] = v->dir[0].initiation[KIND_ICMP] = CELL_LOST;
 	v->dir[0].loss_received = 59;
 	v->dir[0].cut_count = 1;
-	v->dir[0].cuts[0] = (struct cut){.kinds = KIND_BIT(KIND_ICMP), .after = 3, .before = 4, .drop_reason = "NETFILTER_DROP"};
+	v->dir[0].cuts[0] = (struct cut){.kinds = KIND_BIT(KIND_ICMP),
+	                                 .after = 3,
+	                                 .before = 4,
+	                                 .drop_reason = "NETFILTER_DROP",
+	                                 .drop_place = "nft_do_chain",
+	                                 .drop_if = "eth0",
+	                                 .drop_where = "vm1",
+	                                 .rule = "inet filter input handle 7: icmp type echo-request drop"};
 	fill_cause(v);
 	fill_tail(v);
 	verdict_decide_state(v);
