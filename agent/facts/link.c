@@ -246,12 +246,15 @@ void link_read_vlans(struct snapshot *s, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
 	const struct nlattr *tb[IFLA_MAX + 1], *a;
-	const struct link *l = snapshot_link(s, (uint32_t)i->ifi_index);
-	const struct link *bridge = l && l->master ? snapshot_link(s, l->master) : l;
+	const struct link *l, *bridge;
 	uint16_t first = 0;
 
 	nl_attrs(h, sizeof *i, tb, IFLA_MAX);
-	if (i->ifi_family != AF_BRIDGE || !bridge || !bridge->vlan_filtering || !tb[IFLA_AF_SPEC])
+	if (i->ifi_family != AF_BRIDGE || !tb[IFLA_AF_SPEC])
+		return;
+	l = snapshot_link(s, (uint32_t)i->ifi_index);
+	bridge = l && l->master ? snapshot_link(s, l->master) : l;
+	if (!bridge || !bridge->vlan_filtering)
 		return;
 	mnl_attr_for_each_nested(a, tb[IFLA_AF_SPEC])
 	{

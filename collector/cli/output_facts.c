@@ -153,27 +153,50 @@ static bool is_other(const char *key)
 	return true;
 }
 
-/* `group` NULL: those of no group. Counters that are zero say nothing. */
+/* An interface's setting that is as every new interface gets it. */
+static bool is_default(const json_t *facts, const char *key, const char *value)
+{
+	const char *conf = strstr(key, ".conf."), *last = strrchr(key, '.');
+	char general[256];
+	if (strncmp(key, "sysctl.", 7) != 0 || !conf || strncmp(conf, ".conf.all.", 10) == 0 ||
+	    strncmp(conf, ".conf.default.", 14) == 0)
+		return false;
+	snprintf(general, sizeof general, "%.*s.conf.default%s", (int)(conf - key), key, last);
+	return strcmp(doc_text(facts, general), value) == 0;
+}
+
+static bool is_quiet(const json_t *facts, const char *key, const char *value)
+{
+	return (in_group(key, "counter") && strcmp(value, "0") == 0) || is_default(facts, key, value);
+}
+
+/* `group` NULL: those of no group. */
 static void show_group(struct out *o, const json_t *facts, const char *group)
 {
 	struct table *t = table_new(2, NULL);
-	size_t shown = 0, skip = group ? strlen(group) + 1 : 0;
-	bool counters = group && strcmp(group, "counter") == 0;
+	size_t shown = 0, quiet = 0, skip = group ? strlen(group) + 1 : 0;
 	const char *key;
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)facts, key, value)
 	{
 		const char *text = json_is_string(value) ? json_string_value(value) : "-";
-		if (!(group ? in_group(key, group) : is_other(key)) || (counters && strcmp(text, "0") == 0))
+		if (!(group ? in_group(key, group) : is_other(key)))
 			continue;
-		table_add(t, INK_PLAIN, strlen(key) > skip ? key + skip : "");
+		if (is_quiet(facts, key, text)) {
+			quiet++;
+			continue;
+		}
+		table_add(t, INK_PLAIN, strlen(key) > skip ? key + skip : "(all)");
 		table_add(t, INK_DIM, text);
 		shown++;
 	}
-	if (shown) {
+	if (shown + quiet)
 		out_printf(o, INK_BOLD, "%s\n", group ? group : "other");
+	if (shown)
 		table_print(t, o, 2);
-	}
+	if (quiet)
+		out_printf(o, INK_DIM, "  and %zu %s\n", quiet,
+		           strcmp(group, "counter") == 0 ? "that are zero" : "of interfaces, as by default");
 	table_free(t);
 }
 
