@@ -107,10 +107,10 @@ static __always_inline bool is_ours(struct sk_buff *skb, struct sock *rx_sk)
 
 /* ---- does it look like a probe? ---- */
 
-enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_8021Q = 0x8100, TYPE_IP6 = 0x86dd, TYPE_8021AD = 0x88a8 };
-enum { L4_ICMP = 1, L4_TCP = 6, L4_UDP = 17, L4_ICMP6 = 58 };
-enum { IP4_HEADER = 20, IP6_HEADER = 40, VXLAN_INNER = 16 /* behind UDP and VXLAN */, ETH_HEADER = 14, VLAN_TAG = 4 };
-enum { VXLAN_PORT = 4789, VXLAN_OLD = 8472 };
+enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_BRIDGED = 0x6558, TYPE_8021Q = 0x8100, TYPE_IP6 = 0x86dd, TYPE_8021AD = 0x88a8 };
+enum { L4_ICMP = 1, L4_TCP = 6, L4_UDP = 17, L4_GRE = 47, L4_ICMP6 = 58 };
+enum { IP6_HEADER = 40, UDP_HEADER = 8, TUNNEL_HEADER = 8, GRE_HEADER = 4, ETH_HEADER = 14, VLAN_TAG = 4 };
+enum { PROBE_MAGIC = 0x4257 }; /* proto/probe.h */
 
 static __always_inline bool is_number(__u16 n) { return wanted.numbers[n >> 6] >> (n & 63) & 1; }
 
@@ -130,12 +130,15 @@ static __always_inline __u8 read8(const __u8 *at)
 	return n;
 }
 
-/* Echo carries an identifier; errors quote what they are about; neighbour discovery is always of interest. */
+static __always_inline bool is_probe(const __u8 *payload) { return read16(payload) == PROBE_MAGIC; }
+
+/* Echo carries an identifier; errors quote what they are about; neighbour discovery is always of interest. A probe is known by
+ * itself, too: NAT may have changed its numbers. */
 static __always_inline bool is_icmp_like(const __u8 *icmp, __u8 echo, __u8 reply)
 {
 	__u8 type = read8(icmp);
 
-	return (type != echo && type != reply) || is_number(read16(icmp + 4));
+	return (type != echo && type != reply) || is_number(read16(icmp + 4)) || is_probe(icmp + 8);
 }
 
 static __always_inline bool is_transport_like(__u8 l4, const __u8 *at)
@@ -143,8 +146,8 @@ static __always_inline bool is_transport_like(__u8 l4, const __u8 *at)
 	switch (l4) {
 	case L4_ICMP: return is_icmp_like(at, 8, 0);
 	case L4_ICMP6: return is_icmp_like(at, 128, 129);
-	case L4_TCP:
-	case L4_UDP: return is_number(read16(at)) && is_number(read16(at + 2));
+	case L4_TCP: return is_number(read16(at)) && is_number(read16(at + 2));
+	case L4_UDP: return (is_number(read16(at)) && is_number(read16(at + 2))) || is_probe(at + UDP_HEADER);
 	default: return l4 == 0 || l4 == 43 || l4 == 44 || l4 == 60; /* IPv6 extensions: not looked behind here */
 	}
 }
@@ -169,31 +172,44 @@ static __always_inline bool is_plain_like(__u16 type, const __u8 *at)
 	__u8 l4 = 0;
 	const __u8 *transport;
 
+	if (type == TYPE_8021Q || type == TYPE_8021AD) {
+		type = read16(at + 2);
+		at += VLAN_TAG;
+	}
 	if (type == TYPE_ARP)
 		return true;
 	transport = skip_ip(type, at, &l4);
 	return transport && is_transport_like(l4, transport);
 }
 
+/* VXLAN and GENEVE by their shape, GRE when it carries frames: where the frame begins; 0: no tunnel. */
+static __always_inline const __u8 *skip_tunnel(__u8 l4, const __u8 *at)
+{
+	__u8 flags;
+
+	if (l4 == L4_UDP) {
+		at += UDP_HEADER;
+		flags = read8(at);
+		if (read16(at + 2) == TYPE_BRIDGED && flags >> 6 == 0)
+			return at + TUNNEL_HEADER + (flags & 0x3f) * 4;
+		return flags & 0x08 ? at + TUNNEL_HEADER : 0;
+	}
+	if (l4 != L4_GRE || read16(at + 2) != TYPE_BRIDGED)
+		return 0;
+	flags = read8(at);
+	return at + GRE_HEADER + ((flags >> 7 & 1) + (flags >> 5 & 1) + (flags >> 4 & 1)) * 4;
+}
+
 static __always_inline bool is_like(__u16 type, const __u8 *at)
 {
 	__u8 l4 = 0;
-	const __u8 *transport;
+	const __u8 *transport, *frame;
 
-	if (type == TYPE_8021Q || type == TYPE_8021AD) {
-		type = read16(at + 2);
-		at += VLAN_TAG;
-	}
 	if (is_plain_like(type, at))
 		return true;
 	transport = skip_ip(type, at, &l4);
-	if (!transport || l4 != L4_UDP)
-		return false;
-	type = read16(transport + 2);
-	if (type != VXLAN_PORT && type != VXLAN_OLD)
-		return false;
-	transport += VXLAN_INNER;
-	return is_plain_like(read16(transport + 12), transport + ETH_HEADER);
+	frame = transport ? skip_tunnel(l4, transport) : 0;
+	return frame && is_plain_like(read16(frame + 12), frame + ETH_HEADER);
 }
 
 /* ---- telling ---- */
