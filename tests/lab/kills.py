@@ -103,9 +103,16 @@ class Leftovers:
     def of_the_dead(self, name):
         """Right after the kill: no process of that machine's is left."""
         where = "sw" if name == "collector" else name
-        pids = lambda: sh(f"ip netns pids {self.lab.ns(where)}", ok=False).split()
-        names = lambda: [open(f"/proc/{p}/cmdline").read().replace("\0", " ") for p in pids() if os.path.exists(f"/proc/{p}/cmdline")]
-        self.lab.until(lambda: not pids(), 3, lambda: f"{name} left processes behind: {names()}")
+        self.lab.until(lambda: not self.processes(where), 3, lambda: f"{name} left processes behind: {self.processes(where)}")
+
+    def processes(self, machine):
+        found = []
+        for pid in sh(f"ip netns pids {self.lab.ns(machine)}", ok=False).split():
+            try:
+                found.append(f"{pid} {open(f'/proc/{pid}/comm').read().strip()}")
+            except OSError:
+                pass  # it ended meanwhile
+        return found
 
     def programs(self):
         """BPF programs of ours that nobody holds."""
@@ -123,8 +130,7 @@ class Leftovers:
         for n in self.machines():
             lab.until(lambda: self.packet_sockets(n) == self.sockets[n], ROUND_LIFE + 5,
                       lambda: f"{n} has packet sockets with no round running:\n" + lab.run(n, "cat /proc/net/packet"))
-            pids = sh(f"ip netns pids {lab.ns(n)}").split()
-            check(len(pids) == 1, f"{n} has {len(pids)} processes")
+            lab.until(lambda: len(self.processes(n)) == 1, 5, lambda: f"{n} has the processes {self.processes(n)}")
             tables = re.findall(r"\S*bothways\S*", lab.run(n, "nft list tables 2>/dev/null || true"))
             check(not tables, f"{n} has tables {tables}")
         for d in self.directories():
