@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_drops, &evidence_address,
-                                                      &evidence_neigh, &evidence_link,   &evidence_agent};
+                                                      &evidence_neigh, &evidence_link,   &evidence_vlan,  &evidence_agent};
 
 const struct evidence *evidence_find(const char *name)
 {
