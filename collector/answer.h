@@ -24,4 +24,7 @@ struct pair_counts answer_pair_counts(const struct collector *c, const char *ten
 /* Every agent that is online has reported, has its plan, and every pair of such agents was measured once. */
 bool answer_is_settled(const struct collector *c);
 
+/* The verdict of the pair's last round, a's direction first. NULL and what to do when there was none. */
+json_t *answer_trace(struct collector *c, const struct member *a, const struct member *b, struct err *e);
+
 #endif

@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define REPEATED_MIN 3 /* doubled packets below this are chance */
@@ -35,13 +36,31 @@ static void path_point_name_fill(const struct dossier *d, int at, struct path_po
 		str_copy(out->ifname, sizeof out->ifname, d->points[at].ifname);
 }
 
+/* Why a point's silence says nothing. */
+static void path_why_fill(const struct dossier *d, int at, struct path_point *out)
+{
+	const struct party *p = &d->party[at < 0 ? -1 - at : d->points[at].party];
+	const struct round_result *r = p->result;
+	if (!r)
+		snprintf(out->why, sizeof out->why, p->online ? "its agent did not report" : "its agent is offline");
+	for (size_t i = 0; r && at >= 0 && i < r->status_count; i++) {
+		const struct point_status *s = &r->status[i];
+		if (s->point == d->points[at].id && !s->armed)
+			str_copy(out->why, sizeof out->why, s->why);
+		else if (s->point == d->points[at].id && s->dropped)
+			snprintf(out->why, sizeof out->why, "the capture itself lost %u frames", s->dropped);
+	}
+}
+
 static void path_fill(struct correlation *c, int n)
 {
 	struct direction *dir = &c->v->dir[n];
 	dir->path_count = c->d->path_count[n];
 	dir->path_complete = c->d->path_complete[n];
-	for (size_t i = 0; i < dir->path_count; i++)
+	for (size_t i = 0; i < dir->path_count; i++) {
 		path_point_name_fill(c->d, c->d->path[n][i], &dir->path[i]);
+		path_why_fill(c->d, c->d->path[n][i], &dir->path[i]);
+	}
 }
 
 static bool point_is_watched(const struct dossier *d, int at)

@@ -45,6 +45,21 @@ void reply_send(const struct reply *r, bool more, int exit_code, const char *jso
 	send_over_bus(r, more, exit_code, json);
 }
 
+void reply_blob(const struct reply *r, const void *data, size_t len)
+{
+	if (r->send) /* who is asked otherwise gets documents only */
+		return;
+	struct msg *m = msg_new(MSG_ANSWER);
+	m->u.answer.id = r->id;
+	m->u.answer.more = true;
+	m->u.answer.json = mem_strdup("");
+	m->u.answer.blob_len = len;
+	m->u.answer.blob = mem_alloc(len ? len : 1);
+	memcpy(m->u.answer.blob, data, len);
+	sessions_answer(r->c->sessions, r->channel, m);
+	msg_free(m);
+}
+
 void reply_document(const struct reply *r, int exit_code, const json_t *doc)
 {
 	json_t *scoped = doc && r->tenant[0] ? scope_for_tenant(doc, r->tenant) : NULL;
@@ -174,15 +189,57 @@ static void on_causes(struct collector *c, const struct asker *who, const struct
 	reply_error(r, e.text);
 }
 
-static void on_diagnose(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+/* The two agents that a question names. */
+static int pair_words(struct collector *c, const struct asker *who, const struct msg_query *q, struct member **a, struct member **b,
+                      struct err *e)
+{
+	if (!(*a = fleet_find(c->fleet, query_word(q, 0), who->tenant, e)) ||
+	    !(*b = fleet_find(c->fleet, query_word(q, 1), who->tenant, e)))
+		return -1;
+	return *a == *b ? err_set(e, "%s and %s are one and the same agent", query_word(q, 0), query_word(q, 1)) : 0;
+}
+
+static void ask_round(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r, bool capture)
 {
 	struct err e;
 	long service = 0;
+	struct round_wish wish = {.capture = capture};
+	if (number_option(q, "service", 1, 65535, &service, &e) || pair_words(c, who, q, &wish.a, &wish.b, &e)) {
+		reply_error(r, e.text);
+		return;
+	}
+	wish.service_port = (uint16_t)service;
+	if (rounds_ask(c->rounds, &wish, r, &e))
+		reply_error(r, e.text);
+}
+
+static void on_diagnose(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	ask_round(c, who, q, r, false);
+}
+
+static void on_capture(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	ask_round(c, who, q, r, true);
+}
+
+/* The last round of the pair as it was; `--now` makes one. */
+static void on_trace(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	struct err e;
 	struct member *a, *b;
-	if (number_option(q, "service", 1, 65535, &service, &e) || !(a = fleet_find(c->fleet, query_word(q, 0), who->tenant, &e)) ||
-	    !(b = fleet_find(c->fleet, query_word(q, 1), who->tenant, &e)) ||
-	    (a == b && err_set(&e, "%s and %s are one and the same agent", query_word(q, 0), query_word(q, 1))) ||
-	    rounds_ask(c->rounds, a, b, (uint16_t)service, r, &e))
+	if (pair_words(c, who, q, &a, &b, &e)) {
+		reply_error(r, e.text);
+		return;
+	}
+	if (query_option(q, "now")) {
+		ask_round(c, who, q, r, false);
+		return;
+	}
+	json_t *doc = answer_trace(c, a, b, &e);
+	if (doc)
+		reply_json(r, verdict_doc_exit_code(doc), doc);
+	else
 		reply_error(r, e.text);
 }
 
@@ -260,7 +317,7 @@ static const struct command {
 } COMMANDS[] = {
     {"token", 0, 0, true, on_token},    {"status", 0, 0, false, on_status},     {"agents", 0, 0, false, on_agents},
     {"mesh", 0, 0, false, on_mesh},     {"diagnose", 2, 2, false, on_diagnose}, {"facts", 1, 1, false, on_facts},
-    {"causes", 0, 1, false, on_causes},
+    {"causes", 0, 1, false, on_causes}, {"capture", 2, 2, false, on_capture},   {"trace", 2, 2, false, on_trace},
 };
 
 static const struct command *command_find(const char *name)

@@ -25,6 +25,8 @@ struct reply {
 void reply_send(const struct reply *r, bool more, int exit_code, const char *json);
 /* The last answer, as far as whoever asked may see it. `doc` stays the caller's. */
 void reply_document(const struct reply *r, int exit_code, const struct json_t *doc);
+/* The next part of the file that was asked for, at most ANSWER_BLOB_MAX bytes; before the last answer. */
+void reply_blob(const struct reply *r, const void *data, size_t len);
 /* {"error": "..."} and exit code 1. */
 void reply_error(const struct reply *r, const char *text);
 

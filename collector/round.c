@@ -16,6 +16,7 @@
 #define GRACE_MS   250  /* on top of a stage's own time, for the way to the agent and back */
 #define DRAIN_MS   150  /* after the last stage with answers missing: late is not lost */
 #define RESULT_MS  800
+#define FRAMES_MS  3000 /* instead, with frames: up to a megabyte, perhaps through a relay */
 
 /* ---- sending ---- */
 
@@ -90,7 +91,7 @@ static void phase_set(struct round *r, enum round_phase phase, struct mono now, 
 static void round_end(struct round *r, struct mono now)
 {
 	end_all(r);
-	phase_set(r, PHASE_END, now, RESULT_MS);
+	phase_set(r, PHASE_END, now, r->ask.keep_frames ? FRAMES_MS : RESULT_MS);
 }
 
 /* Answers that are on their way still may come. */

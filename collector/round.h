@@ -15,6 +15,7 @@ struct round_ask {
 	uint16_t service_port;     /* 0 = none: also TCP to this port of b (and a's and b's declared services are probed anyway) */
 	struct wall well_at;       /* when the pair was last known to be well, 0 = not known: changes since then may matter */
 	uint8_t key[PAIR_KEY_LEN]; /* fresh */
+	bool keep_frames;          /* every point keeps what it sees */
 	uint16_t id_base;          /* random start for ports and identifiers, 20000..50000 */
 };
 

@@ -217,5 +217,6 @@ void round_spec_of(const struct round *r, int part, struct round_spec *out)
 	memcpy(out->flows, r->flows, r->flow_count * sizeof *r->flows);
 	out->point_count = p->point_count;
 	memcpy(out->points, p->points, p->point_count * sizeof *p->points);
+	out->keep_frames = r->ask.keep_frames;
 	out->name_drops = out->name_rules = true; /* who cannot says why */
 }

@@ -1,5 +1,6 @@
 #include "collector/rounds.h"
 
+#include "collector/capture_answer.h"
 #include "collector/correlate.h"
 #include "collector/round.h"
 #include "collector/sessions.h"
@@ -21,7 +22,7 @@ struct running {
 	struct round *round;
 	uint32_t a, b;
 	uint16_t service_port;
-	bool automatic;
+	bool automatic, capture;
 	bool announced;       /* begun because of a change: the watch has said nothing yet */
 	struct reply reply;   /* of a person; c NULL = automatic */
 	const char *progress; /* last one told */
@@ -240,11 +241,10 @@ static void log_verdict(const struct rounds *r, const struct running *run, const
 		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), *cause ? ", " : "", cause);
 }
 
-static struct verdict *judge(struct rounds *r, const struct running *run)
+static struct verdict *judge(struct rounds *r, const struct running *run, struct dossier *d)
 {
 	struct collector *c = r->c;
 	const struct member *a = fleet_by_id(c->fleet, run->a), *b = fleet_by_id(c->fleet, run->b);
-	struct dossier *d = mem_alloc(sizeof *d);
 	struct verdict *v = verdict_new();
 	round_dossier(run->round, c->fleet, c->planner, c->detect, wall_now(), d);
 	correlate(d, v);
@@ -254,8 +254,6 @@ static struct verdict *judge(struct rounds *r, const struct running *run)
 	v->service_port = run->service_port;
 	v->took_ms = round_took_ms(run->round);
 	v->at = wall_now();
-	dossier_clear(d);
-	free(d);
 	return v;
 }
 
@@ -277,7 +275,8 @@ static void settle_suspect(struct rounds *r, const struct running *run, const st
 
 static void finish(struct rounds *r, struct running *run)
 {
-	struct verdict *v = judge(r, run);
+	struct dossier *d = mem_alloc(sizeof *d);
+	struct verdict *v = judge(r, run, d);
 	json_t *doc = verdict_json(v, round_id(run->round));
 	char *json = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	log_verdict(r, run, v);
@@ -286,11 +285,15 @@ static void finish(struct rounds *r, struct running *run)
 		suspect_get(r, run->a, run->b)->well_at = v->at;
 	if (run->automatic)
 		settle_suspect(r, run, v);
-	if (run->reply.c)
+	if (run->reply.c && run->capture)
+		capture_reply(&run->reply, d, v, doc);
+	else if (run->reply.c)
 		reply_document(&run->reply, verdict_exit_code(v), doc);
 	free(json);
 	json_decref(doc);
 	verdict_free(v);
+	dossier_clear(d);
+	free(d);
 }
 
 /* ---- running ---- */
@@ -308,6 +311,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .a = fleet_by_id(c->fleet, run->a),
 	                        .b = fleet_by_id(c->fleet, run->b),
 	                        .service_port = run->service_port,
+	                        .keep_frames = run->capture,
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
 	keys_random(ask.key, sizeof ask.key);
@@ -446,12 +450,12 @@ static int refuse_silent(const struct rounds *r, const struct member *a, const s
 	               host_title, fleet_title(f, other, to), host_title);
 }
 
-int rounds_ask(struct rounds *r, struct member *a, struct member *b, uint16_t service_port, const struct reply *reply,
-               struct err *e)
+int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct reply *reply, struct err *e)
 {
-	struct running run = {.a = a->id, .b = b->id, .service_port = service_port, .reply = *reply};
-	if (!a->online && !b->online)
-		return refuse_silent(r, a, b, e);
+	struct running run = {
+	    .a = wish->a->id, .b = wish->b->id, .service_port = wish->service_port, .capture = wish->capture, .reply = *reply};
+	if (!wish->a->online && !wish->b->online)
+		return refuse_silent(r, wish->a, wish->b, e);
 	if (!run_add(r, run))
 		return err_set(e, "too many rounds are waiting already (%d): try again in a moment",
 		               ROUNDS_MAX + ROUNDS_WAITING_MAX);

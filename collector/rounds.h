@@ -27,8 +27,12 @@ struct rounds *rounds_new(struct collector *c);
 void rounds_free(struct rounds *r);
 void rounds_restore(struct rounds *r, const struct stored_verdict *v);
 /* A round now (or as soon as one of the same pair is over). -1 and the reason when it cannot be. */
-int rounds_ask(struct rounds *r, struct member *a, struct member *b, uint16_t service_port, const struct reply *reply,
-               struct err *e);
+struct round_wish {
+	struct member *a, *b;
+	uint16_t service_port;
+	bool capture; /* the answer brings a capture file in parts, and a summary of it around the verdict */
+};
+int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct reply *reply, struct err *e);
 /* The watch thinks the pair is ill or well. */
 void rounds_event(struct rounds *r, const struct detect_event *event);
 /* Facts of a member changed: some of the pairs that this may have broken or healed are looked at, at once. */

@@ -65,6 +65,8 @@ typedef void store_tenant_fn(void *arg, const char *name);
 /* ---- reading; -1 and the reason when the database cannot be read ---- */
 int store_agents(struct store *s, store_agent_fn *fn, void *arg, struct err *e);
 int store_tenants(struct store *s, store_tenant_fn *fn, void *arg, struct err *e);
+/* The pair's newest, whichever way round it was asked; `fn` is not called when there is none. */
+int store_last_verdict(struct store *s, uint32_t a, uint32_t b, store_verdict_fn *fn, void *arg, struct err *e);
 int store_open_verdicts(struct store *s, store_verdict_fn *fn, void *arg, struct err *e);
 /* The newest `max` per agent, oldest first. */
 int store_changes(struct store *s, size_t max, store_change_fn *fn, void *arg, struct err *e);

@@ -479,6 +479,24 @@ int store_open_verdicts(struct store *s, store_verdict_fn *fn, void *arg, struct
 	                 e);
 }
 
+int store_last_verdict(struct store *s, uint32_t a, uint32_t b, store_verdict_fn *fn, void *arg, struct err *e)
+{
+	struct verdict_reader r = {fn, arg};
+	sqlite3_stmt *st = NULL;
+	if (sqlite3_prepare_v2(s->db,
+	                       "SELECT round, a, b, state, at, cause, json FROM verdict WHERE (a = ?1 AND b = ?2) OR"
+	                       " (a = ?2 AND b = ?1) ORDER BY id DESC LIMIT 1",
+	                       -1, &st, NULL) != SQLITE_OK)
+		return db_error(s, "read store.db", e);
+	sqlite3_bind_int64(st, 1, a);
+	sqlite3_bind_int64(st, 2, b);
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		verdict_row(st, &r);
+	sqlite3_finalize(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : db_error(s, "read store.db", e);
+}
+
 struct change_reader {
 	store_change_fn *fn;
 	void *arg;

@@ -65,13 +65,33 @@ static json_t *kinds_json(kind_mask kinds)
 	return list;
 }
 
+static const char *role_name(uint8_t role)
+{
+	static const char *const names[] = {[POINT_SOCKET] = "socket", [POINT_NIC] = "nic",       [POINT_PORT] = "port",
+	                                    [POINT_UPLINK] = "uplink", [POINT_BRIDGE] = "bridge", [POINT_OTHER] = "other"};
+	return role < sizeof names / sizeof *names ? names[role] : "other";
+}
+
+/* Of every kind that was seen here. */
+static json_t *kinds_seen(const struct path_point *p)
+{
+	json_t *o = json_object();
+	for (int k = 0; k < KIND_COUNT; k++)
+		if (p->kind_seen[k])
+			json_object_set_new(o, kind_info((enum kind)k)->name, json_integer(p->kind_seen[k]));
+	return o;
+}
+
 static json_t *path_json(const struct direction *d)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < d->path_count; i++) {
 		char name[POINT_NAME_MAX];
-		json_t *p = json_pack("{s:o, s:i, s:b}", "point", json_text(path_point_name(&d->path[i], name)), "seen",
-		                      (int)d->path[i].seen, "looked", d->path[i].looked);
+		json_t *p = json_pack("{s:o, s:s, s:i, s:o, s:b}", "point", json_text(path_point_name(&d->path[i], name)), "role",
+		                      role_name(d->path[i].role), "seen", (int)d->path[i].seen, "kinds", kinds_seen(&d->path[i]),
+		                      "looked", d->path[i].looked);
+		if (!d->path[i].looked && d->path[i].why[0])
+			json_object_set_new(p, "why", json_text(d->path[i].why));
 		json_array_append_new(list, p);
 	}
 	return list;
@@ -216,4 +236,32 @@ int verdict_exit_code(const struct verdict *v)
 	if (v->cause_count)
 		return 2;
 	return v->state == STATE_OK ? 0 : 3;
+}
+
+int verdict_doc_exit_code(const json_t *doc)
+{
+	const char *state = json_string_value(json_object_get(doc, "state"));
+	if (json_array_size(json_object_get(doc, "causes")))
+		return 2;
+	return state && strcmp(state, state_name(STATE_OK)) == 0 ? 0 : 3;
+}
+
+static void swap_keys(json_t *o, const char *x, const char *y)
+{
+	json_t *was = json_incref(json_object_get(o, x));
+	json_object_set(o, x, json_object_get(o, y));
+	json_object_set(o, y, was);
+	json_decref(was);
+}
+
+void verdict_doc_swap(json_t *doc)
+{
+	json_t *directions = json_object_get(doc, "directions"), *first = json_incref(json_array_get(directions, 0));
+	swap_keys(doc, "a", "b");
+	swap_keys(doc, "tenant_a", "tenant_b");
+	if (json_array_size(directions) == 2) {
+		json_array_remove(directions, 0);
+		json_array_append(directions, first);
+	}
+	json_decref(first);
 }

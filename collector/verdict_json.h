@@ -14,5 +14,8 @@ json_t *json_text(const char *s);
 json_t *cells_json(const uint8_t cells[static KIND_COUNT], char *const *why, bool delivery);
 /* Exit code by the contract: 0 healthy, 2 a problem with its cause, 3 not healthy and no cause found. */
 int verdict_exit_code(const struct verdict *v);
+int verdict_doc_exit_code(const json_t *doc); /* the same of its document */
+/* The same verdict, asked the other way round: b's direction first. */
+void verdict_doc_swap(json_t *doc);
 
 #endif

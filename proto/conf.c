@@ -325,20 +325,21 @@ static void option_add(struct options *o, const struct option_info *info, const 
 static int argument_take(struct options *o, const struct option_info *table, size_t count, int argc, char **argv, int *i,
                          struct err *e)
 {
-	const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+	bool letter = argv[*i][1] != '-';
+	const char *name = argv[*i] + (letter ? 1 : 2), *equals = letter ? NULL : strchr(name, '='), *dashes = letter ? "-" : "--";
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);
 	const struct option_info *info = info_find(table, count, name, len);
 
-	if (!info)
-		return err_set(e, "unknown option --%.*s (see --help)", (int)len, name);
+	if (!info || letter != !info->name[1])
+		return err_set(e, "unknown option %s%.*s (see --help)", dashes, (int)len, name);
 	if (!info->value) {
 		if (equals)
-			return err_set(e, "option --%s takes no value", info->name);
+			return err_set(e, "option %s%s takes no value", dashes, info->name);
 		option_add(o, info, "true");
 		return 0;
 	}
 	if (!equals && *i + 1 >= argc)
-		return err_set(e, "option --%s needs a value: --%s %s", info->name, info->name, info->value);
+		return err_set(e, "option %s%s needs a value: %s%s %s", dashes, info->name, dashes, info->name, info->value);
 	option_add(o, info, equals ? equals + 1 : argv[++*i]);
 	return 0;
 }
@@ -352,8 +353,6 @@ static int argv_parse(struct options *o, const struct option_info *table, size_t
 			i++;
 			break;
 		}
-		if (argv[i][0] == '-' && argv[i][1] != '-' && argv[i][1] != '\0')
-			return err_set(e, "unknown option %s (see --help)", argv[i]);
 		if (argv[i][0] != '-' || argv[i][1] == '\0')
 			break;
 		if (argument_take(o, table, count, argc, argv, &i, e) < 0)

@@ -30,7 +30,7 @@ void conf_free(struct conf_node *n);
 
 /* ---- options ---- */
 struct option_info {
-	const char *name;  /* "state": --state DIR, and `state:` in YAML */
+	const char *name;  /* "state": --state DIR, and `state:` in YAML; one of one letter: -w FILE */
 	const char *value; /* "DIR"; NULL = a flag */
 	const char *help;  /* NULL = not shown by --help */
 	bool many;         /* may be given several times; a list in YAML */

@@ -16,8 +16,7 @@ struct client {
 	const char *endpoint;
 	const struct msg_query *query;
 	int seconds;
-	client_progress_fn *progress;
-	void *arg;
+	const struct client_hooks *hooks;
 	struct answer *out;
 	struct err *e;
 };
@@ -63,8 +62,10 @@ static void take_answer(struct client *c, struct msg_answer *a)
 	if (a->id != c->query->id)
 		return;
 	if (a->more) {
-		if (c->progress && a->json)
-			c->progress(c->arg, a->json);
+		if (a->blob_len && c->hooks->blob)
+			c->hooks->blob(c->hooks->arg, a->blob, a->blob_len);
+		else if (!a->blob_len && a->json && c->hooks->progress)
+			c->hooks->progress(c->hooks->arg, a->json);
 		return;
 	}
 	c->out->exit_code = a->exit_code;
@@ -89,10 +90,9 @@ static void on_timeout(void *arg)
 }
 
 int client_ask(const char *endpoint, const struct keyfile *key, const struct msg_query *q, int seconds,
-               client_progress_fn *progress, void *arg, struct answer *out, struct err *e)
+               const struct client_hooks *hooks, struct answer *out, struct err *e)
 {
-	struct client c = {
-	    .endpoint = endpoint, .query = q, .seconds = seconds, .progress = progress, .arg = arg, .out = out, .e = e};
+	struct client c = {.endpoint = endpoint, .query = q, .seconds = seconds, .hooks = hooks, .out = out, .e = e};
 	int rc = -1;
 	c.loop = loop_new();
 	c.timer = loop_timer(c.loop, on_timeout, &c);

@@ -11,12 +11,16 @@ struct answer {
 	char *json; /* owned */
 };
 
-/* Progress documents while the answer is being made. */
-typedef void client_progress_fn(void *arg, const char *json);
+/* While the answer is being made: progress documents, and parts of a file, in order. Each may be NULL. */
+struct client_hooks {
+	void (*progress)(void *arg, const char *json);
+	void (*blob)(void *arg, const void *data, size_t len);
+	void *arg;
+};
 
 /* Connects, asks, waits for the final answer at most `seconds`. -1 and one line when there is none: unreachable (with the
  * endpoint and why), refused, silent. */
 int client_ask(const char *endpoint, const struct keyfile *key, const struct msg_query *q, int seconds,
-               client_progress_fn *progress, void *arg, struct answer *out, struct err *e);
+               const struct client_hooks *hooks, struct answer *out, struct err *e);
 
 #endif

@@ -1,6 +1,7 @@
 #include "collector/cli/commands.h"
 
 #include "collector/cli/client.h"
+#include "collector/cli/savefile.h"
 #include "proto/base/mem.h"
 #include "proto/base/mono.h"
 
@@ -71,7 +72,7 @@ static int query_of(const struct call *call, struct msg_query *q, struct err *e)
 	for (size_t i = 0; !rc && i < call->command->option_count; i++) {
 		const struct option_info *o = &call->command->options[i];
 		const char *value = call_option(call, o->name);
-		if (!call_has(call, o->name) || strcmp(o->name, "json") == 0 || strcmp(o->name, "help") == 0)
+		if (!call_has(call, o->name) || !o->name[1] || strcmp(o->name, "json") == 0 || strcmp(o->name, "help") == 0)
 			continue;
 		char *arg = o->value ? mem_printf("--%s=%s", o->name, value) : mem_printf("--%s", o->name);
 		rc = query_add(q, arg, e);
@@ -88,13 +89,17 @@ static void show_progress(void *arg, const char *json)
 	json_decref(doc);
 }
 
-static int ask(struct cli *c, const struct msg_query *q, int seconds, json_t **doc, struct err *e)
+static void save_part(void *arg, const void *data, size_t len) { savefile_write(arg, data, len); }
+
+/* `file`: for the parts of one, if any come; may be NULL. */
+static int ask(struct cli *c, const struct msg_query *q, int seconds, struct savefile *file, json_t **doc, struct err *e)
 {
 	bool progress = !c->json && isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
+	struct client_hooks hooks = {progress ? show_progress : NULL, file ? save_part : NULL, file};
 	struct answer a = {0};
 	if (c->trouble.text[0])
 		return err_set(e, "%s", c->trouble.text);
-	int rc = client_ask(c->endpoint, &c->key, q, seconds, progress ? show_progress : NULL, NULL, &a, e);
+	int rc = client_ask(c->endpoint, &c->key, q, seconds, &hooks, &a, e);
 	if (progress)
 		fputs("\r\x1b[K", stderr);
 	if (rc)
@@ -130,10 +135,53 @@ static int run_query(struct cli *c, const struct call *call, struct err *e)
 	if (query_of(call, &q, e))
 		return 1;
 	c->connect(c, c->options);
-	int code = ask(c, &q, call->command->seconds, &doc, e);
+	int code = ask(c, &q, call->command->seconds, NULL, &doc, e);
 	if (code < 0)
 		return 1;
 	print(c, call->command, doc);
+	json_decref(doc);
+	return code;
+}
+
+/* ---- capture ---- */
+
+static void print_capture(const struct cli *c, const struct command *cmd, const json_t *doc, const char *path)
+{
+	bool piped = strcmp(path, "-") == 0;
+	struct out o = out_for(piped ? stderr : stdout);
+	if (c->json) {
+		print(c, cmd, doc);
+		return;
+	}
+	cmd->show(&o, doc);
+	if (!piped)
+		out_printf(&o, INK_PLAIN, "\nwritten to %s; to look at it: tshark -r %s\n", path, path);
+}
+
+/* The place is opened first: a round for nothing would be rude. */
+static int run_capture(struct cli *c, const struct call *call, struct err *e)
+{
+	const char *path = call_option(call, "w");
+	struct msg_query q;
+	json_t *doc = NULL;
+	if (!path)
+		return err_set(e, "capture: where to? usage: bothways capture A B -w FILE.pcapng"), 1;
+	if (strcmp(path, "-") == 0 && (c->json || isatty(STDOUT_FILENO)))
+		return err_set(e, c->json ? "-w - and --json both want standard output" : "-w -: not onto a terminal"), 1;
+	if (query_of(call, &q, e))
+		return 1;
+	struct savefile *file = savefile_new(path, e);
+	if (!file)
+		return 1;
+	c->connect(c, c->options);
+	int code = ask(c, &q, call->command->seconds, file, &doc, e);
+	if (code < 0)
+		savefile_drop(file);
+	if (code < 0 || savefile_done(file, e)) {
+		json_decref(doc);
+		return 1;
+	}
+	print_capture(c, call->command, doc, path);
 	json_decref(doc);
 	return code;
 }
@@ -200,7 +248,7 @@ static int run_wait(struct cli *c, const struct call *call, struct err *e)
 	for (;;) {
 		json_t *fresh = NULL;
 		c->connect(c, c->options);
-		if (ask(c, &q, 5, &fresh, &last) >= 0) {
+		if (ask(c, &q, 5, NULL, &fresh, &last) >= 0) {
 			json_decref(status);
 			status = fresh;
 		}
@@ -245,6 +293,15 @@ static const struct option_info DIAGNOSE_OPTIONS[] = {
     {"service", "PORT", "also connect to this TCP port of B", false},
     EVERYWHERE,
 };
+static const struct option_info CAPTURE_OPTIONS[] = {
+    {"w", "FILE", "where the capture goes, as pcapng; - is standard output", false},
+    {"service", "PORT", "also connect to this TCP port of B", false},
+    EVERYWHERE,
+};
+static const struct option_info TRACE_OPTIONS[] = {
+    {"now", NULL, "make a round first, instead of showing the last one", false},
+    EVERYWHERE,
+};
 static const struct option_info FACTS_OPTIONS[] = {
     {"changes", NULL, "what changed, and when, instead of what is", false},
     EVERYWHERE,
@@ -263,6 +320,10 @@ static const struct command COMMANDS[] = {
     {"mesh", "", "the matrix, both directions in every cell", 0, 0, OPTIONS(TENANT_OPTIONS), run_query, show_mesh, ANSWER_SECONDS},
     {"diagnose", "A B", "measure the pair now and say what is wrong, where, why, and what fixes it", 2, 2,
      OPTIONS(DIAGNOSE_OPTIONS), run_query, show_verdict, DIAGNOSE_SECONDS},
+    {"trace", "A B", "the last round of the pair, hop by hop, both directions side by side", 2, 2, OPTIONS(TRACE_OPTIONS),
+     run_query, show_trace, DIAGNOSE_SECONDS},
+    {"capture", "A B", "measure the pair now and keep what every point saw, as one file for Wireshark", 2, 2,
+     OPTIONS(CAPTURE_OPTIONS), run_capture, show_capture, DIAGNOSE_SECONDS},
     {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
     {"causes", "[ID]", "the catalogue of causes, or one of it", 0, 1, OPTIONS(PLAIN_OPTIONS), run_query, show_causes,
      ANSWER_SECONDS},
@@ -272,7 +333,7 @@ static const struct command COMMANDS[] = {
 static void option_help(const struct option_info *o, FILE *to)
 {
 	char left[64];
-	snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+	snprintf(left, sizeof left, "%s%s%s%s", o->name[1] ? "--" : "-", o->name, o->value ? " " : "", o->value ? o->value : "");
 	fprintf(to, "      %-16s %s\n", left, o->help);
 }
 

@@ -50,6 +50,10 @@ enum ink state_ink(const char *state);
 /* One open problem: the pair, its state and cause, and the sentence. */
 void show_problem(struct out *o, const json_t *problem);
 void show_verdict(struct out *o, const json_t *doc);
+/* Its state and the sentence. */
+void show_sentence(struct out *o, const json_t *verdict);
+void show_trace(struct out *o, const json_t *doc);
+void show_capture(struct out *o, const json_t *doc);
 void show_mesh(struct out *o, const json_t *doc);
 void show_status(struct out *o, const json_t *doc);
 void show_agents(struct out *o, const json_t *doc);

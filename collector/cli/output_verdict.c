@@ -67,7 +67,7 @@ static void label(struct out *o, enum ink ink, const char *name)
 
 /* ---- head ---- */
 
-static void show_head(struct out *o, const json_t *v)
+void show_sentence(struct out *o, const json_t *v)
 {
 	const char *state = doc_text(v, "state"), *sentence = doc_text(v, "sentence");
 	char upper[24] = "";
@@ -518,7 +518,7 @@ static void show_notes(struct out *o, const json_t *list)
 
 void show_verdict(struct out *o, const json_t *v)
 {
-	show_head(o, v);
+	show_sentence(o, v);
 	for (size_t i = 0; i < json_array_size(doc_get(v, "directions")); i++)
 		show_direction(o, json_array_get(doc_get(v, "directions"), i));
 	show_matrix(o, v);
