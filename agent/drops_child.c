@@ -1,6 +1,6 @@
 #include "agent/drops_child.h"
 #include "agent/drops_bpf.h"
-#include "agent/packet.h"
+#include "agent/drops_match.h"
 #include "agent/trace.h"
 #include "proto/base/mem.h"
 
@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #define WATCHES_MAX 16
-#define ETH_HEADER  14
-#define PART_COUNT  3
 #define FD_KEPT     3 /* our socket; everything above is closed */
 
 struct watch {
@@ -26,7 +24,7 @@ struct watch {
 	struct looked drops, rules;
 	uint64_t lost_before;
 	struct trace *trace;
-	uint8_t nameless[ROUND_FLOWS_MAX][PART_COUNT]; /* packets that did not say which one they are */
+	struct drop_nameless nameless;
 };
 
 static struct child {
@@ -44,99 +42,33 @@ static void record_send(const struct drops_record *record)
 
 /* ---- drops ---- */
 
-/* ARP replies and neighbour advertisements do not say what they answer. Kernels answer in order, so the n-th answers the n-th. */
-static uint8_t seq_known(struct watch *w, uint8_t flow, uint8_t seq, int part)
-{
-	uint8_t *next = &w->nameless[flow][part];
-
-	if (seq != PACKET_SEQ_UNKNOWN)
-		return seq;
-	seq = *next;
-	if (*next + 1 < w->spec.flows[flow].count)
-		(*next)++;
-	return seq;
-}
-
-/* Sockets that close with something unread, and the kernel's own echo code, which raw sockets replace: nothing was lost. */
-static bool is_noise(const struct packet *p, const char *reason, const char *place)
-{
-	static const char *const closings[] = {"inet_sock_destruct", "packet_sock_destruct", "inet6_sock_destruct",
-	                                       "__sk_destruct"};
-	bool reply = (p->l4 == IPPROTO_ICMP && p->icmp_type == 0) || (p->l4 == IPPROTO_ICMPV6 && p->icmp_type == 129);
-
-	if (reply && strcmp(reason, "NO_SOCKET") == 0)
-		return true;
-	for (size_t i = 0; i < sizeof closings / sizeof *closings; i++)
-		if (strcmp(place, closings[i]) == 0)
-			return true;
-	return false;
-}
-
-/* "nft_do_chain.constprop.0 [nf_tables]" -> "nft_do_chain" */
-static void place_name(const char *symbol, char *out, size_t size)
-{
-	size_t len = strcspn(symbol, ". +[");
-
-	snprintf(out, size, "%.*s", (int)len, strncmp(symbol, "0x", 2) == 0 ? "" : symbol);
-}
-
-/* The packet as packet_parse wants it: behind an Ethernet header that says no more than what follows. */
-static int event_parse(const struct drop_event *event, struct packet *p)
-{
-	uint8_t frame[ETH_HEADER + DROP_SNAP] = {0};
-
-	frame[12] = (uint8_t)(event->ethertype >> 8);
-	frame[13] = (uint8_t)event->ethertype;
-	memcpy(frame + ETH_HEADER, event->data, event->length);
-	return packet_parse(frame, ETH_HEADER + (size_t)event->length, 0, p);
-}
-
-static void drop_tell(struct watch *w, uint8_t flow, uint8_t seq, int part, const struct flow_drop *named)
-{
-	struct drops_record record = {.what = RECORD_DROP, .round = w->spec.id};
-
-	record.u.drop = *named;
-	record.u.drop.flow = flow;
-	record.u.drop.part = (uint8_t)part;
-	record.u.drop.seqs = (seqset)1 << (seq_known(w, flow, seq, part) % FLOW_PROBES_MAX);
-	record_send(&record);
-}
-
 /* Whose is it? What only NAT could explain counts when no other round knows it better. */
-static struct watch *watch_of(const struct packet *p, bool wholly, uint8_t *flow, uint8_t *seq, int *part)
+static struct watch *watch_of(const struct drop_event *event, const struct packet *p, struct flow_drop *out)
 {
-	for (size_t i = 0; i < WATCHES_MAX; i++) {
-		struct watch *w = &child.watches[i];
-		uint32_t first;
+	for (int wholly = 1; wholly >= 0; wholly--)
+		for (size_t i = 0; i < WATCHES_MAX; i++) {
+			struct watch *w = &child.watches[i];
 
-		if (w->used && w->drops.looked &&
-		    !packet_match(p, w->spec.flows, w->spec.flow_count, w->spec.id, flow, seq, part) &&
-		    (!wholly || !packet_is_half(p, &w->spec.flows[*flow], &first)))
-			return w;
-	}
+			if (w->used && w->drops.looked && drop_match(event, p, &w->spec, wholly, &w->nameless, out) == 0)
+				return w;
+		}
 	return NULL;
 }
 
 static void on_drop(void *arg, const struct drop_event *event)
 {
+	struct drops_record record = {.what = RECORD_DROP};
+	struct flow_drop *drop = &record.u.drop;
 	struct packet p;
-	struct flow_drop named = {0};
 	struct watch *w;
-	uint8_t flow, seq;
-	int part;
 
 	(void)arg;
-	if (event_parse(event, &p))
+	if (drop_parse(event, &p) || !(w = watch_of(event, &p, drop)))
 		return;
-	w = watch_of(&p, true, &flow, &seq, &part);
-	w = w ? w : watch_of(&p, false, &flow, &seq, &part);
-	if (!w)
-		return;
-	drops_bpf_reason(child.bpf, event->reason, named.reason, sizeof named.reason);
-	place_name(event->place, named.place, sizeof named.place);
-	snprintf(named.ifname, sizeof named.ifname, "%.*s", DROP_IFNAME - 1, event->ifname);
-	if (!is_noise(&p, named.reason, named.place))
-		drop_tell(w, flow, seq, part, &named);
+	drops_bpf_reason(child.bpf, event->reason, drop->reason, sizeof drop->reason);
+	record.round = w->spec.id;
+	if (!drop_is_noise(&p, drop))
+		record_send(&record);
 }
 
 static void number_add(struct drop_wanted *wanted, unsigned number)

@@ -19,11 +19,19 @@
 #define ANSWER_BYTES  65536
 #define MARKS_MAX     (ROUND_FLOWS_MAX * 2)
 #define FAMILIES      3
+#define VERDICTS_MAX  32
 
 /* One of our rules: whoever meets it is a packet of that flow. */
 struct mark {
 	uint8_t family, flow, part;
 	uint64_t handle;
+};
+
+/* What one of the others' rules does with a packet that it ends. */
+struct verdict {
+	uint64_t handle;
+	uint8_t family, verdict;
+	char table[64];
 };
 
 struct trace {
@@ -36,6 +44,8 @@ struct trace {
 	size_t mark_count;
 	struct mark marks[MARKS_MAX * FAMILIES];
 	uint8_t nameless[ROUND_FLOWS_MAX][2]; /* packets that did not say which one they are */
+	size_t verdict_count;
+	struct verdict verdicts[VERDICTS_MAX];
 	struct trace_packets packets;
 };
 
@@ -91,18 +101,25 @@ static int batch_send(struct mnl_socket *s, struct trace_batch *b)
 	return answers_check(s, b->seq);
 }
 
+static struct nlmsghdr *request(char *buf, uint16_t message, uint16_t flags, uint8_t family)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof *g);
+
+	h->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | message);
+	h->nlmsg_flags = NLM_F_REQUEST | flags;
+	g->nfgen_family = family;
+	g->version = NFNETLINK_V0;
+	return h;
+}
+
 static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const char *table, mnl_cb_t fn, void *arg)
 {
 	char *buf = mem_alloc(ANSWER_BYTES);
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof *g);
+	struct nlmsghdr *h = request(buf, message, NLM_F_DUMP, family);
 	int again = MNL_CB_OK;
 	ssize_t len;
 
-	h->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | message);
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	g->nfgen_family = family;
-	g->version = NFNETLINK_V0;
 	if (table)
 		mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
 	if (mnl_socket_sendto(s, h, h->nlmsg_len) < 0)
@@ -300,6 +317,73 @@ int trace_fd(const struct trace *t) { return t->events ? mnl_socket_get_fd(t->ev
 
 uint32_t trace_lost(const struct trace *t) { return t->lost; }
 
+/* ---- what a rule does ---- */
+
+static int expression_seen(const struct nlattr *element, void *arg)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, element)
+	{
+		const char *name = mnl_attr_get_payload(a);
+		size_t len = mnl_attr_get_payload_len(a);
+
+		if (mnl_attr_get_type(a) == NFTA_EXPR_NAME && strnlen(name, len) < len && strcmp(name, "reject") == 0)
+			*(bool *)arg = true;
+		if (mnl_attr_get_type(a) == NFTA_EXPR_DATA) /* of iptables: the name of its target stands within */
+			*(bool *)arg = *(bool *)arg || memmem(name, len, "REJECT", 7);
+	}
+	return MNL_CB_OK;
+}
+
+static int rule_seen(const struct nlmsghdr *h, void *arg)
+{
+	const struct nlattr *at[NFTA_RULE_MAX + 1] = {NULL};
+
+	attrs_read(h, at, NFTA_RULE_MAX);
+	if (at[NFTA_RULE_EXPRESSIONS])
+		mnl_attr_parse_nested(at[NFTA_RULE_EXPRESSIONS], expression_seen, arg);
+	return MNL_CB_STOP;
+}
+
+/* To the tracing a rejected packet is a dropped one: the rule itself tells. */
+static bool rule_rejects(struct trace *t, uint8_t family, const struct flow_rule *rule)
+{
+	char *buf = mem_alloc(ANSWER_BYTES);
+	struct nlmsghdr *h = request(buf, NFT_MSG_GETRULE, 0, family);
+	bool rejects = false;
+	ssize_t len;
+
+	mnl_attr_put_strz(h, NFTA_RULE_TABLE, rule->table);
+	mnl_attr_put_strz(h, NFTA_RULE_CHAIN, rule->chain);
+	mnl_attr_put_u64(h, NFTA_RULE_HANDLE, htobe64(rule->handle));
+	if (mnl_socket_sendto(t->control, h, h->nlmsg_len) > 0 && (len = mnl_socket_recvfrom(t->control, buf, ANSWER_BYTES)) > 0)
+		mnl_cb_run(buf, (size_t)len, 0, mnl_socket_get_portid(t->control), rule_seen, &rejects);
+	free(buf);
+	return rejects;
+}
+
+/* Asked once for each rule: packets of a round meet the same few again and again. */
+static uint8_t rule_verdict(struct trace *t, uint8_t family, const struct flow_rule *rule)
+{
+	struct verdict *v = NULL;
+
+	if (rule->handle == 0)
+		return FW_DROP;
+	for (size_t i = 0; i < t->verdict_count && !v; i++)
+		if (t->verdicts[i].handle == rule->handle && t->verdicts[i].family == family &&
+		    strcmp(t->verdicts[i].table, rule->table) == 0)
+			v = &t->verdicts[i];
+	if (!v) {
+		v = &t->verdicts[t->verdict_count < VERDICTS_MAX ? t->verdict_count++ : VERDICTS_MAX - 1];
+		v->handle = rule->handle;
+		v->family = family;
+		str_copy(v->table, sizeof v->table, rule->table);
+		v->verdict = rule_rejects(t, family, rule) ? FW_REJECT : FW_DROP;
+	}
+	return v->verdict;
+}
+
 /* ---- events ---- */
 
 static const struct mark *mark_find(const struct trace *t, const char *family, uint64_t handle)
@@ -353,10 +437,10 @@ struct reading {
 	void *arg;
 };
 
-static void event_dropped(struct reading *r, const struct trace_event *ev)
+static void event_dropped(struct reading *r, uint8_t family, const struct trace_event *ev)
 {
 	const struct trace_packet *p = trace_packets_find(&r->t->packets, ev->id);
-	struct flow_rule rule = {.verdict = FW_DROP, .handle = ev->handle};
+	struct flow_rule rule = {.handle = ev->handle};
 
 	if (!p)
 		return;
@@ -366,6 +450,7 @@ static void event_dropped(struct reading *r, const struct trace_event *ev)
 	str_copy(rule.family, sizeof rule.family, ev->family);
 	str_copy(rule.table, sizeof rule.table, ev->table);
 	str_copy(rule.chain, sizeof rule.chain, ev->chain);
+	rule.verdict = rule_verdict(r->t, family, &rule);
 	r->fn(r->arg, &rule);
 }
 
@@ -382,7 +467,7 @@ static int on_message(const struct nlmsghdr *h, void *arg)
 	if (strcmp(ev.table, r->t->table) == 0)
 		event_mark(r->t, &ev);
 	else if (ev.dropped)
-		event_dropped(r, &ev);
+		event_dropped(r, g->nfgen_family, &ev);
 	return MNL_CB_OK;
 }
 
