@@ -291,8 +291,34 @@ static void step_routed(struct search *s, const struct step *t, const struct flo
 		step_port_out(s, t, f, answer, k);
 }
 
+/* The Open vSwitch bridge of a device: itself, or the one it is a port of. */
+static const struct link *ovs_of(const struct snapshot *s, const char *device)
+{
+	const struct link *l = snapshot_link_named(s, device);
+	if (l && !link_is_bridge(l))
+		l = snapshot_link(s, l->master);
+	return l && strcmp(l->kind, "ovs-bridge") == 0 ? l : NULL;
+}
+
+/* Open vSwitch asks no chain, neither in a bridge nor between two that patch ports join. */
+static bool step_is_switched(const struct snapshot *s, const struct step *t)
+{
+	const struct link *in = ovs_of(s, t->in), *out = ovs_of(s, t->out);
+	if (!in || !out || in == out)
+		return in && out;
+	for (size_t i = 0; i < s->link_count; i++) {
+		const struct link *patch = &s->links[i],
+		                  *peer = patch->master == in->index ? snapshot_link(s, patch->parent) : NULL;
+		if (peer && strcmp(patch->kind, "ovs-patch") == 0 && peer->master == out->index)
+			return true;
+	}
+	return false;
+}
+
 static void step_crosses(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
 {
+	if (step_is_switched(s->s, t))
+		return;
 	if (t->out[0] && strcmp(t->in_bridge, t->out) == 0)
 		step_port_in(s, t, f, answer, k);
 	else if (strcmp(t->out_bridge, t->in) == 0)

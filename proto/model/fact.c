@@ -149,7 +149,7 @@ static void add_link(struct facts *f, const struct snapshot *s, const struct lin
 	add(f, l->master ? name_of(s, l->master) : "none", "link.%s.master", l->name);
 	add(f, text_or(l->kind, "none"), "link.%s.kind", l->name);
 	add(f, on_off(!l->noarp), "link.%s.arp", l->name);
-	if (strcmp(l->kind, "bridge") == 0) {
+	if (link_is_bridge(l)) {
 		add(f, on_off(l->stp), "link.%s.stp", l->name);
 		add(f, on_off(l->vlan_filtering), "link.%s.vlan_filtering", l->name);
 	}

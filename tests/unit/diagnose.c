@@ -541,6 +541,90 @@ static void held_by_stp(struct world *w)
 	link_named(w, "h1", "v1")->port_state = PORT_LEARNING;
 	link_named(w, "h1", "br0")->stp = true;
 }
+/* Port `dev` of h1 carries vid..last. */
+static void vlan(struct world *w, const char *dev, uint16_t vid, uint16_t last, bool native)
+{
+	struct snapshot *s = facts(w, "h1");
+	*GROW(s->vlans, s->vlan_count) = (struct port_vlan){
+	    .link = link_named(w, "h1", dev)->index, .vid = vid, .last = last, .pvid = native, .untagged = native};
+	link_named(w, "h1", "br0")->vlan_filtering = true;
+}
+static void vlan_one_changed(struct world *w)
+{
+	vlan(w, "v1", 20, 20, true);
+	vlan(w, "v3", 1, 1, true);
+	changed(w, "h1", "vlan.v1.20", NULL, "pvid untagged");
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+	cut(w, "g3", "h1:v3", "h1:v1", ALL, 0);
+}
+static void vlan_one_alone(struct world *w)
+{
+	vlan(w, "v1", 1, 1, true);
+	vlan(w, "v3", 30, 30, true);
+	vlan(w, "up0", 1, 1, true);
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+	cut(w, "g3", "h1:v3", "h1:v1", ALL, 0);
+}
+static void vlan_same(struct world *w)
+{
+	vlan(w, "v1", 5, 5, true);
+	vlan(w, "v3", 5, 5, true);
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+}
+static void vlan_not_filtered(struct world *w)
+{
+	vlan_one_alone(w);
+	link_named(w, "h1", "br0")->vlan_filtering = false;
+}
+static void vlan_of_others(struct world *w)
+{
+	vlan(w, "v1", 5, 5, true);
+	vlan(w, "v3", 6, 6, true);
+	vlan(w, "up0", 1, 1, true);
+	vlan(w, "up0", 2, 100, false);
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+}
+static void trunk_without(struct world *w)
+{
+	vlan(w, "v1", 20, 20, true);
+	vlan(w, "up0", 1, 1, true);
+	vlan(w, "up0", 30, 40, false);
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+}
+static void ovs_tags(struct world *w)
+{
+	str_copy(link_named(w, "h1", "br0")->kind, 16, "ovs-bridge");
+	vlan_one_alone(w);
+}
+static void ovs_rule(struct world *w, const char *text)
+{
+	str_copy(link_named(w, "h1", "br0")->kind, 16, "ovs-bridge");
+	cut(w, "g1", "h1:v1", "h1:v3", K(UDP), 0);
+	struct round_result *r = w->result[party(w, "h1")];
+	for (size_t i = 0; i < w->d->flow_count; i++) {
+		if (w->d->flows[i].dir != dir_of(w, "g1") || w->d->flows[i].kind != KIND_UDP)
+			continue;
+		struct flow_rule *rule = GROW(r->rules, r->rules_count);
+		*rule = (struct flow_rule){.flow = w->d->flows[i].id, .seqs = ~(seqset)0, .verdict = FW_DROP};
+		str_copy(rule->family, sizeof rule->family, "ovs");
+		str_copy(rule->table, sizeof rule->table, "br0");
+		str_copy(rule->chain, sizeof rule->chain, "table 3");
+		str_copy(rule->text, sizeof rule->text, text);
+	}
+}
+static void ovs_entry(struct world *w) { ovs_rule(w, "udp,nw_dst=10.0.0.13, priority 9: drop"); }
+static void ovs_of_controller(struct world *w) { ovs_rule(w, "udp, priority 9, cookie 0x7: drop"); }
+static void ovs_no_entry(struct world *w) { ovs_rule(w, "no flow entry matches: drop"); }
+static void ovs_strange_entry(struct world *w) { ovs_rule(w, "udp,in_port=$(reboot), priority 9: drop"); }
+static void ovs_forwards(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h1"), "bridge", "f", "fwd", "forward", FW_ACCEPT);
+	add_rule(c, FW_DROP, "drop");
+	str_copy(link_named(w, "h1", "br0")->kind, 16, "ovs-bridge");
+	link_named(w, "h1", "br0")->up = false;
+	cut(w, "g1", "h1:v1", "h1:v3", ALL, 0);
+}
+
 static void bridge_off(struct world *w)
 {
 	link_named(w, "h1", "br0")->up = false;
@@ -938,6 +1022,23 @@ static const struct scenario scenarios[] = {
     {"isolated uplink", "g1", "g2", isolated_up, "port-isolation-uplink", "h1", "bridge link set dev up0 isolated off", NULL},
     {"port disabled", "h1", "g1", held, "stp-not-forwarding", "h1", "bridge link set dev v1 state 3", NULL},
     {"port learning", "h1", "g1", held_by_stp, "stp-not-forwarding", "h1", "stp_state 0 && bridge link set dev v1 state 3", NULL},
+    {"a port moved to another VLAN", "g1", "g3", vlan_one_changed, "vlan-mismatch", "h1",
+     "bridge vlan add dev v1 vid 1 pvid untagged", NULL},
+    {"a port alone in its VLAN", "g1", "g3", vlan_one_alone, "vlan-mismatch", "h1", "bridge vlan add dev v3 vid 1 pvid untagged",
+     NULL},
+    {"one VLAN", "g1", "g3", vlan_same, NULL, NULL, NULL, NULL},
+    {"VLANs on a bridge that does not look at them", "g1", "g3", vlan_not_filtered, NULL, NULL, NULL, NULL},
+    {"a trunk that carries it", "g1", "g2", vlan_of_others, NULL, NULL, NULL, NULL},
+    {"a trunk that lacks it", "g1", "g2", trunk_without, "vlan-not-trunked", "h1", "bridge vlan add dev up0 vid 20", NULL},
+    {"tags of Open vSwitch", "g1", "g3", ovs_tags, "vlan-mismatch", "h1", "ovs-vsctl set port v3 tag=1", NULL},
+    {"a flow entry", "g1", "g3", ovs_entry, "ovs-flow-drop", "h1",
+     "ovs-ofctl --strict del-flows br0 table=3,priority=9,udp,nw_dst=10.0.0.13", NULL},
+    {"a flow entry of a controller", "g1", "g3", ovs_of_controller, "ovs-flow-drop", "h1", "what writes the flow entries of br0",
+     NULL},
+    {"no flow entry", "g1", "g3", ovs_no_entry, "ovs-flow-drop", "h1", "what writes the flow entries of br0", NULL},
+    {"a flow entry that is no text for a shell", "g1", "g3", ovs_strange_entry, "ovs-flow-drop", "h1",
+     "what writes the flow entries of br0", NULL},
+    {"chains and a device that Open vSwitch does not ask", "g1", "g3", ovs_forwards, NULL, NULL, NULL, NULL},
     {"bridge off", "h1", "g1", bridge_off, "bridge-down", "h1", "ip link set dev br0 up", NULL},
     {"no broadcasts", "g1", "g2", bcast_off, "broadcast-flood-off", "h2", "bridge link set dev v2 bcast_flood on", NULL},
     {"sticky entry", "g1", "g2", fdb_sticky, "stale-fdb", "h1", "bridge fdb del 02:00:00:00:00:12 dev v3 master", NULL},

@@ -10,7 +10,7 @@
 #include "tests/unit/case_world.h"
 
 static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_address, &evidence_neigh,
-                                                      &evidence_link,  &evidence_agent,  &evidence_drops};
+                                                      &evidence_link,  &evidence_agent,  &evidence_drops, &evidence_vlan};
 #define TABLES (sizeof tables / sizeof *tables)
 
 static void every_one_is_documented_once(void **state)
