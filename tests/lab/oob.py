@@ -215,7 +215,7 @@ def flooding_guests_starve_nobody(say=lambda text: None):
     try:
         lab.up()
         time.sleep(2)
-        normal = max(pace(lab, "a1", 4), 1.0)
+        normal = max(pace(lab, "a1", 4), 0.3)
         pid, kinds = agent_pid(lab, "h1"), ["small", "large", "pings", "opens", "garbage", "false"]
         collector = int(labs.sh(f"ip netns pids {lab.ns('sw')}").split()[0])
         before, before_collector = cost(pid), cost(collector)

@@ -2,7 +2,7 @@
 import sys, time, traceback
 
 import lab as labs
-import causes, facts, filters, ovs, oob, paths, plane, topologies
+import causes, facts, filters, ovs, oob, oob_vm, paths, plane, topologies
 
 
 def report(name, fn):
@@ -26,7 +26,7 @@ def report(name, fn):
 def main(argv):
     pattern = argv[argv.index("-k") + 1].removeprefix("lab/") if "-k" in argv else ""
     ok = True
-    tests = [(n, f) for n, f in plane.alone() + facts.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() if pattern in n]
+    tests = [(n, f) for n, f in plane.alone() + facts.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() if pattern in n]
     for name, fn in tests:
         ok &= report(name, fn)
     lab = labs.Lab()
