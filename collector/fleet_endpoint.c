@@ -81,7 +81,7 @@ static void cand_read(const struct fleet *f, struct node *n, const struct link *
 		str_copy(c->now.ifname, sizeof(c->now.ifname), l->name);
 	}
 	c->index = l->index;
-	c->bridge = !strcmp(l->kind, "bridge");
+	c->bridge = link_is_bridge(l);
 	c->carries = node_is_host(n) && c->bridge && bridge_carries(f, n, l->name);
 	c->was_up |= l->up && l->carrier;
 	c->now.mac = l->mac;
@@ -277,12 +277,33 @@ bool cands_share_segment(const struct fleet *f, const struct node *a, const stru
 
 /* ---- pairs ---- */
 
+/* The host's device of a guest that shares one of the host's own interfaces (macvtap and its kind). NULL: not so. */
+static const struct link *plug_sharing(const struct node *g, const struct cand *cg, const struct node *h)
+{
+	static const char *const kinds[] = {"macvtap", "macvlan", "ipvtap", "ipvlan"};
+	const struct plug *p = plug_find(g, cg->last.mac);
+	const struct link *l = p && p->host == h && !p->bridge[0] ? snapshot_link_named(h->member.snapshot, p->port) : NULL;
+	for (size_t i = 0; l && i < sizeof kinds / sizeof *kinds; i++)
+		if (!strcmp(l->kind, kinds[i]))
+			return l;
+	return NULL;
+}
+
+/* The kernel keeps such a guest and the interface it shares apart. */
+static bool kept_apart(const struct node *g, const struct cand *cg, const struct node *h, const struct cand *ch)
+{
+	const struct link *l = plug_sharing(g, cg, h);
+	return l && (!l->parent || l->parent == ch->index);
+}
+
 static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h,
                                 const struct cand *ch)
 {
 	struct stand s;
 	bool placed = stand_of(g, cg, &s);
 	int subnet = cands_share_subnet(cg, ch) ? 10 : 0;
+	if (kept_apart(g, cg, h, ch))
+		return 0;
 	if (placed && s.host == h)
 		return strcmp(stand_bridge(&s), ch->last.ifname) ? 0 : 200 + subnet;
 	if (!ch->allowed)
@@ -410,7 +431,7 @@ static bool choose_routed_port(const struct node *host, const struct node *guest
 		const struct plug *g = guest->cands[i].allowed ? plug_find(guest, guest->cands[i].last.mac) : NULL;
 		const struct link *l =
 		    g && g->host == host && !g->bridge[0] ? snapshot_link_named(host->member.snapshot, g->port) : NULL;
-		if (!l)
+		if (!l || plug_sharing(guest, &guest->cands[i], host))
 			continue;
 		struct prefix none = {0};
 		*ep_guest = guest->cands[i].last;
@@ -456,6 +477,20 @@ static bool choose_apart(const struct node *a, const struct node *b, struct choi
 	return !overlap;
 }
 
+/* The guest lives on this very host, all it has is such a device, and nothing else joins the two. */
+static bool is_own_sharer(const struct node *host, const struct node *guest, struct err *e)
+{
+	for (size_t i = 0; node_is_host(host) && !node_is_host(guest) && i < guest->cand_count; i++) {
+		const struct link *l = guest->cands[i].allowed ? plug_sharing(guest, &guest->cands[i], host) : NULL;
+		if (!l)
+			continue;
+		err_set(e, "%s is plugged into %s:%s, a %s: the kernel lets a host and such a guest of its own not talk",
+		        guest->member.name, host->member.name, l->name, l->kind);
+		return true;
+	}
+	return false;
+}
+
 bool fleet_endpoints(const struct fleet *f, const struct member *ma, const struct member *mb, struct endpoint *ep_a,
                      struct endpoint *ep_b, bool *onlink, struct err *e)
 {
@@ -468,6 +503,8 @@ bool fleet_endpoints(const struct fleet *f, const struct member *ma, const struc
 		return true;
 	if (c.score < 200 && node_is_host(b) && !node_is_host(a) && choose_routed_port(b, a, ep_b, ep_a))
 		return true;
+	if (!c.score && (is_own_sharer(a, b, e) || is_own_sharer(b, a, e)))
+		return false;
 	if (!c.score && !choose_apart(a, b, &c, e))
 		return false;
 	choice_fill(a, b, &c, ep_a, ep_b);

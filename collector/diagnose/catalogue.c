@@ -75,7 +75,7 @@ static int read_weighed(const struct reading *r, const struct conf_node *n, cons
 	return 0;
 }
 
-static const char *const where_names[WHERE_COUNT] = {"src", "dst", "src-host", "dst-host"};
+static const char *const where_names[WHERE_COUNT] = {"src", "dst", "src-host", "dst-host", "router"};
 
 static int read_where(const struct reading *r, const struct conf_node *n)
 {
@@ -88,7 +88,7 @@ static int read_where(const struct reading *r, const struct conf_node *n)
 		while (w < WHERE_COUNT && strcmp(where_names[w], text) != 0)
 			w++;
 		if (w == WHERE_COUNT)
-			return wrong(r, part->items[i], "where is one of src, dst, src-host, dst-host, not", text);
+			return wrong(r, part->items[i], "where is one of src, dst, src-host, dst-host, router, not", text);
 		r->entry->where[r->entry->where_count++] = w;
 	}
 	return 0;

@@ -207,7 +207,7 @@ static bool crossing_find(const struct inquiry *q, bool (*is)(const struct inqui
 static bool both_isolated(const struct inquiry *q, const struct crossing *c)
 {
 	(void)q;
-	return c->in->port && c->out->port && c->in->isolated && c->out->isolated;
+	return c->in->port && c->out->port && c->in->master == c->out->master && c->in->isolated && c->out->isolated;
 }
 
 static bool turned_on(const struct inquiry *q, const struct link *port)
@@ -461,10 +461,7 @@ static const struct link *narrow_part(const struct inquiry *q, const struct cros
 	return routed && bridge->mtu < c->out->mtu ? bridge : c->out;
 }
 
-static bool out_is_narrow(const struct inquiry *q, const struct crossing *c)
-{
-	return c->out->port && narrow_part(q, c)->mtu < large_size(q);
-}
+static bool out_is_narrow(const struct inquiry *q, const struct crossing *c) { return narrow_part(q, c)->mtu < large_size(q); }
 
 static bool is_host_point(const struct inquiry *q, size_t i) { return at_point(q, i)->agent_kind == AGENT_HOST; }
 

@@ -224,7 +224,7 @@ static void ask_bridge(struct search *s, const char *hook, const struct step *t,
 static bool device_is_bridge(const struct snapshot *s, const char *device)
 {
 	const struct link *l = snapshot_link_named(s, device);
-	return l && strcmp(l->kind, "bridge") == 0;
+	return l && link_is_bridge(l);
 }
 
 static void ask_device(struct search *s, const char *hook, const char *device, const struct flow *f, bool answer,
@@ -291,6 +291,25 @@ static void step_routed(struct search *s, const struct step *t, const struct flo
 		step_port_out(s, t, f, answer, k);
 }
 
+static bool is_below(const struct snapshot *s, const struct link *upper_dev, const struct link *l)
+{
+	bool parent = upper_dev->parent && !upper_dev->parent_elsewhere && upper_dev->parent == l->index;
+	bool bonded = l->master == upper_dev->index && !link_is_bridge(upper_dev);
+	const struct addr *outer = upper_dev->vx_local.family ? snapshot_addr_of(s, upper_dev->vx_local) : NULL;
+	return parent || bonded || (outer && outer->link == l->index);
+}
+
+bool links_are_stacked(const struct snapshot *s, const struct link *a, const struct link *b)
+{
+	return is_below(s, a, b) || is_below(s, b, a);
+}
+
+static bool step_is_stacked(const struct snapshot *s, const struct step *t)
+{
+	const struct link *in = snapshot_link_named(s, t->in), *out = snapshot_link_named(s, t->out);
+	return in && out && links_are_stacked(s, in, out);
+}
+
 /* The Open vSwitch bridge of a device: itself, or the one it is a port of. */
 static const struct link *ovs_of(const struct snapshot *s, const char *device)
 {
@@ -317,6 +336,8 @@ static bool step_is_switched(const struct snapshot *s, const struct step *t)
 
 static void step_crosses(struct search *s, const struct step *t, const struct flow *f, bool answer, const struct fw_packet *k)
 {
+	if (step_is_stacked(s->s, t))
+		return;
 	if (step_is_switched(s->s, t))
 		return;
 	if (t->out[0] && strcmp(t->in_bridge, t->out) == 0)

@@ -88,6 +88,9 @@ struct hits {
 	size_t count;
 	struct hit item[HITS_MAX];
 };
+/* A VLAN and its device, a bond and its port, the two of a pair, a tunnel and what carries it: the packet is the same, or hidden
+ * in another one, and no chain but the devices' own sees it in between. */
+bool links_are_stacked(const struct snapshot *s, const struct link *a, const struct link *b);
 void hits_find(const struct dossier *d, const struct verdict *v, const struct problem *p, struct hits *out);
 /* What one machine's own chains do to ARP or ND (`kind`), wherever the packets die: to the requests it gets and the replies it
  * makes, or the reverse. */
@@ -134,7 +137,7 @@ struct evidence_table {
 	size_t count;
 };
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
-    evidence_agent, evidence_vlan;
+    evidence_agent, evidence_vlan, evidence_route;
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
 const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */
@@ -157,7 +160,7 @@ char *sentence_make(const struct dossier *d, const struct verdict *v, const stru
 
 /* ---- catalogue.c ---- */
 
-enum where_role { WHERE_SRC, WHERE_DST, WHERE_SRC_HOST, WHERE_DST_HOST, WHERE_COUNT };
+enum where_role { WHERE_SRC, WHERE_DST, WHERE_SRC_HOST, WHERE_DST_HOST, WHERE_ROUTER, WHERE_COUNT };
 #define EVIDENCE_MAX 8
 #define FIXES_MAX    8
 #define CONFUSED_MAX 6

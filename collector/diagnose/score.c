@@ -163,8 +163,24 @@ static bool better(const struct candidate *a, const struct candidate *b)
 	return a->yes > b->yes;
 }
 
-static int role_party(const struct inquiry *q, uint8_t role)
+/* Who is on the way and is no end, nor the host of one: it routes. */
+static int router_party(const struct inquiry *q, size_t n)
 {
+	for (size_t i = PARTY_B + 1; i < q->d->party_count; i++) {
+		bool carries = (int)i == dossier_host(q->d, q->src) || (int)i == dossier_host(q->d, q->dst);
+		if (!carries && n-- == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* The n-th machine in that role; -1 = no more. */
+static int role_party(const struct inquiry *q, uint8_t role, size_t n)
+{
+	if (role == WHERE_ROUTER)
+		return router_party(q, n);
+	if (n > 0)
+		return -1;
 	switch (role) {
 	case WHERE_SRC: return q->src;
 	case WHERE_DST: return q->dst;
@@ -173,20 +189,25 @@ static int role_party(const struct inquiry *q, uint8_t role)
 	}
 }
 
+static void candidate_try(struct inquiry *q, const struct entry *e, struct candidate *out)
+{
+	struct candidate c;
+	weigh(e, q, &c);
+	bool keep = out->who < 0 || better(&c, out);
+	candidate_clear(keep ? out : &c);
+	if (keep)
+		*out = c;
+}
+
 void candidate_weigh(const struct entry *e, const struct dossier *d, const struct verdict *v, const struct problem *p,
                      const struct hits *hits, int only, struct candidate *out)
 {
 	*out = (struct candidate){.entry = e, .who = -1, .fits = TRI_NO};
 	for (size_t i = 0; i < e->where_count; i++) {
 		struct inquiry q = {.d = d, .v = v, .p = p, .hits = hits, .src = dir_src(p->dir), .dst = dir_dst(p->dir)};
-		struct candidate c;
-		q.who = role_party(&q, e->where[i]);
-		if (q.who < 0 || (only >= 0 && q.who != only))
-			continue;
-		weigh(e, &q, &c);
-		bool keep = out->who < 0 || better(&c, out);
-		candidate_clear(keep ? out : &c);
-		if (keep)
-			*out = c;
+		for (size_t n = 0; (q.who = role_party(&q, e->where[i], n)) >= 0; n++) {
+			if (only < 0 || q.who == only)
+				candidate_try(&q, e, out);
+		}
 	}
 }

@@ -1,0 +1,256 @@
+/* evidence_route: what a machine does with packets that it carries from one network to another, and addresses changed on the way.
+ */
+#include "collector/diagnose/inquiry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct path_point *at_point(const struct inquiry *q, size_t i) { return &q->v->dir[q->p->dir].path[i]; }
+
+static bool is_own_point(const struct inquiry *q, size_t i)
+{
+	return point_party(q->d, q->v, q->p->dir, i) == q->who && at_point(q, i)->role != POINT_SOCKET;
+}
+
+static bool is_under(const struct link *a, const struct link *b)
+{
+	return a->master && (a->master == b->index || a->master == b->master);
+}
+
+/* The step from an interface by which it comes in to another by which it goes on, neither a bridge's port to the other. */
+static bool step_routes(const struct inquiry *q, const struct snapshot *s, size_t i, const struct link **in,
+                        const struct link **out)
+{
+	if (!is_own_point(q, i) || !is_own_point(q, i + 1))
+		return false;
+	*in = snapshot_link_named(s, at_point(q, i)->ifname);
+	*out = snapshot_link_named(s, at_point(q, i + 1)->ifname);
+	return *in && *out && !is_under(*in, *out) && !is_under(*out, *in) && !links_are_stacked(s, *in, *out);
+}
+
+/* Where this machine routes what dies; in, out: its interfaces. NULL facts: they are not known. */
+struct routing {
+	const struct snapshot *s;
+	const struct link *in, *out;
+	struct ip src, dst;
+};
+
+static bool routing_find(const struct inquiry *q, struct routing *r)
+{
+	*r = (struct routing){.s = party_facts(q->d, q->who)};
+	for (size_t i = q->p->after; r->s && q->p->placed && i < q->p->before; i++) {
+		if (step_routes(q, r->s, i, &r->in, &r->out))
+			return true;
+	}
+	return false;
+}
+
+static bool routing_of(const struct inquiry *q, int family, struct routing *r)
+{
+	if (!(dying(q) & kinds_of_family(family)) || !routing_find(q, r))
+		return false;
+	r->src = party_prefix(q->d, q->src, family).ip;
+	r->dst = party_prefix(q->d, q->dst, family).ip;
+	return r->src.family && r->dst.family;
+}
+
+static kind_mask routed_kinds(int family) { return kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH); }
+
+static void lost_routing(const struct inquiry *q, struct finding *f)
+{
+	struct routing r;
+	if (routing_find(q, &r))
+		find_yes(f, dying(q), "%s routes it from %s to %s, and it does not get there", name_of(q, q->who), r.in->name,
+		         r.out->name);
+	else if (!party_facts(q->d, q->who))
+		find_unknown(f, "%s did not report its interfaces", name_of(q, q->who));
+	else
+		find_no(f, "it is not lost where %s routes it", name_of(q, q->who));
+}
+
+/* ---- forwarding is switched off ---- */
+
+static bool sysctl_is_off(const struct inquiry *q, const struct snapshot *s, const char *name)
+{
+	int64_t on = 1;
+	if (!snapshot_sysctl(s, name, &on) || on)
+		return false;
+	bindings_add(q->learned, "sysctl", "%s=1", name);
+	bindings_add(q->learned, "component", "%s", name);
+	return true;
+}
+
+static bool family_forwards_not(const struct inquiry *q, const struct routing *r, int family)
+{
+	char own[96];
+	const char *all = family == 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+	snprintf(own, sizeof own, "net.ipv%d.conf.%s.forwarding", family, r->in->name);
+	return sysctl_is_off(q, r->s, all) || sysctl_is_off(q, r->s, own);
+}
+
+static void forwarding_off(const struct inquiry *q, struct finding *f)
+{
+	kind_mask kinds = 0;
+	for (int family = 4; family <= 6; family += 2) {
+		struct routing r;
+		if (routing_of(q, family, &r) && family_forwards_not(q, &r, family))
+			kinds |= routed_kinds(family);
+	}
+	if (kinds)
+		find_yes(f, kinds, "%s is told not to forward packets: %s", name_of(q, q->who), bindings_get(q->learned, "sysctl"));
+	else if (party_facts(q->d, q->who))
+		find_no(f, "%s forwards packets", name_of(q, q->who));
+}
+
+/* ---- routes ---- */
+
+static const char *refusal_of(const struct route *r)
+{
+	static const char *const names[] = {
+	    [ROUTE_BLACKHOLE] = "blackhole", [ROUTE_UNREACHABLE] = "unreachable", [ROUTE_PROHIBIT] = "prohibit"};
+	return r && r->type < sizeof names / sizeof *names ? names[r->type] : NULL;
+}
+
+static void refusal_undo(const struct inquiry *q, const struct routing *r, const struct route *way)
+{
+	char to[PREFIX_TEXT_MAX], table[24] = "";
+	const char *six = r->dst.family == 6 ? "-6 " : "";
+	bool listed = way >= r->s->routes && way < r->s->routes + r->s->route_count;
+	for (size_t i = 0; !listed && i < r->s->rule_count; i++) {
+		const struct policy_rule *rule = &r->s->rules[i];
+		bool covers = !rule->dst.ip.family || prefix_contains(rule->dst, r->dst);
+		if (rule->action == way->type && covers && (!rule->family || rule->family == r->dst.family)) {
+			bindings_add(q->learned, "undo", "%srule del priority %u", six, rule->priority);
+			return;
+		}
+	}
+	if (way->table != 254)
+		snprintf(table, sizeof table, " table %u", way->table);
+	if (listed)
+		bindings_add(q->learned, "undo", "%sroute del %s %s%s", six, refusal_of(way),
+		             way->dst.len ? prefix_format(way->dst, to) : "default", table);
+}
+
+static void router_refuses(const struct inquiry *q, struct finding *f)
+{
+	char dst[IP_TEXT_MAX];
+	for (int family = 4; family <= 6; family += 2) {
+		struct routing r;
+		const struct route *way = routing_of(q, family, &r) ? snapshot_route(r.s, r.dst, r.src) : NULL;
+		if (!refusal_of(way))
+			continue;
+		refusal_undo(q, &r, way);
+		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has a %s route that covers %s",
+		         name_of(q, q->who), refusal_of(way), ip_format(r.dst, dst));
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "no route of %s refuses it", name_of(q, q->who));
+}
+
+static void router_lost_way(const struct inquiry *q, struct finding *f)
+{
+	char dst[IP_TEXT_MAX], route[320];
+	for (int family = 4; family <= 6; family += 2) {
+		struct routing r;
+		if (!routing_of(q, family, &r) || snapshot_route(r.s, r.dst, r.src) || snapshot_addr_of(r.s, r.dst))
+			continue;
+		if (history_lost_route(q, r.dst, route, sizeof route))
+			bindings_add(q->learned, "restore", "%s", route);
+		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has no route to %s", name_of(q, q->who),
+		         ip_format(r.dst, dst));
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "%s has a route for it", name_of(q, q->who));
+}
+
+/* ---- reverse-path filter ---- */
+
+static void router_rp_strict(const struct inquiry *q, struct finding *f)
+{
+	struct routing r;
+	char name[96], src[IP_TEXT_MAX];
+	int64_t all = 0, own = 0;
+	if (!routing_of(q, 4, &r)) {
+		find_no(f, "%s does not route it", name_of(q, q->who));
+		return;
+	}
+	snprintf(name, sizeof name, "net.ipv4.conf.%s.rp_filter", r.in->name);
+	if (!snapshot_sysctl(r.s, "net.ipv4.conf.all.rp_filter", &all) || !snapshot_sysctl(r.s, name, &own)) {
+		find_unknown(f, "%s did not say its rp_filter", name_of(q, q->who));
+		return;
+	}
+	const struct route *back = snapshot_route(r.s, r.src, r.dst);
+	const struct link *out = back && back->type == ROUTE_UNICAST ? snapshot_link(r.s, back->link) : NULL;
+	if ((all > own ? all : own) != 1 || (out && out == r.in)) {
+		find_no(f, "the reverse-path filter of %s lets it in", name_of(q, q->who));
+		return;
+	}
+	bindings_add(q->learned, "sysctl", "%s=2", name);
+	find_yes(f, routed_kinds(4), "reverse-path filtering is strict on %s:%s, and %s has %s%s for %s", name_of(q, q->who),
+	         r.in->name, name_of(q, q->who), out ? "its route by " : "no route", out ? out->name : "", ip_format(r.src, src));
+}
+
+/* ---- addresses changed on the way ---- */
+
+/* The address under which `q->src` sees what `q->dst` sends, when it is not the one it was sent with. */
+static struct ip translated_source(const struct inquiry *q)
+{
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_received *r = f->dir != q->p->dir && !f->ladder ? dossier_received(q->d, f->id) : NULL;
+		if (r && r->seen && r->from.family == 4 && f->src.family == 4 && !ip_equal(r->from, f->src))
+			return r->from;
+	}
+	return (struct ip){0};
+}
+
+static int owner_of(const struct dossier *d, struct ip ip)
+{
+	for (size_t i = 0; i < d->party_count; i++) {
+		const struct snapshot *s = party_facts(d, (int)i);
+		if (s && snapshot_addr_of(s, ip))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Does it come as far as the machine that changes the addresses? */
+static bool reaches(const struct inquiry *q, int party)
+{
+	for (size_t i = 0; i <= q->p->after; i++) {
+		if (party >= 0 && point_party(q->d, q->v, q->p->dir, i) == party)
+			return true;
+	}
+	return false;
+}
+
+static void behind_nat(const struct inquiry *q, struct finding *f)
+{
+	char seen[IP_TEXT_MAX], own[IP_TEXT_MAX];
+	struct ip from = translated_source(q), hidden = party_prefix(q->d, q->dst, 4).ip;
+	int nat = from.family ? owner_of(q->d, from) : -1;
+	if (!from.family || !q->p->placed) {
+		find_no(f, "%s is seen with its own address", name_of(q, q->dst));
+		return;
+	}
+	if (reaches(q, nat)) {
+		find_no(f, "it comes as far as %s, which changes the addresses", name_of(q, nat));
+		return;
+	}
+	bindings_add(q->learned, "nat", "%s", nat >= 0 ? name_of(q, nat) : ip_format(from, seen));
+	bindings_add(q->learned, "hidden", "%s", ip_format(hidden, own));
+	find_yes(f, routed_kinds(4), "%s sees what %s sends as from %s, not from %s: its address is changed on the way (NAT)",
+	         name_of(q, q->src), name_of(q, q->dst), ip_format(from, seen), ip_format(hidden, own));
+}
+
+static const struct evidence items[] = {
+    {"lost-routing", lost_routing, "cut, links", "it is lost in this machine where it is routed from one interface to another"},
+    {"forwarding-off", forwarding_off, "sysctl", "the machine that should route it has forwarding switched off"},
+    {"router-refuses", router_refuses, "routes, rules",
+     "a blackhole, unreachable or prohibit route or rule of the router covers it"},
+    {"router-lost-way", router_lost_way, "routes", "the machine that should route it has no route for it"},
+    {"router-rp-strict", router_rp_strict, "sysctl, routes",
+     "the router's reverse-path filter is strict and its route back leaves by another interface"},
+    {"behind-nat", behind_nat, "addresses seen", "the machine it is for is known outside by another machine's address only"},
+};
+const struct evidence_table evidence_route = {items, sizeof items / sizeof *items};
