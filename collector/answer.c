@@ -277,6 +277,18 @@ static json_t *rights_json(const struct member *m)
 	                 m->hello.rights_why[0] ? json_text(m->hello.rights_why) : json_null());
 }
 
+/* The worst of the last minute, and what to call it. */
+static void add_fitness(json_t *o, const struct fitness *f)
+{
+	struct health h = fitness_minute(f, mono_now());
+	json_t *steal = h.steal_permille < 0 ? json_null() : json_integer(h.steal_permille);
+	json_object_set_new(o, "state", json_string(fit_name(fitness_judge(&h))));
+	json_object_set_new(o, "minute",
+	                    json_pack("{s:I, s:I, s:o, s:I}", "lag_us", (json_int_t)h.lag_us, "socket_drops",
+	                              (json_int_t)h.socket_drops, "steal_permille", steal, "clock_step_us",
+	                              (json_int_t)h.clock_step_us));
+}
+
 static json_t *health_json(const struct health *h)
 {
 	json_t *o = json_object();
@@ -313,7 +325,9 @@ static json_t *agent_json(const struct collector *c, const struct member *m)
 	json_object_set_new(o, "ways", ways_json(c, m));
 	json_object_set_new(o, "reports", reports_json(c, m));
 	json_object_set_new(o, "rights", rights_json(m));
-	json_object_set_new(o, "health", health_json(&m->health));
+	json_t *health = health_json(&m->health);
+	add_fitness(health, &m->fitness);
+	json_object_set_new(o, "health", health);
 	json_object_set_new(o, "version", m->hello.software[0] ? json_text(m->hello.software) : json_null());
 	return o;
 }

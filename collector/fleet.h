@@ -4,6 +4,7 @@
 #ifndef BW_COLLECTOR_FLEET_H
 #define BW_COLLECTOR_FLEET_H
 
+#include "collector/fitness.h"
 #include "proto/model/dossier.h"
 #include "proto/model/fact.h"
 #include "proto/wire.h"
@@ -36,6 +37,7 @@ struct member {
 	bool online;
 	struct msg_hello hello; /* of the current session; version 0 = none yet */
 	struct health health;
+	struct fitness fitness;    /* of the last minute */
 	struct snapshot *snapshot; /* newest, NULL = none yet; owned */
 	struct facts facts;        /* of it */
 	size_t change_count;

@@ -508,6 +508,7 @@ static void apply_report(struct sessions *s, struct member *m, struct msg_report
 {
 	struct collector *c = s->c;
 	m->health = r->health;
+	fitness_hear(&m->fitness, &r->health, mono_now());
 	if (r->snapshot)
 		offer_snapshot(s, m, r->snapshot);
 	r->snapshot = NULL;

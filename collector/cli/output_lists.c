@@ -74,21 +74,39 @@ void show_status(struct out *o, const json_t *doc)
 
 /* ---- agents ---- */
 
+/* How long it stood still, or how late it was. */
+static void add_lag(struct buf *b, long long us)
+{
+	if (us >= 2000000)
+		buf_printf(b, ", paused for %lld s", us / 1000000);
+	else if (us >= 200000)
+		buf_printf(b, ", starved: %lld ms late", us / 1000);
+	else if (us > 50000)
+		buf_printf(b, ", %lld ms late", us / 1000);
+}
+
+static void add_step(struct buf *b, long long us)
+{
+	if (us >= 10000000 || us <= -10000000)
+		buf_printf(b, ", clock stepped %+lld s", us / 1000000);
+	else if (us > 100000 || us < -100000)
+		buf_printf(b, ", clock stepped %+lld ms", us / 1000);
+}
+
+/* Of the last minute, when the collector keeps that. */
 static void add_health(struct table *t, const json_t *h, bool online)
 {
 	struct buf b = {0};
-	long long lag = doc_number(h, "lag_us"), drops = doc_number(h, "socket_drops"), lost = doc_number(h, "spool_dropped"),
-	          step = doc_number(h, "clock_step_us");
-	if (lag > 50000)
-		buf_printf(&b, ", %lld ms late", lag / 1000);
+	const json_t *m = doc_get(h, "minute") ? doc_get(h, "minute") : h;
+	long long drops = doc_number(m, "socket_drops"), lost = doc_number(h, "spool_dropped");
+	add_lag(&b, doc_number(m, "lag_us"));
 	if (drops)
 		buf_printf(&b, ", %lld packets dropped", drops);
 	if (lost)
 		buf_printf(&b, ", %lld reports lost", lost);
-	if (doc_number(h, "steal_permille") > 100)
-		buf_printf(&b, ", %lld %% steal", doc_number(h, "steal_permille") / 10);
-	if (step > 100000 || step < -100000)
-		buf_printf(&b, ", clock stepped %lld ms", step / 1000);
+	if (doc_number(m, "steal_permille") > 100)
+		buf_printf(&b, ", %lld %% steal", doc_number(m, "steal_permille") / 10);
+	add_step(&b, doc_number(m, "clock_step_us"));
 	table_add(t, b.len ? INK_WARN : INK_PLAIN, !online ? "-" : b.len ? b.data + 2 : "fit");
 	buf_free(&b);
 }
