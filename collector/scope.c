@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- names ----
@@ -113,6 +114,31 @@ static void scope_cuts(json_t *doc, const char *tenant)
 	}
 }
 
+/* A point is the tenant's when its machine is. */
+static bool is_own_point(const json_t *doc, const char *point, const char *tenant)
+{
+	size_t n = strcspn(point, ":");
+	char *agent = mem_printf("%.*s", (int)n, point);
+	bool own = is_own(doc, agent, tenant);
+	free(agent);
+	return own;
+}
+
+/* Why somebody else's machine did not look is its own business. */
+static void scope_points(json_t *doc, const char *tenant)
+{
+	json_t *dir, *point;
+	size_t i, k;
+	json_array_foreach(json_object_get(doc, "directions"), i, dir)
+	{
+		json_array_foreach(json_object_get(dir, "path"), k, point)
+		{
+			if (!is_own_point(doc, text_of(point, "point"), tenant))
+				json_object_del(point, "why");
+		}
+	}
+}
+
 static void scope_verdict(json_t *doc, const char *tenant)
 {
 	static const char *const keys[] = {"schema", "a",  "b",     "tenant_a",     "tenant_b", "state",   "directions",
@@ -122,6 +148,7 @@ static void scope_verdict(json_t *doc, const char *tenant)
 	keep_only(doc, keys);
 	scope_causes(doc, tenant);
 	scope_cuts(doc, tenant);
+	scope_points(doc, tenant);
 	json_array_foreach(json_object_get(doc, "changed"), i, change) if (is_own(doc, text_of(change, "agent"), tenant))
 	    json_array_append(kept, change);
 	json_object_set_new(doc, "changed", kept);

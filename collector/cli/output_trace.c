@@ -262,7 +262,8 @@ static void add_head(struct block *b, const struct way *w)
 	line_begin(b);
 	line_take(b, INK_BOLD, mem_printf("%s → %s", doc_text(w->doc, "from"), doc_text(w->doc, "to")));
 	line_take(b, INK_DIM, mem_printf("   %lld of %lld probes arrived", doc_number(loss, "received"), doc_number(loss, "sent")));
-	line_begin(b);
+	if (w->group_count)
+		line_begin(b);
 	for (size_t i = 0; i < w->group_count; i++) {
 		line_pad(b, at + group_width(&w->groups[i]) - text_width(w->groups[i].label));
 		line_add(b, INK_DIM, w->groups[i].label);

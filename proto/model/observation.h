@@ -143,9 +143,9 @@ struct frame_kept {
 	uint8_t part;      /* enum flow_part */
 	uint8_t way;       /* enum frame_way */
 	struct wall at;    /* by the clock of the machine that saw it */
-	uint32_t length; /* on the wire */
-	uint16_t kept;   /* bytes */
-	uint8_t *bytes;  /* owned */
+	uint32_t length;   /* on the wire */
+	uint16_t kept;     /* bytes */
+	uint8_t *bytes;    /* owned */
 };
 
 /* Did somebody look for drops (rules)? Not looked, with the reason: then their absence says nothing. */

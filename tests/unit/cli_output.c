@@ -63,6 +63,11 @@ static void documents_look_as_they_did(void **state)
 	    {"one-way", "one-way-color", show_verdict, {.utf8 = true, .width = 100, .color = true}},
 	    {"ok", "ok", show_verdict, {.utf8 = true, .width = 100}},
 	    {"undetermined", "undetermined", show_verdict, {.utf8 = true, .width = 100}},
+	    {"trace", "trace", show_trace, {.utf8 = true, .width = 120}},
+	    {"trace", "trace-narrow", show_trace, {.utf8 = true, .width = 80}},
+	    {"trace", "trace-ascii", show_trace, {.utf8 = false, .width = 120}},
+	    {"ok", "trace-old", show_trace, {.utf8 = true, .width = 100}},
+	    {"capture", "capture", show_capture, {.utf8 = true, .width = 100}},
 	    {"mesh", "mesh", show_mesh, {.utf8 = true, .width = 100}},
 	    {"mesh", "mesh-narrow", show_mesh, {.utf8 = true, .width = 40}},
 	    {"status", "status", show_status, {.utf8 = true, .width = 100}},
@@ -103,8 +108,8 @@ static void control_characters_are_not_shown(void **state)
 static void a_wrong_document_is_survived(void **state)
 {
 	(void)state;
-	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,   show_status, show_agents,
-	                                                            show_facts,   show_causes, show_token};
+	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,  show_status, show_agents, show_facts,
+	                                                            show_causes,  show_token, show_trace,  show_capture};
 	static const char *const wrong[] = {
 	    "{}", "[]",
 	    "{\"directions\": 3, \"causes\": [1, null], \"pairs\": [{}], \"agents\": [[]], \"facts\": [], \"problems\": [0]}"};

@@ -152,6 +152,35 @@ static void options_come_from_the_command_line(void **state)
 	options_free(&o);
 }
 
+static void an_option_of_one_letter_has_one_dash(void **state)
+{
+	static const struct option_info letters[] = {{"w", "FILE", "where to", false}, {"wide", NULL, "more", false}};
+	static char program[] = "p", w[] = "-w", dash[] = "-", wide[] = "--wide", rest[] = "rest";
+	static char long_w[] = "--w", short_wide[] = "-wide", x[] = "-x";
+	static const struct {
+		char *option;
+		const char *trouble;
+	} wrong[] = {{w, "option -w needs a value: -w FILE"},
+	             {long_w, "unknown option --w"},
+	             {short_wide, "unknown option -wide"},
+	             {x, "unknown option -x"}};
+	char *argv[] = {program, w, dash, wide, rest};
+	struct options o;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(options_parse(&o, letters, 2, 5, argv, &e), 0);
+	assert_string_equal(options_get(&o, "w"), "-");
+	assert_true(options_has(&o, "wide"));
+	assert_int_equal(o.first_arg, 4);
+	options_free(&o);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		argv[1] = wrong[i].option;
+		assert_int_equal(options_parse(&o, letters, 2, 2, argv, &e), -1);
+		assert_non_null(strstr(e.text, wrong[i].trouble));
+	}
+}
+
 static void bad_usage_names_the_option(void **state)
 {
 	struct options o;
@@ -283,12 +312,19 @@ static void endpoints_and_durations_are_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(yaml_becomes_a_tree_with_lines),      cmocka_unit_test(block_text_is_kept),
-	    cmocka_unit_test(an_empty_file_is_an_empty_map),       cmocka_unit_test(an_error_names_file_and_line),
-	    cmocka_unit_test(depth_and_size_are_bounded),          cmocka_unit_test(options_come_from_the_command_line),
-	    cmocka_unit_test(bad_usage_names_the_option),          cmocka_unit_test(a_file_fills_in_what_the_command_line_leaves),
-	    cmocka_unit_test(a_bad_file_is_refused_with_its_line), cmocka_unit_test(what_was_understood_prints_as_yaml),
-	    cmocka_unit_test(help_shows_what_is_for_users),        cmocka_unit_test(endpoints_and_durations_are_checked),
+	    cmocka_unit_test(yaml_becomes_a_tree_with_lines),
+	    cmocka_unit_test(block_text_is_kept),
+	    cmocka_unit_test(an_empty_file_is_an_empty_map),
+	    cmocka_unit_test(an_error_names_file_and_line),
+	    cmocka_unit_test(depth_and_size_are_bounded),
+	    cmocka_unit_test(options_come_from_the_command_line),
+	    cmocka_unit_test(an_option_of_one_letter_has_one_dash),
+	    cmocka_unit_test(bad_usage_names_the_option),
+	    cmocka_unit_test(a_file_fills_in_what_the_command_line_leaves),
+	    cmocka_unit_test(a_bad_file_is_refused_with_its_line),
+	    cmocka_unit_test(what_was_understood_prints_as_yaml),
+	    cmocka_unit_test(help_shows_what_is_for_users),
+	    cmocka_unit_test(endpoints_and_durations_are_checked),
 	};
 	int result;
 

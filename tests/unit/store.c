@@ -137,6 +137,32 @@ static void a_pair_has_one_open_verdict(void **state)
 	store_close(s);
 }
 
+static void the_last_verdict_of_a_pair_is_found_either_way_round(void **state)
+{
+	(void)state;
+	struct store *s = open_store();
+	struct stored_verdict v = {.round = 1, .a = 1, .b = 2, .state = STATE_OK, .at = {1}, .cause = "", .json = "{}"};
+	struct seen seen = {0};
+	store_put_verdict(s, &v);
+	v.round = 2;
+	v.a = 2;
+	v.b = 1;
+	store_put_verdict(s, &v);
+	v.round = 3;
+	v.b = 3;
+	store_put_verdict(s, &v);
+	store_flush(s, NULL);
+	assert_int_equal(store_last_verdict(s, 1, 2, see_verdict, &seen, NULL), 0);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.last.round, 2);
+	assert_int_equal(seen.last.a, 2);
+	assert_int_equal(store_last_verdict(s, 3, 2, see_verdict, &seen, NULL), 0);
+	assert_int_equal(seen.last.round, 3);
+	assert_int_equal(store_last_verdict(s, 1, 3, see_verdict, &seen, NULL), 0);
+	assert_int_equal(seen.count, 2);
+	store_close(s);
+}
+
 static void see_change(void *arg, uint32_t agent, const struct fact_change *c)
 {
 	char *list = arg;
@@ -251,6 +277,7 @@ int main(void)
 	    TEST(everything_survives_a_restart),
 	    TEST(a_spent_token_stays_known),
 	    TEST(a_pair_has_one_open_verdict),
+	    TEST(the_last_verdict_of_a_pair_is_found_either_way_round),
 	    TEST(the_newest_changes_come_back_in_order),
 	    TEST(a_newer_directory_is_refused),
 	    TEST(a_directory_that_is_not_there_is_one_line),

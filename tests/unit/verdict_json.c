@@ -2,6 +2,7 @@
  * CLI's tests show to people. */
 #include "collector/verdict_json.h"
 
+#include "collector/scope.h"
 #include "proto/base/mem.h"
 #include "proto/model/dossier.h"
 #include "proto/model/plan.h"
@@ -23,6 +24,9 @@ static void put_point(struct direction *d, const char *agent, const char *ifname
 	p->role = role;
 	p->seen = seen;
 	p->looked = looked;
+	p->kind_seen[KIND_UDP] = (uint16_t)seen;
+	if (!looked)
+		str_copy(p->why, sizeof p->why, "captures: Operation not permitted");
 }
 
 static void fill_direction(struct direction *d, const char *from, const char *to)
@@ -208,10 +212,55 @@ static void exit_codes_follow_the_contract(void **state)
 	verdict_free(v);
 }
 
+/* Asked the other way round, it is the same verdict with the other direction first. */
+static void swapped_twice_it_is_the_same(void **state)
+{
+	(void)state;
+	json_t *doc = json_load_file(GOLDEN, 0, NULL), *was = json_deep_copy(doc);
+	const char *a = json_string_value(json_object_get(was, "a"));
+	verdict_doc_swap(doc);
+	assert_string_equal(json_string_value(json_object_get(doc, "b")), a);
+	json_t *second = json_array_get(json_object_get(doc, "directions"), 1);
+	assert_string_equal(json_string_value(json_object_get(second, "from")), a);
+	assert_false(json_equal(doc, was));
+	verdict_doc_swap(doc);
+	assert_true(json_equal(doc, was));
+	assert_int_equal(verdict_doc_exit_code(doc), 2);
+	json_decref(doc);
+	json_decref(was);
+	doc = json_loads("{\"state\": \"ok\"}", 0, NULL);
+	assert_int_equal(verdict_doc_exit_code(doc), 0);
+	verdict_doc_swap(doc); /* nothing to swap */
+	json_decref(doc);
+	doc = json_loads("{\"state\": \"undetermined\", \"causes\": []}", 0, NULL);
+	assert_int_equal(verdict_doc_exit_code(doc), 3);
+	json_decref(doc);
+}
+
+static void a_tenant_is_not_told_why_others_did_not_look(void **state)
+{
+	(void)state;
+	json_t *doc = json_loads("{\"schema\": \"bothways.verdict/1\", \"a\": \"h\", \"b\": \"red/vm\", \"tenant_a\": \"fleet\","
+	                         " \"tenant_b\": \"red\", \"directions\": [{\"path\": [{\"point\": \"h:br0\", \"why\": \"secret\"},"
+	                         " {\"point\": \"red/vm:eth0\", \"why\": \"no right\", \"looked\": false}]}]}",
+	                         0, NULL);
+	assert_non_null(doc);
+	json_t *scoped = scope_for_tenant(doc, "red");
+	const json_t *path = json_object_get(json_array_get(json_object_get(scoped, "directions"), 0), "path");
+	assert_null(json_object_get(json_array_get(path, 0), "why"));
+	assert_string_equal(json_string_value(json_object_get(json_array_get(path, 0), "point")), "h:br0");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(path, 1), "why")), "no right");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(path, 1), "point")), "vm:eth0");
+	json_decref(scoped);
+	json_decref(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(document_is_the_golden_one),
+	    cmocka_unit_test(a_tenant_is_not_told_why_others_did_not_look),
+	    cmocka_unit_test(swapped_twice_it_is_the_same),
 	    cmocka_unit_test(kinds_not_measured_are_absent),
 	    cmocka_unit_test(bytes_that_are_no_utf8_do_not_lose_the_answer),
 	    cmocka_unit_test(exit_codes_follow_the_contract),
