@@ -112,6 +112,13 @@ static void trace_probes(const struct dossier *d, struct view *w)
 		t->at[1].looked = true;
 }
 
+/* The kernel has no connection for a SYN that went past it as a frame: what answers it is at home when it is back at the NIC. */
+static seqset back_home(const struct view *w, const struct trace *t)
+{
+	bool past_kernel = w->sent && kind_info(w->flow->kind)->proto == PROTO_TCP;
+	return past_kernel ? w->sent->directed & t->at[t->count - 2].set : 0;
+}
+
 static void trace_answers(const struct dossier *d, struct view *w)
 {
 	struct trace *t = &w->answers;
@@ -120,7 +127,7 @@ static void trace_answers(const struct dossier *d, struct view *w)
 	if (t->count < 2)
 		return;
 	t->at[0] = (struct sight){receiver_looked(d, w), view_delivered(w)};
-	t->at[t->count - 1] = (struct sight){w->sent != NULL, view_returned(w)};
+	t->at[t->count - 1] = (struct sight){w->sent != NULL, view_returned(w) | back_home(w, t)};
 	if (r && r->reply_error && !r->replied)
 		t->at[1].looked = true;
 }

@@ -476,6 +476,21 @@ static void answers_that_wait_for_a_neighbour_have_no_cut_of_their_own(void **st
 	bench_free(b);
 }
 
+/* The kernel drops the SYN+ACK of a SYN that it did not send itself. */
+static void what_answers_a_syn_sent_past_the_kernel_is_home_at_the_nic(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	b->fault = (struct fault){0, UP_2, KIND_BIT(KIND_ARP), true, true, three};
+	run(b);
+	direct(b, 0);
+	sent(b, flow_of(b, KIND_TCP, 0)->id)->answered = 0;
+	assert_one_cut(judge(b), 0, UP_2, PORT_B, KIND_BIT(KIND_ARP), false);
+	sent(b, flow_of(b, KIND_UDP, 0)->id)->answered = 0; /* but a datagram's answer is anybody's */
+	assert_int_equal(judge(b)->dir[1].cut_count, 1);
+	bench_free(b);
+}
+
 static void an_echo_of_what_the_peer_never_saw_comes_from_an_impostor(void **state)
 {
 	(void)state;
@@ -1100,6 +1115,7 @@ int main(void)
 	    cmocka_unit_test(what_waits_for_a_neighbour_dies_where_the_request_died),
 	    cmocka_unit_test(what_waits_for_a_neighbour_dies_where_its_answer_died),
 	    cmocka_unit_test(what_waits_although_the_neighbour_answers_is_kept_by_its_own_kernel),
+	    cmocka_unit_test(what_answers_a_syn_sent_past_the_kernel_is_home_at_the_nic),
 	    cmocka_unit_test(directed_frames_tell_the_wire_from_the_neighbour_cache),
 	    cmocka_unit_test(one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing),
 	    cmocka_unit_test(answers_that_wait_for_a_neighbour_have_no_cut_of_their_own),
