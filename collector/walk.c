@@ -302,29 +302,35 @@ static void walk_routed(const struct fleet *f, const struct walk_end *from, cons
 	journey_go(&j);
 }
 
+/* Link-local addresses are routed by nobody. */
+static bool can_route(const struct endpoint *a, const struct endpoint *b, int family)
+{
+	struct ip from = family == 4 ? a->ip4.ip : a->ip6.ip, to = family == 4 ? b->ip4.ip : b->ip6.ip;
+	return from.family && to.family && !ip_is_link_local(from) && !ip_is_link_local(to);
+}
+
+static void walk_direct(const struct fleet *f, const struct walk_end *from, const struct walk_end *to, struct walk *out)
+{
+	struct stand a = stand_at(from->member, from->ep->ifname, from->ep->mac);
+	struct stand b = stand_at(to->member, to->ep->ifname, to->ep->mac);
+	*out = (struct walk){.complete = true};
+	leg_add(out, f, &a, &b);
+	out->sure = out->count;
+}
+
 void walk_path(const struct fleet *f, const struct walk_end *from, const struct walk_end *to, bool onlink, struct walk *out)
 {
-	static const int families[] = {4, 6};
-	bool any = false;
+	struct walk six;
 	if (onlink) {
-		struct stand a = stand_at(from->member, from->ep->ifname, from->ep->mac);
-		struct stand b = stand_at(to->member, to->ep->ifname, to->ep->mac);
-		*out = (struct walk){.complete = true};
-		leg_add(out, f, &a, &b);
-		out->sure = out->count;
+		walk_direct(f, from, to, out);
 		return;
 	}
-	for (size_t i = 0; i < 2 && !(any && out->complete); i++) {
-		struct walk w;
-		bool both =
-		    i == 0 ? from->ep->ip4.ip.family && to->ep->ip4.ip.family : from->ep->ip6.ip.family && to->ep->ip6.ip.family;
-		if (!both && (i == 0 || any))
-			continue;
-		walk_routed(f, from, to, families[i], &w);
-		if (!any || w.complete)
-			*out = w;
-		any = true;
-	}
+	walk_routed(f, from, to, 4, out);
+	if (out->complete || !can_route(from->ep, to->ep, 6))
+		return;
+	walk_routed(f, from, to, 6, &six);
+	if (six.complete || !can_route(from->ep, to->ep, 4))
+		*out = six;
 }
 
 /* ---- both directions ---- */

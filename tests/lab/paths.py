@@ -57,9 +57,11 @@ class Way:
 
 
 class Kind:
-    def __init__(self, name, build, way, back=None, complete=(True, True)):
+    """well: both directions work when nothing is broken. faults: what else is tried, function of the network."""
+
+    def __init__(self, name, build, way, back=None, complete=(True, True), well=True, faults=()):
         self.name, self.build, self.ways = name, build, [way, back or way.back()]
-        self.complete = complete
+        self.complete, self.well, self.faults = complete, well, faults
 
 
 # ---- building ----
@@ -234,6 +236,45 @@ def macvtap():
     return Net(["h1", "h2"], {"a": ("t", "h1", "macvtap0"), "b": ("t", "h2", "macvtap0")}, build).up()
 
 
+# ---- routers in between ----
+
+
+def router_faults(net, a, b, router, net_b, filters):
+    """What a machine that only routes can do wrong; it is named, and the printed fix heals it."""
+    net.fault(a, b, "router-forwarding-off", router, "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
+    net.fault(a, b, "router-blackhole-route", router, f"ip route add unreachable {net.guests[b].ip}", f"ip route del unreachable {net.guests[b].ip}")
+    net.fault(a, b, filters, router, "nft 'table inet f { chain c { type filter hook forward priority 0; udp dport 7401 drop; }; }'", FLUSH)
+
+
+def third_router_faults(net):
+    router_faults(net, "a", "b", "h3", "10.0.1.0/24", "router-filter")
+    net.fault("a", "b", "router-rp-filter", "h3", "sysctl -qw net.ipv4.conf.eno0.rp_filter=1; ip route add 10.0.0.11/32 dev eno1",
+              "ip route del 10.0.0.11/32 dev eno1; sysctl -qw net.ipv4.conf.eno0.rp_filter=0", fix=False)
+
+
+def guest_router_faults(net):
+    router_faults(net, "a", "b", "r", "10.0.1.0/24", "router-filter")
+
+
+def own_router_faults(net):
+    router_faults(net, "a", "b", "h1", "10.0.1.0/24", "hypervisor-vm-firewall")
+
+
+def nat_is_one_way(net):
+    """Out works, in does not: no fault of the route of who is outside. With a default route there as well."""
+    for route in ("", "ip route add default via 192.0.2.254"):
+        net.run("h2", route or "true")
+        code, v = net.diagnose("a", "h2")
+        check(v["state"] == "one-way" and [c["id"] for c in v["causes"]] == ["behind-nat"], "NAT is not told as it is\n" + brief(v))
+        check(not [k for k, c in v["directions"][0]["initiation"].items() if c not in ("ok", "skipped")], "the way out is not well\n" + brief(v))
+
+
+def host_and_macvtap_guest(net):
+    """The kernel keeps them apart: that is said instead of measured."""
+    code, out, err = net.cli("diagnose", "h1", "a")
+    check(code == 1 and "macvtap" in err, f"exit {code}: {out} {err}")
+
+
 KINDS = [
     Kind("bridged-same-host", same_host, Way("a", "b", ">a:eth0", "<h1:va", ">h1:vb", "<b:eth0")),
     Kind("bridged-two-hosts", two_hosts, Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno1", "<h2:eno1", ">h2:vb", "<b:eth0")),
@@ -241,13 +282,13 @@ KINDS = [
          Way("a", "b", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:eno1", "<h2:eno1", ">h2:fwpr102p0", "<h2:fwln102i0", ">h2:tap102i0", "<b:ens18")),
     Kind("vxlan", overlay,
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:vx5", ">h1:eno1", "<h2:eno1", "<h2:br-ul", "<h2:vx5", ">h2:vb", "<b:eth0", under=("h1:eno1", "h2:eno1", "h2:br-ul"))),
-    Kind("routed-own-host", own_router, Way("a", "b", ">a:eth0", "<h1:va", "<h1:br0", ">h1:br1", ">h1:vb", "<b:eth0")),
+    Kind("routed-own-host", own_router, Way("a", "b", ">a:eth0", "<h1:va", "<h1:br0", ">h1:br1", ">h1:vb", "<b:eth0"), faults=[own_router_faults]),
     Kind("routed-third-host", third_router,
-         Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno0", "<h3:eno0", ">h3:eno1", "<h2:eno1", ">h2:vb", "<b:eth0")),
+         Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno0", "<h3:eno0", ">h3:eno1", "<h2:eno1", ">h2:vb", "<b:eth0"), faults=[third_router_faults]),
     Kind("routed-guest", guest_router,
-         Way("a", "b", ">a:eth0", "<h1:va", ">h1:vr0", "<r:eth0", ">r:eth1", "<h1:vr1", ">h1:vb", "<b:eth0")),
-    Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False)),
-    Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", "<h1:macvtap0", ">h1:eno1", "<h2:eno1", ">h2:macvtap0", "<b:eth0")),
+         Way("a", "b", ">a:eth0", "<h1:va", ">h1:vr0", "<r:eth0", ">r:eth1", "<h1:vr1", ">h1:vb", "<b:eth0"), faults=[guest_router_faults]),
+    Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False), well=False, faults=[nat_is_one_way]),
+    Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", "<h1:macvtap0", ">h1:eno1", "<h2:eno1", ">h2:macvtap0", "<b:eth0"), faults=[host_and_macvtap_guest]),
 ]
 
 
@@ -284,11 +325,14 @@ def some(places):
 def check_kind(kind):
     net = kind.build()
     try:
-        net.healthy(kind.ways[0].a, kind.ways[0].b)
+        if kind.well:
+            net.healthy(kind.ways[0].a, kind.ways[0].b)
         way_is_drawn(net, kind)
         for way, whole in zip(kind.ways, kind.complete):
             for place in some(way.places()) if whole else []:
                 cut_is_found(net, kind, way, place)
+        for fault in kind.faults:
+            fault(net)
         check(not net.crashes(), "\n".join(net.crashes()))
     finally:
         net.close()
