@@ -170,6 +170,10 @@ static void numbers_at_the_limit_hurt_only_their_owner(void **state)
 	struct keypair own;
 	enrol(w, &own, "odd");
 	struct client *c = say_hello(w, &own, 1, 0);
+	client_send(c, report(1, UINT64_MAX)); /* not the next: it waits */
+	struct msg *m = hello(1);
+	m->u.hello.next_report = UINT64_MAX;
+	client_send(c, m);
 	client_send(c, report(1, UINT64_MAX));
 	expect_ack(c, UINT64_MAX);
 	client_send(c, report(1, 1));
