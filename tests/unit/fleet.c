@@ -689,9 +689,63 @@ static void owners_know_their_segment(void **state)
 	fleet_free(w.f);
 }
 
+/* macvtap on the interface that has the host's address. */
+static void a_host_and_its_own_macvtap_guest_are_no_pair(void **state)
+{
+	(void)state;
+	struct world w = world_new();
+	struct endpoint h, g;
+	struct err e = {{0}};
+	bool on;
+	struct snapshot *s = world_lo();
+	world_link(s, "eno1", "", MAC_HV1_BR, "");
+	world_addr(s, "eno1", "10.10.0.1/24");
+	struct link *tap = world_link(s, "macvtap0", "macvtap", MAC_A1, "");
+	tap->parent = link_named(s, "eno1")->index;
+	world_says(&w, w.hv1, s);
+	world_says(&w, w.a1, world_guest(MAC_A1, "10.10.0.11/24", "fd10::11/64"));
+	assert_false(fleet_endpoints(w.f, w.hv1, w.a1, &h, &g, &on, &e));
+	assert_non_null(strstr(e.text, "macvtap"));
+	assert_false(fleet_endpoints(w.f, w.a1, w.hv1, &g, &h, &on, NULL));
+	assert_true(fleet_endpoints(w.f, w.hv2, w.a1, &h, &g, &on, NULL));
+	fleet_free(w.f);
+}
+
+/* The bridge of its own is where it is plugged in, the one behind it where it meets the others. */
+static void a_pair_of_devices_between_bridges_has_no_guest(void **state)
+{
+	(void)state;
+	struct world w = world_new();
+	struct place p;
+	struct snapshot *s = world_lo();
+	world_link(s, "vmbr0", "bridge", MAC_HV1_BR, "");
+	world_link(s, "eno1", "", "02:0a:00:00:00:01", "vmbr0");
+	world_link(s, "fwbr1", "bridge", "02:fb:00:00:00:01", "");
+	world_link(s, "fwpr1", "veth", "02:fd:00:00:00:01", "vmbr0");
+	world_link(s, "fwln1", "veth", "02:fc:00:00:00:01", "fwbr1");
+	world_link(s, "veth1", "veth", "02:f1:00:00:00:11", "fwbr1")->parent_elsewhere = true;
+	link_named(s, "fwpr1")->parent = link_named(s, "fwln1")->index;
+	link_named(s, "fwln1")->parent = link_named(s, "fwpr1")->index;
+	world_learn(s, "fwpr1", MAC_A1);
+	world_learn(s, "veth1", MAC_A1);
+	world_learn(s, "fwln1", MAC_A2);
+	world_learn(s, "eno1", MAC_A2);
+	fleet_free(w.f);
+	w = world_empty();
+	world_guests_say(&w);
+	world_says(&w, w.hv1, s);
+	assert_true(fleet_place(w.f, w.a1, mac_of(MAC_A1), &p));
+	assert_string_equal(p.port, "veth1");
+	assert_string_equal(p.bridge, "fwbr1");
+	assert_false(fleet_place(w.f, w.a2, mac_of(MAC_A2), &p));
+	fleet_free(w.f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_host_and_its_own_macvtap_guest_are_no_pair),
+	    cmocka_unit_test(a_pair_of_devices_between_bridges_has_no_guest),
 	    cmocka_unit_test(names_are_found_within_what_the_caller_may_see),
 	    cmocka_unit_test(silence_is_offline_after_three_seconds),
 	    cmocka_unit_test(changes_are_kept_but_not_the_first_snapshot),

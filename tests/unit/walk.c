@@ -19,6 +19,7 @@
  *   neigh DEV IP MAC
  *   fdb PORT MAC REMOTE                learned; REMOTE "-", or of a VXLAN device
  *   vx DEV VNI LOCAL REMOTE
+ *   refuse DST                         an unreachable route
  *   mode DEV MODE, active DEV PORT, forward */
 struct machine {
 	const char *name, *says; /* name: hosts "h...", guests else */
@@ -79,6 +80,11 @@ static void say_route(struct snapshot *s, char **w)
 	add_route(s, prefix_of(strcmp(w[1], "0") == 0 ? "0.0.0.0/0" : w[1]), ip_of(w[2]), w[3]);
 }
 
+static void say_refuse(struct snapshot *s, char **w)
+{
+	*ADD(s->routes, s->route_count) = (struct route){.type = ROUTE_UNREACHABLE, .table = 254, .dst = prefix_of(w[1])};
+}
+
 static void say_neigh(struct snapshot *s, char **w)
 {
 	*ADD(s->neighs, s->neigh_count) =
@@ -121,9 +127,9 @@ static const struct {
 	const char *word;
 	size_t words;
 	void (*say)(struct snapshot *s, char **w);
-} verbs[] = {{"link", 6, say_link},   {"addr", 3, say_addr},     {"route", 4, say_route},
-             {"neigh", 4, say_neigh}, {"fdb", 4, say_fdb},       {"vx", 5, say_vx},
-             {"mode", 3, say_mode},   {"active", 3, say_active}, {"forward", 1, say_forward}};
+} verbs[] = {{"link", 6, say_link},       {"addr", 3, say_addr},    {"route", 4, say_route}, {"neigh", 4, say_neigh},
+             {"fdb", 4, say_fdb},         {"vx", 5, say_vx},        {"mode", 3, say_mode},   {"active", 3, say_active},
+             {"forward", 1, say_forward}, {"refuse", 2, say_refuse}};
 
 static void say(struct snapshot *s, char *line)
 {
@@ -259,8 +265,8 @@ static const struct walk_case cases[] = {
     {"two firewall bridges on one host", /* Proxmox */
      {{"h1",
        "link vmbr0 bridge 0100 - -; link eno1 - 0101 vmbr0 -;"
-       "link fwbra bridge 0110 - -; link tapa tun 0111 fwbra -; link fwpra veth 0112 vmbr0 -; link fwlna veth 0113 fwbra fwpra;"
-       "link fwbrb bridge 0120 - -; link tapb tun 0121 fwbrb -; link fwprb veth 0122 vmbr0 -; link fwlnb veth 0123 fwbrb fwprb;"
+       "link fwbra bridge 0110 - -; link tapa veth 0111 fwbra -; link fwpra veth 0112 vmbr0 -; link fwlna veth 0113 fwbra fwpra;"
+       "link fwbrb bridge 0120 - -; link tapb veth 0121 fwbrb -; link fwprb veth 0122 vmbr0 -; link fwlnb veth 0123 fwbrb fwprb;"
        "fdb tapa 0a01 -; fdb fwpra 0a01 -; fdb tapb 0b01 -; fdb fwprb 0b01 -; fdb fwlna 0b01 -; fdb fwlnb 0a01 -"},
       {"a", LONELY("0a01", "10.0.0.11/24")},
       {"b", LONELY("0b01", "10.0.0.12/24")}},
@@ -455,6 +461,23 @@ static const struct walk_case cases[] = {
      "a:eth0 h1:va h1:eno1 h3:lan0 h3:lan1 h2:eno1 h2:vb b:eth0",
      NULL,
      true,
+     true},
+
+    {"routed by a third host that refuses: it would go the way the other direction comes",
+     {{"h1", "link br0 bridge 0100 - -; link eno1 - 0101 br0 -; link va tun 0102 br0 -; fdb va 0a01 -; fdb eno1 0301 -"},
+      {"h2", "link br1 bridge 0200 - -; link eno1 - 0201 br1 -; link vb tun 0203 br1 -; fdb vb 0b01 -; fdb eno1 0302 -"},
+      {"h3",
+       "link lan0 - 0301 - -; addr lan0 10.0.0.1/24; link lan1 - 0302 - -; addr lan1 10.0.1.1/24; forward; refuse 10.0.1.12/32"},
+      {"a", GUEST("0a01", "10.0.0.11/24", "10.0.0.1") "; neigh eth0 10.0.0.1 0301"},
+      {"b", GUEST("0b01", "10.0.1.12/24", "10.0.1.1")}},
+     "a",
+     "eth0",
+     "b",
+     "eth0",
+     false,
+     "a:eth0 h1:va h1:eno1 h3:lan0 h3:lan1 h2:eno1 h2:vb b:eth0",
+     NULL,
+     false,
      true},
 
     {"routed by a guest",
