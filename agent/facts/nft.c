@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <nftables/libnftables.h>
 #include <poll.h>
 #include <signal.h>
@@ -62,34 +63,94 @@ static int library_open(struct library *l, struct err *e)
 	return 0;
 }
 
-static const char *library_list(struct library *l, struct nft_ctx *ctx, unsigned flags)
+static const char *library_list(struct library *l, struct nft_ctx *ctx, const char *commands, unsigned flags)
 {
 	l->output_set_flags(ctx, flags);
-	return l->run(ctx, "list ruleset") == 0 ? l->get_output(ctx) : NULL;
+	return l->run(ctx, commands) == 0 ? l->get_output(ctx) : NULL;
+}
+
+/* For people: without counters, which would make every text differ from the last one. */
+#define FOR_PEOPLE (NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE)
+
+struct listing {
+	struct library *l;
+	struct nft_ctx *ctx;
+	json_t *items;
+	struct buf text;
+	bool owned;    /* there is a table that belongs to a process */
+	size_t broken; /* tables the library does not print */
+};
+
+static void on_table(void *arg, const struct nft_table_seen *table)
+{
+	((struct listing *)arg)->owned |= table->owned || fw_table_is_ours(table->name);
+}
+
+static void list_table(void *arg, const struct nft_table_seen *table)
+{
+	struct listing *all = arg;
+	char command[160];
+	const char *out;
+	json_t *root;
+
+	if (fw_table_is_ours(table->name))
+		return;
+	snprintf(command, sizeof command, "list table %s %s", table->family, table->name);
+	out = library_list(all->l, all->ctx, command, NFT_CTX_OUTPUT_JSON);
+	root = out ? json_loads(out, 0, NULL) : NULL;
+	if (!root || json_array_extend(all->items, json_object_get(root, "nftables")))
+		all->broken++;
+	json_decref(root);
+	out = library_list(all->l, all->ctx, command, FOR_PEOPLE);
+	buf_puts(&all->text, out ? out : "");
+}
+
+static int listing_read(const char *json, const char *text, struct fw_model *m, struct err *e)
+{
+	struct xt_rules xt = {0};
+
+	if (strstr(json, "\"xt\":"))
+		nft_read_xt(&xt);
+	return fw_model_read(m, json, text, &xt, e);
+}
+
+/* Table by table: where one belongs to a process, as those of a round do, versions of the library end their JSON in the middle,
+ * and look through all processes for that one's name. */
+static int tables_read(struct listing *all, struct fw_model *m, struct err *e)
+{
+	json_t *root = json_pack("{s:o}", "nftables", all->items = json_array());
+	char *json;
+
+	nft_tables(list_table, all);
+	json = json_dumps(root, JSON_COMPACT);
+	if (listing_read(json, all->text.data ? all->text.data : "", m, e))
+		return -1;
+	m->truncated += all->broken;
+	return 0;
 }
 
 static int model_read(struct fw_model *m, struct err *e)
 {
 	struct library l;
-	struct xt_rules xt = {0};
-	struct nft_ctx *ctx;
+	struct listing all = {.l = &l};
 	const char *json;
 	char *copy;
 
 	if (library_open(&l, e))
 		return -1;
-	ctx = l.ctx_new(NFT_CTX_DEFAULT);
-	if (!ctx || l.buffer_output(ctx) || l.buffer_error(ctx))
+	all.ctx = l.ctx_new(NFT_CTX_DEFAULT);
+	if (!all.ctx || l.buffer_output(all.ctx) || l.buffer_error(all.ctx))
 		return err_set(e, "libnftables does not start");
-	json = library_list(&l, ctx, NFT_CTX_OUTPUT_JSON);
+	nft_tables(on_table, &all);
+	if (all.owned)
+		return tables_read(&all, m, e);
+	json = library_list(&l, all.ctx, "list ruleset", NFT_CTX_OUTPUT_JSON);
 	if (!json)
-		return err_set(e, "listing the ruleset: %.200s", l.get_error(ctx));
+		return err_set(e, "listing the ruleset: %.200s", l.get_error(all.ctx));
 	copy = mem_strdup(json);
-	if (strstr(copy, "{\"xt\":"))
-		nft_read_xt(&xt);
-	/* for people: without counters, which would make every text differ from the last one */
-	return fw_model_read(
-	    m, copy, library_list(&l, ctx, NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE), &xt, e);
+	if (listing_read(copy, library_list(&l, all.ctx, "list ruleset", FOR_PEOPLE), m, e) == 0)
+		return 0;
+	return tables_read(&all, m, e); /* such a table came in between */
 }
 
 static void write_all(int fd, const void *data, size_t len)

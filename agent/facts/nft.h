@@ -10,6 +10,13 @@
 /* The number of the ruleset's generation: it grows with every change. -1 with errno (EPERM: no right). */
 int nft_generation(uint32_t *out);
 
+struct nft_table_seen { /* lent for the call */
+	const char *family, *name;
+	bool owned; /* by a process: it goes away with it */
+};
+typedef void nft_table_fn(void *arg, const struct nft_table_seen *table);
+int nft_tables(nft_table_fn *fn, void *arg);
+
 struct nft_rule_seen { /* lent for the call */
 	const char *family, *table;
 	uint64_t handle;

@@ -68,6 +68,43 @@ static const char *family_name(uint8_t family)
 	return "";
 }
 
+#ifndef NFT_TABLE_F_OWNER
+#define NFT_TABLE_F_OWNER 2
+#endif
+
+struct table_sink {
+	struct nft_table_seen *items;
+	size_t count, cap;
+};
+
+static int on_table(const struct nlmsghdr *h, void *arg)
+{
+	struct table_sink *sink = arg;
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
+	const struct nlattr *tb[NFTA_TABLE_MAX + 1];
+
+	nl_attrs(h, sizeof *g, tb, NFTA_TABLE_MAX);
+	if (tb[NFTA_TABLE_NAME])
+		*VEC_ADD(sink->items, sink->count, sink->cap) =
+		    (struct nft_table_seen){.family = family_name(g->nfgen_family),
+		                            .name = mem_strdup(mnl_attr_get_str(tb[NFTA_TABLE_NAME])),
+		                            .owned = ntohl(nl_u32(tb[NFTA_TABLE_FLAGS])) & NFT_TABLE_F_OWNER};
+	return MNL_CB_OK;
+}
+
+int nft_tables(nft_table_fn *fn, void *arg)
+{
+	struct table_sink sink = {0};
+	int failed = nft_talk(NFT_MSG_GETTABLE, NLM_F_DUMP, on_table, &sink);
+
+	for (size_t i = 0; i < sink.count; i++) {
+		fn(arg, &sink.items[i]);
+		free((char *)(uintptr_t)sink.items[i].name);
+	}
+	free(sink.items);
+	return failed;
+}
+
 /* Name and data of one expression in the list. */
 static const char *expr_open(const struct nlattr *elem, const struct nlattr **data)
 {
