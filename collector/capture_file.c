@@ -150,8 +150,11 @@ static char *frame_comment(const struct file *f, const struct frame_kept *k)
 
 	if (!flow || k->part > PART_REFUSAL)
 		return NULL;
-	return mem_printf("%s %s->%s seq %d: %s", kind_info((enum kind)flow->kind)->name, title(f, f->v->dir[flow->dir].from),
-	                  title(f, f->v->dir[flow->dir].to), k->seq, parts[k->part]);
+	char step[48] = "";
+	if (flow->ladder && k->seq < LADDER_COUNT)
+		snprintf(step, sizeof step, " of the size ladder (%d bytes)", ladder_sizes[k->seq]);
+	return mem_printf("%s %s->%s seq %d%s: %s", kind_info((enum kind)flow->kind)->name, title(f, f->v->dir[flow->dir].from),
+	                  title(f, f->v->dir[flow->dir].to), k->seq, step, parts[k->part]);
 }
 
 static void frames_write(struct file *f)
