@@ -21,6 +21,8 @@
 
 #define CHILD_MS_MAX    3000
 #define MODEL_BYTES_MAX (16u << 20)
+#define TOLD_TRIES      5
+#define TOLD_WAIT_US    1000
 #define LIBRARY         "libnftables.so.1"
 
 /* ---- in the child ---- */
@@ -240,6 +242,32 @@ static struct {
 	struct buf bytes;
 } kept;
 
+static uint32_t told; /* the newest generation that the watch knows of */
+
+void nft_generation_told(uint32_t generation, bool ours)
+{
+	if (ours && kept.generation + 1 == generation)
+		kept.generation = generation;
+	told = generation;
+}
+
+/* A round's own table makes a new generation, too, and its end is told a moment after it is there. */
+static bool kept_is_good(uint32_t generation)
+{
+	for (int tries = 0; kept.valid && tries < TOLD_TRIES; tries++) {
+		if (kept.generation == generation)
+			return true;
+		if (!watch_catch_up())
+			return false;
+		if ((int32_t)(kept.generation - generation) >= 0)
+			return true;
+		if ((int32_t)(told - generation) >= 0)
+			return false;
+		usleep(TOLD_WAIT_US);
+	}
+	return false;
+}
+
 static void kept_drop(void)
 {
 	buf_free(&kept.bytes);
@@ -346,7 +374,7 @@ int fact_read_firewall(struct snapshot *s, struct err *e)
 		s->firewall_known = errno == EPERM ? FW_NO_RIGHTS : FW_NOT_READ;
 		return err_sys(e, "ruleset");
 	}
-	if ((!kept.valid || kept.generation != generation) && kept_renew(generation, e))
+	if (!kept_is_good(generation) && kept_renew(generation, e))
 		return -1;
 	if (fw_model_decode(kept.bytes.data, kept.bytes.len, &m)) {
 		kept_drop();

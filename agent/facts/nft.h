@@ -10,6 +10,9 @@
 /* The number of the ruleset's generation: it grows with every change. -1 with errno (EPERM: no right). */
 int nft_generation(uint32_t *out);
 
+/* The watch saw the end of a transaction: of our own tables only, or of others too. What was read before stays good over ours. */
+void nft_generation_told(uint32_t generation, bool ours);
+
 struct nft_table_seen { /* lent for the call */
 	const char *family, *name;
 	bool owned; /* by a process: it goes away with it */

@@ -34,6 +34,8 @@ void proc_parse_sockets(struct snapshot *s, const char *text, uint8_t proto, int
 /* An answer of ethtool's netlink family: offload names first, then links that are in the snapshot. */
 void ethtool_read_answer(struct snapshot *s, const struct nlmsghdr *h);
 
+/* Reads what the watch of this process, if there is one, was told of the ruleset by now. False: there is none. */
+bool watch_catch_up(void);
 /* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
 bool watch_nft_is_news(const struct nlmsghdr *h);
 

@@ -1,10 +1,12 @@
 /* watch: tells that something of this machine's network changed; what, the next snapshot shows. */
 #include "agent/facts/facts.h"
 #include "agent/facts/fw_model.h"
+#include "agent/facts/nft.h"
 #include "agent/facts/ovs.h"
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
@@ -28,8 +30,11 @@ struct facts_watch {
 	struct mono last; /* when `fn` was called */
 	facts_changed_fn *fn;
 	void *arg;
+	bool of_others;               /* the transaction that is being told of touches tables of others */
 	uint32_t known[NEIGHS_KNOWN]; /* neighbours heard of, by hash; forgets */
 };
+
+static struct facts_watch *current; /* of this process */
 
 struct news {
 	struct facts_watch *watch;
@@ -128,9 +133,24 @@ bool watch_nft_is_news(const struct nlmsghdr *h)
 	return !tb[NFTA_TABLE_NAME] || !fw_table_is_ours(mnl_attr_get_str(tb[NFTA_TABLE_NAME]));
 }
 
+static void transaction_ends(struct facts_watch *w, const struct nlmsghdr *h)
+{
+	const struct nlattr *tb[NFTA_GEN_MAX + 1];
+
+	nl_attrs(h, sizeof(struct nfgenmsg), tb, NFTA_GEN_MAX);
+	if (tb[NFTA_GEN_ID])
+		nft_generation_told(ntohl(nl_u32(tb[NFTA_GEN_ID])), !w->of_others);
+	w->of_others = false;
+}
+
 static int on_nft_event(const struct nlmsghdr *h, void *arg)
 {
-	((struct news *)arg)->any |= watch_nft_is_news(h);
+	struct news *news = arg;
+
+	if (NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWGEN)
+		transaction_ends(news->watch, h);
+	else if (watch_nft_is_news(h))
+		news->any = news->watch->of_others = true;
 	return MNL_CB_OK;
 }
 
@@ -143,7 +163,7 @@ static void sock_read(struct facts_watch *w, struct mnl_socket *sock, mnl_cb_t f
 		ssize_t got = recv(mnl_socket_get_fd(sock), buf, EVENT_BUFFER, MSG_DONTWAIT);
 
 		if (got < 0 && errno == ENOBUFS) /* events were lost: that is a change, too */
-			news.any = true;
+			news.any = w->of_others = true;
 		else if (got <= 0)
 			break;
 		else
@@ -174,6 +194,14 @@ static void on_nft_sock(void *arg, int fd, int what)
 
 static void on_ovs(void *arg) { changed(arg); }
 
+bool watch_catch_up(void)
+{
+	if (!current || !current->sock[1])
+		return false;
+	sock_read(current, current->sock[1], on_nft_event);
+	return true;
+}
+
 static struct mnl_socket *subscribe(int bus, const int *groups, size_t count)
 {
 	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -199,6 +227,7 @@ struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_chan
 
 	*w = (struct facts_watch){.loop = l, .quiet_ms = quiet_ms, .fn = fn, .arg = arg};
 	w->last = mono_add_ms(mono_now(), -quiet_ms);
+	current = w;
 	w->sock[0] = subscribe(NETLINK_ROUTE, route_groups, sizeof route_groups / sizeof *route_groups);
 	if (!w->sock[0]) {
 		err_sys(e, "watching the network's state");
@@ -220,6 +249,8 @@ void facts_watch_free(struct facts_watch *w)
 	if (!w)
 		return;
 	ovs_watch(NULL, NULL, NULL);
+	if (current == w)
+		current = NULL;
 	loop_remove(w->timer);
 	for (int i = 0; i < 2; i++) {
 		loop_remove(w->source[i]);
