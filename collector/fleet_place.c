@@ -164,7 +164,7 @@ static void port_note(struct node *h, const struct link *l, const char *bridge, 
 	p->inner = link_is_inner(l);
 	p->guest_type = link_takes_guests(l) && !p->inner;
 	p->direct = link_is_tap(l);
-	p->uplink |= !p->guest_type;
+	p->uplink |= !p->guest_type && strcmp(l->kind, "ovs-internal") != 0; /* that is the machine's own foot in the bridge */
 }
 
 static void port_clear_sights(struct port *p)

@@ -206,12 +206,7 @@ static void below_pair(struct descent *d, struct member *m, const struct link *l
 
 /* ---- tunnels ---- */
 
-static bool is_tunnel(const struct link *l) { return strcmp(l->kind, "vxlan") == 0 || strcmp(l->kind, "geneve") == 0; }
-
-static bool same_tunnel(const struct link *a, const struct link *b)
-{
-	return is_tunnel(b) && a->vni == b->vni && strcmp(a->kind, b->kind) == 0;
-}
+static bool same_tunnel(const struct link *a, const struct link *b) { return a->vni == b->vni && strcmp(a->kind, b->kind) == 0; }
 
 /* The machine that carries the other end has a device of the same tunnel: its address. */
 static struct ip remote_of_peer(const struct descent *d, const struct link *l)
@@ -297,10 +292,11 @@ static const struct {
 	const char *kind;
 	void (*below)(struct descent *d, struct member *m, const struct link *l);
 } kinds[] = {
-    {"bridge", below_bridge},  {"ovs-bridge", below_bridge}, {"vlan", below_parent},   {"macvlan", below_parent},
-    {"macvtap", below_parent}, {"ipvlan", below_parent},     {"ipvtap", below_parent}, {"bond", below_bond},
-    {"team", below_bond},      {"veth", below_pair},         {"netkit", below_pair},   {"ovs-patch", below_pair},
-    {"vxlan", below_tunnel},   {"geneve", below_tunnel},
+    {"bridge", below_bridge},    {"ovs-bridge", below_bridge}, {"vlan", below_parent},   {"macvlan", below_parent},
+    {"macvtap", below_parent},   {"ipvlan", below_parent},     {"ipvtap", below_parent}, {"bond", below_bond},
+    {"team", below_bond},        {"veth", below_pair},         {"netkit", below_pair},   {"ovs-patch", below_pair},
+    {"vxlan", below_tunnel},     {"geneve", below_tunnel},     {"gre", below_tunnel},    {"gretap", below_tunnel},
+    {"ip6gretap", below_tunnel},
 };
 
 static void down(struct descent *d, struct member *m, const struct link *l, uint8_t role)

@@ -12,9 +12,22 @@ static bool is_own_point(const struct inquiry *q, size_t i)
 	return point_party(q->d, q->v, q->p->dir, i) == q->who && at_point(q, i)->role != POINT_SOCKET;
 }
 
-static bool is_under(const struct link *a, const struct link *b)
+static bool belongs_in_bridge(const struct inquiry *q, const struct link *l)
 {
-	return a->master && (a->master == b->index || a->master == b->master);
+	for (size_t i = 0; i < q->d->party_count; i++) {
+		const struct placement *at = &q->d->party[i].at;
+		if (at->known && at->host == q->who && at->bridge[0] &&
+		    (strcmp(at->port, l->name) == 0 || strcmp(at->uplink, l->name) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* A packet that is routed passes the bridge's own device: between a port and anything else it is bridged, or should be. */
+static bool is_port(const struct inquiry *q, const struct snapshot *s, const struct link *l)
+{
+	const struct link *over = l->master ? snapshot_link(s, l->master) : NULL;
+	return (over && link_is_bridge(over)) || belongs_in_bridge(q, l);
 }
 
 /* The step from an interface by which it comes in to another by which it goes on, neither a bridge's port to the other. */
@@ -25,7 +38,7 @@ static bool step_routes(const struct inquiry *q, const struct snapshot *s, size_
 		return false;
 	*in = snapshot_link_named(s, at_point(q, i)->ifname);
 	*out = snapshot_link_named(s, at_point(q, i + 1)->ifname);
-	return *in && *out && !is_under(*in, *out) && !is_under(*out, *in) && !links_are_stacked(s, *in, *out);
+	return *in && *out && !is_port(q, s, *in) && !is_port(q, s, *out) && !links_are_stacked(s, *in, *out);
 }
 
 /* Where this machine routes what dies; in, out: its interfaces. NULL facts: they are not known. */
@@ -38,7 +51,7 @@ struct routing {
 static bool routing_find(const struct inquiry *q, struct routing *r)
 {
 	*r = (struct routing){.s = party_facts(q->d, q->who)};
-	for (size_t i = q->p->after; r->s && q->p->placed && i < q->p->before; i++) {
+	for (size_t i = q->p->after; r->s && !q->d->onlink && q->p->placed && i < q->p->before; i++) {
 		if (step_routes(q, r->s, i, &r->in, &r->out))
 			return true;
 	}
