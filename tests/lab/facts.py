@@ -69,6 +69,16 @@ def own_tables_are_no_change(lab):
     check(not [f for f in facts(lab, "h1") if f.startswith("firewall") and "bothways" in f], "our own table is a fact")
 
 
+def ruleset_beside_an_owned_table(lab):
+    """The library's listing breaks off at a table that belongs to a process."""
+    lab.run("h1", "(echo 'add table inet bothways-9-9 { flags owner; }'; sleep 6) 2>/dev/null | nft -i >/dev/null 2>&1 &")
+    lab.until(lambda: "bothways-9-9" in lab.run("h1", "nft list tables"), 5, "no table with an owner")
+    lab.run("h1", "nft add table ip beside; nft 'add chain ip beside c { type filter hook input priority 11; }'; nft add rule ip beside c tcp dport 9 drop")
+    lab.until(lambda: "tcp dport 9 drop" in facts(lab, "h1").get("firewall.ip.beside.c", ""), 4, lambda: f"the rule is not seen: {facts(lab, 'h1').get('firewall')}")
+    check("bothways-9-9" in lab.run("h1", "nft list tables"), "the table went too early to show anything")
+    check(facts(lab, "h1")["firewall"] == "read", facts(lab, "h1")["firewall"])
+
+
 def changes_stand_between_well_and_ill(lab):
     lab.healthy("h1", "a1")
     lab.run("a1", "nft add table inet f; nft 'add chain inet f in { type filter hook input priority 0; }'; nft add rule inet f in icmp type echo-request drop")
@@ -94,6 +104,7 @@ def alone():
             links_below_links(lab)
             skipped = offloads_and_their_change(lab)
             own_tables_are_no_change(lab)
+            ruleset_beside_an_owned_table(lab)
             changes_stand_between_well_and_ill(lab)
             check(not lab.crashes(), "\n".join(lab.crashes()))
         finally:
