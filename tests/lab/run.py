@@ -2,7 +2,7 @@
 import sys, time, traceback
 
 import lab as labs
-import captures, causes, facts, filters, ovs, oob, oob_vm, paths, plane, topologies
+import captures, causes, drops, facts, filters, ovs, oob, oob_vm, paths, plane, topologies, vm
 
 
 def report(name, fn):
@@ -26,12 +26,13 @@ def report(name, fn):
 def main(argv):
     pattern = argv[argv.index("-k") + 1].removeprefix("lab/") if "-k" in argv else ""
     ok = True
-    tests = [(n, f) for n, f in plane.alone() + facts.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() + captures.alone() if pattern in n]
+    tests = [(n, f) for n, f in plane.alone() + facts.alone() + drops.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() + captures.alone() if pattern in n]
     for name, fn in tests:
         ok &= report(name, fn)
+    ok &= vm.run_all(report, pattern)
     lab = labs.Lab()
     shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
-    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared() + captures.shared() + filters.shared()] + shared
+    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared() + captures.shared() + filters.shared() + drops.shared()] + shared
     shared = [(n, f) for n, f in shared if pattern in n]
     if shared:
         services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}

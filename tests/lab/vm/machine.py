@@ -16,7 +16,7 @@ class Machine:
         self.mac, self.nic, self.mem = mac, nic, mem
         self.key = "qemu-" + name
         self.count = 0
-        self.serial = self.monitor = None
+        self.process = self.serial = self.monitor = None
         self.unread = b""
 
     def path(self, what):
@@ -53,8 +53,12 @@ class Machine:
     def ready(self):
         self._read_to(b"\nready\n", DEADLINE)
 
-    def alive(self):
-        return self.process.poll() is None
+    def started(self):
+        return self.process is not None
+
+    def pid(self):
+        """qemu's: `ip netns exec` became it."""
+        return self.process.pid
 
     # ---- the shell inside ----
     def _read_to(self, mark, seconds):
