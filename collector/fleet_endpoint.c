@@ -233,6 +233,11 @@ static bool stand_of(const struct node *n, const struct cand *c, struct stand *o
 
 static const char *stand_bridge(const struct stand *s) { return s->outer[0] ? s->outer : s->bridge; }
 
+static bool stand_is_at(const struct stand *s, const char *bridge)
+{
+	return !strcmp(s->bridge, bridge) || (s->outer[0] && !strcmp(s->outer, bridge));
+}
+
 /* Equal subnets mean something between these two. Between a host and a guest they do not: tenants overlap. */
 static bool subnets_tell(const struct node *a, const struct node *b)
 {
@@ -267,7 +272,8 @@ bool cands_share_segment(const struct fleet *f, const struct node *a, const stru
 	if (!both)
 		return hosts_meet(a, ca, b, cb) || cands_met(f, a, ca, b, cb);
 	if (sa.host == sb.host)
-		return !strcmp(stand_bridge(&sa), stand_bridge(&sb)) && (sa.vlan == sb.vlan || !sa.vlan || !sb.vlan);
+		return (stand_is_at(&sa, sb.bridge) || stand_is_at(&sa, stand_bridge(&sb))) &&
+		       (sa.vlan == sb.vlan || !sa.vlan || !sb.vlan);
 	if (!port_leads_out(sa.host, stand_bridge(&sa)) || !port_leads_out(sb.host, stand_bridge(&sb)))
 		return false;
 	if (stand_knows(f, &sa, cb) || stand_knows(f, &sb, ca))
@@ -296,6 +302,15 @@ static bool kept_apart(const struct node *g, const struct cand *cg, const struct
 	return l && (!l->parent || l->parent == ch->index);
 }
 
+/* Of the two bridges behind a guest's port, the one where the host has an address; else the outer one. */
+static int own_bridge_score(const struct stand *s, const struct cand *ch, int subnet)
+{
+	bool outer = !strcmp(stand_bridge(s), ch->last.ifname), addressed = cand_has_address(ch);
+	if (!outer && !(addressed && stand_is_at(s, ch->last.ifname)))
+		return 0;
+	return 200 + 20 * addressed + outer + subnet;
+}
+
 static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h,
                                 const struct cand *ch)
 {
@@ -305,7 +320,7 @@ static int score_guest_and_host(const struct fleet *f, const struct node *g, con
 	if (kept_apart(g, cg, h, ch))
 		return 0;
 	if (placed && s.host == h)
-		return strcmp(stand_bridge(&s), ch->last.ifname) ? 0 : 200 + subnet;
+		return own_bridge_score(&s, ch, subnet);
 	if (!ch->allowed)
 		return 0;
 	if (cands_share_segment(f, g, cg, h, ch))

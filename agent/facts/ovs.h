@@ -1,6 +1,7 @@
 /* ovs: Open vSwitch on this host, over the unix sockets of its daemons: what it adds to a snapshot, when that changes, and what it
  * would do with a packet. No OVS library, nothing is run. A machine without Open vSwitch pays one failed connect() per snapshot.
- * The configuration is kept and read again when the database says that it changed; a daemon that is slow or silent costs
+ * The configuration is kept and read again when the database says that it changed, the forwarding tables are asked for once a
+ * second (nobody announces their changes); a daemon that is slow or silent costs
  * OVS_MS_MAX at most, then nothing for a while, and the snapshot says so (text "ovs.problem"). */
 #ifndef BW_AGENT_FACTS_OVS_H
 #define BW_AGENT_FACTS_OVS_H

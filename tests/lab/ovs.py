@@ -4,7 +4,7 @@ files in the lab's directory. A bridge for guests with VLANs, a second one with 
     g1 -- vg1 (tag 100) br-int p-ex ==patch== p-int br-ex -- eth1 -- core -- eth1 br0 (of the kernel) -- vg3 -- g3
     g2 -- vg2 (tag 100)   |  the host's own address, VLAN 100
 """
-import os, shutil, time
+import os, shutil, signal, time
 
 from lab import Failure, brief, check
 from topologies import Net, run
@@ -120,11 +120,53 @@ def a_flow_that_drops(n):
            f"br-ex table 0: {entry}, priority 32768: drop", ("h1:vg1", "h1:eth1"))
 
 
+def known(n, key, value):
+    """A fact of h1, as the collector has it."""
+    facts = n.bw("facts", "h1")[1]["facts"]
+    return (facts.get(key) if isinstance(facts, dict) else {f["key"]: f["value"] for f in facts}.get(key)) == value
+
+
+def changes_are_noticed(n):
+    """Within the time of an event; the facts that nobody announces are looked at every ten seconds."""
+    n.until(lambda: known(n, "vlan.vg2.100", "pvid untagged"), 5, "no VLANs of Open vSwitch")
+    n.ovs("h1", "ovs-vsctl set port vg2 tag=55")
+    try:
+        n.until(lambda: known(n, "vlan.vg2.55", "pvid untagged"), 4, "a changed tag is not noticed")
+    finally:
+        n.ovs("h1", "ovs-vsctl set port vg2 tag=100")
+
+
+def without_its_device(n):
+    """The bridge's own device is the host's interface only."""
+    n.run("h1", "ip link set br-int down")
+    try:
+        n.healthy("g1", "g2")
+    finally:
+        n.run("h1", "ip link set br-int up")
+
+
+def silent_daemons(n):
+    """They stand still, then they are dead: rounds go on."""
+    pid = lambda name: int(open(os.path.join(n.ovs_dir("h1"), name + ".pid")).read())
+    n.healthy("g1", "g2")
+    os.kill(pid("ovsdb-server"), signal.SIGSTOP)
+    os.kill(pid("ovs-vswitchd"), signal.SIGSTOP)
+    v = n.diagnose("g1", "g2")[1]
+    os.kill(pid("ovs-vswitchd"), signal.SIGCONT)
+    os.kill(pid("ovsdb-server"), signal.SIGCONT)
+    check(v["took_ms"] < 3000, f"a round took {v['took_ms']} ms")
+    n.healthy("g1", "g2")
+    os.kill(pid("ovs-vswitchd"), signal.SIGKILL)
+    v = n.diagnose("g1", "g2")[1]
+    check(v["state"] != "ok" and v["took_ms"] < 3000, "nobody forwards\n" + brief(v))
+    check(not [c for c in v["causes"] if c["confidence"] >= 0.6 and c["id"] in ("vlan-mismatch", "ovs-flow-drop")], "a false cause\n" + brief(v))
+
+
 def missing():
     lacks = [p for p in NEEDED if not shutil.which(p)]
     return f"no {', '.join(lacks)}" if lacks else "" if os.path.exists(SCHEMA) else f"no {SCHEMA}"
 
 
 def alone():
-    tests = [(two_bridges, [ways_through_it, another_vlan, a_flow_that_drops])]
+    tests = [(two_bridges, [ways_through_it, changes_are_noticed, without_its_device, another_vlan, a_flow_that_drops, silent_daemons])]
     return [("ovs/" + build.__name__.replace("_", "-"), lambda b=build, f=fns: missing() or run(b, f)) for build, fns in tests]
