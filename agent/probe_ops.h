@@ -21,7 +21,7 @@ struct shot {
 	struct mac dst_mac; /* who should answer; may be unset */
 	char ifname[IFNAME_LEN];
 	bool bind_device, directed;
-	bool unicast; /* neighbours: ask dst_mac alone, as the kernel does when it verifies what it knows */
+	bool unicast;         /* neighbours: ask dst_mac alone, as the kernel does when it verifies what it knows */
 	uint16_t dport, size; /* size: IP packet length, 0 = small */
 	uint16_t id_base;     /* 0: choose freely */
 	uint8_t header[PROBE_HEADER_LEN];

@@ -288,7 +288,8 @@ KINDS = [
     Kind("routed-guest", guest_router,
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:vr0", "<r:eth0", ">r:eth1", "<h1:vr1", ">h1:vb", "<b:eth0"), faults=[guest_router_faults]),
     Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False), well=False, faults=[nat_is_one_way]),
-    Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", "<h1:macvtap0", ">h1:eno1", "<h2:eno1", ">h2:macvtap0", "<b:eth0"), faults=[host_and_macvtap_guest]),
+    Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", ">h1:macvtap0", ">h1:eno1", "<h2:eno1", "<h2:macvtap0", "<b:eth0"),  # what the guest writes leaves a macvtap
+         faults=[host_and_macvtap_guest]),
 ]
 
 
