@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #define WATCHES_MAX 16
-#define ARM_MS_MAX  200 /* a round does not wait longer for us */
+#define ARM_MS_MAX  300 /* a round does not wait longer for us */
 #define END_MS_MAX  150
-#define LINGER_MS   5000 /* the next round of an incident finds the child at work */
+#define LINGER_MS   3000 /* the next round of an incident finds the child at work */
 #define BATCH       64
 
 enum watch_state { WATCH_FREE, WATCH_ARMING, WATCH_ON, WATCH_ENDING };
@@ -36,7 +36,8 @@ struct drops {
 	void *arg;
 	pid_t child; /* 0 = none */
 	int fd;
-	bool leaving; /* the child was told to go */
+	bool leaving;        /* the child was told to go */
+	struct mono used_at; /* last time that a round needed it */
 	struct loop_source *source, *timer;
 	struct watch_of_round watches[WATCHES_MAX];
 };
@@ -70,6 +71,7 @@ static void watch_tell(struct drops *d, struct watch_of_round *w, struct drops_r
 	if (!w->wants_rules)
 		missed(&record->u.looked.rules, d->trace_rules ? "not asked for" : "switched off (--rule-trace)");
 	w->state = record->what == RECORD_READY ? WATCH_ON : WATCH_FREE;
+	d->used_at = mono_now();
 	d->fn(d->arg, record);
 }
 
@@ -181,21 +183,23 @@ static bool order_send(struct drops *d, const struct drops_order *order)
 
 /* ---- time ---- */
 
+static bool watch_waits(const struct watch_of_round *w) { return w->state == WATCH_ARMING || w->state == WATCH_ENDING; }
+
+/* For the next one that waits for the child, or for the child's own end. */
 static void timer_set(struct drops *d)
 {
-	struct mono now = mono_now(), next = mono_add_ms(now, LINGER_MS);
+	struct mono now = mono_now(), next = mono_add_ms(d->used_at, LINGER_MS);
 	bool any = false;
 
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
 		const struct watch_of_round *w = &d->watches[i];
 
 		any = any || w->state != WATCH_FREE;
-		if ((w->state == WATCH_ARMING || w->state == WATCH_ENDING) && mono_before(w->deadline, next))
+		if (watch_waits(w) && mono_before(w->deadline, next))
 			next = w->deadline;
 	}
-	if (!any && !d->child)
-		return;
-	loop_timer_arm(d->timer, mono_before(next, now) ? 0 : mono_us_since(now, next));
+	if (any || (d->child && !d->leaving))
+		loop_timer_arm(d->timer, mono_before(next, now) ? 0 : mono_us_since(now, next));
 }
 
 static void on_time(void *arg)
@@ -207,16 +211,17 @@ static void on_time(void *arg)
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
 		struct watch_of_round *w = &d->watches[i];
 
-		if ((w->state == WATCH_ARMING || w->state == WATCH_ENDING) && mono_reached(w->deadline, now))
+		if (watch_waits(w) && mono_reached(w->deadline, now))
 			watch_fail(d, w, w->state == WATCH_ARMING ? "not ready in time" : "not told in time");
 		any = any || w->state != WATCH_FREE;
 	}
-	if (!any && d->child && !d->leaving) {
+	if (any) {
+		d->used_at = now;
+	} else if (d->child && !d->leaving && mono_ms_since(d->used_at, now) >= LINGER_MS) {
 		shutdown(d->fd, SHUT_WR); /* it ends by itself; on_record then sees the end */
 		d->leaving = true;
-	} else if (any) {
-		timer_set(d);
 	}
+	timer_set(d);
 }
 
 /* ---- arm, end ---- */
@@ -298,6 +303,7 @@ void drops_forget(struct drops *d, uint64_t round)
 	if (w->state != WATCH_ENDING)
 		watch_end_order(d, w);
 	w->state = WATCH_FREE;
+	d->used_at = mono_now();
 	timer_set(d);
 }
 
