@@ -74,6 +74,15 @@ class Reports:
         for a in doc["agents"] if doc else []:
             self.one(a["name"], a["reports"])
 
+    def settle(self, name):
+        """What the dead one sent is on its way for a moment."""
+        same, last = 0, None
+        while same < 3:
+            self.look()
+            same = same + 1 if self.number.get(name) == last else 0
+            last = self.number.get(name)
+            time.sleep(0.1)
+
     def one(self, name, r):
         boot, number = self.number.get(name, (r["boot"], 0))
         if r["boot"] != boot:
@@ -92,7 +101,6 @@ class Reports:
 class Leftovers:
     def __init__(self, lab):
         self.lab = lab
-        self.sockets = {n: self.packet_sockets(n) for n in self.machines()}
         self.known = {d: set(os.listdir(d)) | OWN_FILES for d in self.directories()}
 
     def directories(self):
@@ -101,8 +109,10 @@ class Leftovers:
     def machines(self):
         return self.lab.hosts + list(self.lab.guests)
 
-    def packet_sockets(self, name):
-        return len(self.lab.run(name, "cat /proc/net/packet").splitlines()) - 1
+    def captures(self, name):
+        """Packet sockets that take every protocol; those of ARP and ND probes stay."""
+        rows = [l.split() for l in self.lab.run(name, "cat /proc/net/packet").splitlines()[1:]]
+        return len([r for r in rows if r[3] == "0003"])
 
     def of_the_dead(self, name):
         """Right after the kill: no process of that machine's is left."""
@@ -139,13 +149,13 @@ class Leftovers:
         return ours - self.held() if ours else ours
 
     def in_a_round(self, name):
-        return name != "collector" and self.packet_sockets(name) > self.sockets[name]
+        return name != "collector" and self.captures(name) > 0
 
     def all(self):
         lab = self.lab
         for n in self.machines():
-            lab.until(lambda: self.packet_sockets(n) == self.sockets[n], ROUND_LIFE + 5,
-                      lambda: f"{n} has packet sockets with no round running:\n" + lab.run(n, "cat /proc/net/packet"))
+            lab.until(lambda: self.captures(n) == 0, ROUND_LIFE + 5,
+                      lambda: f"{n} captures with no round running:\n" + lab.run(n, "cat /proc/net/packet"))
             lab.until(lambda: len(self.processes(n)) == 1, 5, lambda: f"{n} has the processes {self.processes(n)}")
             tables = re.findall(r"\S*bothways\S*", lab.run(n, "nft list tables 2>/dev/null || true"))
             check(not tables, f"{n} has tables {tables}")
@@ -176,8 +186,7 @@ def kill(lab, name, reports, left):
     if name == "collector":
         reports.collector_is_new()
     else:
-        time.sleep(0.15)  # what it sent is taken in
-        reports.look()
+        reports.settle(name)
     was = reports.number.get(name)
     restart(lab, name)
     t = time.monotonic()
