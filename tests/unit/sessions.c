@@ -279,13 +279,19 @@ static void a_directory_is_used_by_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(unknown_keys_are_refused),       TEST(a_token_serves_once_and_then_says_so),
-	    TEST(an_expired_token_says_so),       TEST(names_are_unique_in_a_tenant),
-	    TEST(an_unknown_version_is_refused),  TEST(reports_are_applied_once_and_acknowledged_when_stored),
+	    TEST(unknown_keys_are_refused),
+	    TEST(a_token_serves_once_and_then_says_so),
+	    TEST(an_expired_token_says_so),
+	    TEST(names_are_unique_in_a_tenant),
+	    TEST(an_unknown_version_is_refused),
+	    TEST(reports_are_applied_once_and_acknowledged_when_stored),
 	    TEST(a_report_that_is_not_the_next_waits),
-	    TEST(nothing_counts_before_a_hello),  TEST(garbage_is_counted),
-	    TEST(queries_answer_or_say_why),      TEST(a_guest_joins_and_reports_through_its_host),
-	    TEST(a_relay_cannot_bring_strangers), TEST(a_directory_is_used_by_one),
+	    TEST(nothing_counts_before_a_hello),
+	    TEST(garbage_is_counted),
+	    TEST(queries_answer_or_say_why),
+	    TEST(a_guest_joins_and_reports_through_its_host),
+	    TEST(a_relay_cannot_bring_strangers),
+	    TEST(a_directory_is_used_by_one),
 	};
 	keys_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
