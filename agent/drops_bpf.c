@@ -1,6 +1,7 @@
 #include "agent/drops_bpf.h"
 #include "proto/base/mem.h"
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
@@ -43,6 +44,8 @@ extern const char drops_object_end[] __attribute__((visibility("hidden")));
 	CALL(bpf_map__set_initial_value, int, (struct bpf_map *, const void *, size_t))                                            \
 	CALL(bpf_map__initial_value, void *, (struct bpf_map *, size_t *))                                                         \
 	CALL(bpf_program__attach, struct bpf_link *, (const struct bpf_program *))                                                 \
+	CALL(bpf_program__fd, int, (const struct bpf_program *))                                                                   \
+	CALL(bpf_obj_get_info_by_fd, int, (int, void *, __u32 *))                                                                  \
 	CALL(bpf_link__destroy, int, (struct bpf_link *))                                                                          \
 	CALL(ring_buffer__new, struct ring_buffer *, (int, ring_buffer_sample_fn, void *, const struct ring_buffer_opts *))        \
 	CALL(ring_buffer__consume, int, (struct ring_buffer *))                                                                    \
@@ -110,7 +113,8 @@ static int refused(struct err *e, const char *what, int error)
 {
 	errno = error < 0 ? -error : error;
 	if (errno == EPERM || errno == EACCES)
-		return err_set(e, "%s: not permitted (CAP_BPF and CAP_PERFMON are needed)", what);
+		return err_set(e, "%s: not permitted (CAP_BPF and CAP_PERFMON are needed, and a kernel that is not locked down)",
+		               what);
 	return err_sys(e, "%s", what);
 }
 
@@ -186,10 +190,15 @@ void drops_bpf_free(struct drops_bpf *b)
 	free(b);
 }
 
+static struct bpf_program *program_of(struct drops_bpf *b)
+{
+	return library.bpf_object__find_program_by_name(b->object, "bothways_drops");
+}
+
 int drops_bpf_attach(struct drops_bpf *b, struct err *e)
 {
 	if (!b->link)
-		b->link = library.bpf_program__attach(library.bpf_object__find_program_by_name(b->object, "bothways_drops"));
+		b->link = library.bpf_program__attach(program_of(b));
 	return b->link ? 0 : refused(e, "kfree_skb", errno);
 }
 
@@ -201,6 +210,17 @@ void drops_bpf_detach(struct drops_bpf *b)
 }
 
 struct drop_wanted *drops_bpf_wanted(struct drops_bpf *b) { return b->wanted; }
+
+/* The kernel does not start a program again that an interrupt finds at work: what it would have seen then is lost, too. */
+uint64_t drops_bpf_lost(struct drops_bpf *b)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof info;
+
+	if (library.bpf_obj_get_info_by_fd(library.bpf_program__fd(program_of(b)), &info, &size))
+		info.recursion_misses = 0;
+	return b->wanted->lost + info.recursion_misses;
+}
 
 int drops_bpf_fd(struct drops_bpf *b) { return library.ring_buffer__epoll_fd(b->ring); }
 
@@ -292,9 +312,9 @@ bool drops_bpf_possible(char *why, size_t size)
 	struct __user_cap_data_struct data[2] = {{0}};
 
 	if (syscall(SYS_capget, &header, data) || !may(data, CAP_BPF) || !may(data, CAP_PERFMON))
-		snprintf(why, size, "kernel drop reasons: no CAP_BPF and CAP_PERFMON");
+		snprintf(why, size, "no kernel drop reasons: CAP_BPF and CAP_PERFMON are missing");
 	else if (access(TYPES, R_OK))
-		snprintf(why, size, "kernel drop reasons: no " TYPES);
+		snprintf(why, size, "no kernel drop reasons: the kernel has no " TYPES);
 	else
 		return true;
 	return false;

@@ -18,6 +18,7 @@ void drops_bpf_free(struct drops_bpf *b);
 int drops_bpf_attach(struct drops_bpf *b, struct err *e);
 void drops_bpf_detach(struct drops_bpf *b);
 struct drop_wanted *drops_bpf_wanted(struct drops_bpf *b); /* shared with the kernel */
+uint64_t drops_bpf_lost(struct drops_bpf *b);              /* events, since it was loaded */
 int drops_bpf_fd(struct drops_bpf *b);                     /* readable when there is something to read */
 typedef void drops_bpf_fn(void *arg, const struct drop_event *event);
 void drops_bpf_read(struct drops_bpf *b, drops_bpf_fn *fn, void *arg);

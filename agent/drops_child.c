@@ -100,11 +100,15 @@ static bool numbers_set(void)
 
 static int drops_start(struct watch *w, struct err *e)
 {
+	char why[REASON_MAX_LEN];
+
+	if (!drops_bpf_possible(why, sizeof why)) /* cheaper than trying */
+		return err_set(e, "%s", why);
 	if (!child.bpf)
 		child.bpf = drops_bpf_new(e);
 	if (!child.bpf)
 		return -1;
-	w->lost_before = drops_bpf_wanted(child.bpf)->lost;
+	w->lost_before = drops_bpf_lost(child.bpf);
 	w->drops.looked = true;
 	numbers_set();
 	return drops_bpf_attach(child.bpf, e);
@@ -115,7 +119,7 @@ static void drops_stop(struct watch *w)
 	if (!w->drops.looked)
 		return;
 	drops_bpf_read(child.bpf, on_drop, NULL);
-	w->drops.lost = (uint32_t)(drops_bpf_wanted(child.bpf)->lost - w->lost_before);
+	w->drops.lost = (uint32_t)(drops_bpf_lost(child.bpf) - w->lost_before);
 	w->used = false;
 	if (!numbers_set())
 		drops_bpf_detach(child.bpf);

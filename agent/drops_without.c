@@ -25,6 +25,12 @@ struct drop_wanted *drops_bpf_wanted(struct drops_bpf *b)
 	return NULL;
 }
 
+uint64_t drops_bpf_lost(struct drops_bpf *b)
+{
+	(void)b;
+	return 0;
+}
+
 int drops_bpf_fd(struct drops_bpf *b)
 {
 	(void)b;
@@ -46,6 +52,6 @@ void drops_bpf_reason(struct drops_bpf *b, uint32_t reason, char *out, size_t si
 
 bool drops_bpf_possible(char *why, size_t size)
 {
-	snprintf(why, size, "kernel drop reasons: built without BPF");
+	snprintf(why, size, "no kernel drop reasons: built without BPF");
 	return false;
 }

@@ -117,7 +117,7 @@ static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const ch
 {
 	char *buf = mem_alloc(ANSWER_BYTES);
 	struct nlmsghdr *h = request(buf, message, NLM_F_DUMP, family);
-	int again = MNL_CB_OK;
+	int again = MNL_CB_OK, error;
 	ssize_t len;
 
 	if (table)
@@ -126,7 +126,9 @@ static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const ch
 		again = MNL_CB_ERROR;
 	while (again > MNL_CB_STOP && (len = mnl_socket_recvfrom(s, buf, ANSWER_BYTES)) > 0)
 		again = mnl_cb_run(buf, (size_t)len, 0, mnl_socket_get_portid(s), fn, arg);
+	error = errno;
 	free(buf);
+	errno = error;
 	return again == MNL_CB_STOP ? 0 : -1;
 }
 
@@ -270,19 +272,22 @@ static int events_open(struct trace *t, struct err *e)
 	return 0;
 }
 
+/* A kernel without nftables has no rule that could drop anything. */
+static bool is_absent(int error) { return error == EPROTONOSUPPORT || error == EOPNOTSUPP || error == EINVAL; }
+
 static int trace_open(struct trace *t, struct err *e)
 {
 	bool needed[FAMILIES] = {false};
 
-	t->control = socket_open(e);
-	if (!t->control)
-		return -1;
-	if (dump(t->control, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NULL, chain_seen, needed))
-		return err_sys(e, "reading the chains");
-	if (!needed[0] && !needed[1] && !needed[2])
-		return 0;
 	if (would_be_logged())
 		return err_set(e, "the old iptables is in use, whose kernel side would log every traced packet");
+	t->control = socket_open(e);
+	if (!t->control)
+		return is_absent(errno) ? 0 : -1;
+	if (dump(t->control, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NULL, chain_seen, needed))
+		return is_absent(errno) ? 0 : err_sys(e, "reading the chains");
+	if (!needed[0] && !needed[1] && !needed[2])
+		return 0;
 	return events_open(t, e) < 0 ? -1 : tables_make(t, needed, e);
 }
 

@@ -159,9 +159,15 @@ def found(lab, pair):
 
 
 def switched_off(lab):
+    """And what a killed one left on a kernel without owned tables is swept at the next start, but nothing of one that lives."""
     lab.stop("a2")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    lab.run("a2", f"nft add table inet bothways-{dead.pid}-1; nft add table inet bothways-{os.getpid()}-1; nft add table inet bothways-mine")
     lab.up_agent("a2", "--rule-trace", "off", join=False)
     lab.healthy("a1", "a2", seconds=20)
+    check(lab.run("a2", "nft list tables").split() == f"table inet bothways-{os.getpid()}-1 table inet bothways-mine".split(), lab.run("a2", "nft list tables"))
+    lab.run("a2", f"nft delete table inet bothways-{os.getpid()}-1; nft delete table inet bothways-mine")
     lab.run("a2", INPUT[0])
     told = found(lab, ("a1", "a2"))
     check(told[0]["drop_reason"] == "NETFILTER_DROP" and not told[0].get("rule"), f"a rule is traced although that is off: {told}")
