@@ -110,7 +110,8 @@ static void forwarding_off(const struct inquiry *q, struct finding *f)
 			kinds |= routed_kinds(family);
 	}
 	if (kinds)
-		find_yes(f, kinds, "%s is told not to forward packets: %s", name_of(q, q->who), bindings_get(q->learned, "sysctl"));
+		find_yes(f, kinds, "%s is told not to forward packets: %s is 0", name_of(q, q->who),
+		         bindings_get(q->learned, "component"));
 	else if (party_facts(q->d, q->who))
 		find_no(f, "%s forwards packets", name_of(q, q->who));
 }
