@@ -16,6 +16,8 @@
 #define STEAL_MS          1000
 #define FACTS_QUIET_MS    300
 #define ROWS_PER_CALL     512
+#define LAG_KEPT_US       20000 /* remembered one by one; less is of no matter to a round */
+#define LAGS_MAX          16
 
 struct cpu_times {
 	uint64_t total, steal;
@@ -36,6 +38,11 @@ struct report {
 	struct mono cpu_read;   /* when; the file is long on large machines */
 	int32_t steal_permille; /* between the last two readings, -1 = not known */
 	int64_t wall_offset_ns;
+	struct late { /* when the loop was late, the oldest is overwritten */
+		struct mono at;
+		uint32_t us;
+	} lates[LAGS_MAX];
+	size_t late_count;
 };
 
 /* ---- health ---- */
@@ -73,14 +80,22 @@ static void steal_update(struct report *r)
 
 static int64_t wall_offset_ns(void) { return wall_now().ns - mono_now().ns; }
 
-struct health report_health(struct report *r)
+static void lag_update(struct report *r)
 {
-	struct prober_stats p = prober_stats(r->a->prober);
 	uint32_t lag = loop_take_lag_us(r->a->loop);
 
-	steal_update(r);
 	if (lag > r->lag_us)
 		r->lag_us = lag;
+	if (lag >= LAG_KEPT_US)
+		r->lates[r->late_count++ % LAGS_MAX] = (struct late){mono_now(), lag};
+}
+
+static struct health report_health(struct report *r)
+{
+	struct prober_stats p = prober_stats(r->a->prober);
+
+	steal_update(r);
+	lag_update(r);
 	return (struct health){
 	    .lag_us = r->lag_us,
 	    .socket_drops = p.socket_drops - r->socket_drops,
@@ -90,6 +105,25 @@ struct health report_health(struct report *r)
 	    .steal_permille = r->steal_permille,
 	    .clock_step_us = (wall_offset_ns() - r->wall_offset_ns) / 1000,
 	};
+}
+
+struct fit_mark report_mark(struct report *r)
+{
+	lag_update(r); /* what was late until now is not the round's */
+	return (struct fit_mark){mono_now(), prober_stats(r->a->prober).socket_drops};
+}
+
+struct health report_health_since(struct report *r, const struct fit_mark *mark)
+{
+	struct health h = report_health(r);
+
+	h.lag_us = 0;
+	for (size_t i = 0; i < LAGS_MAX; i++) {
+		if (mono_before(mark->at, r->lates[i].at) && r->lates[i].us > h.lag_us)
+			h.lag_us = r->lates[i].us;
+	}
+	h.socket_drops = prober_stats(r->a->prober).socket_drops - mark->socket_drops;
+	return h;
 }
 
 /* The next health counts from here. */

@@ -14,12 +14,14 @@
 #include <string.h>
 
 #define ROUND_LIFE_MS 15000 /* a round whose end never comes is forgotten */
-#define TICK_MS       1000
+#define TICK_MS       50    /* while there are rounds: a nap must be noticed */
+#define IDLE_TICKS    20    /* without a round, then it ends */
 
 struct round {
 	struct exec *exec; /* NULL = free place */
 	struct capture *capture;
 	struct mono began;
+	struct fit_mark mark;
 	bool ready, ending, ended; /* the observer of drops: looks; was told to end; has told everything */
 	struct msg *answer;        /* ROUND_ARMED or ROUND_RESULT, waiting for the observer */
 };
@@ -29,6 +31,7 @@ struct rounds {
 	struct drops *drops;
 	struct round items[ROUNDS_MAX];
 	struct loop_source *tick; /* while there are any */
+	unsigned idle;            /* ticks without a round */
 };
 
 static struct round *round_find(struct rounds *r, uint64_t id)
@@ -68,7 +71,9 @@ static void ticked(void *arg)
 			round_drop(r, &r->items[i]);
 		any = any || r->items[i].exec;
 	}
-	if (!any) {
+	r->idle = any ? 0 : r->idle + 1;
+	if (r->idle >= IDLE_TICKS) {
+		r->idle = 0;
 		loop_remove(r->tick);
 		r->tick = NULL;
 		trim_memory(); /* captures and snapshots took some */
@@ -132,6 +137,7 @@ void rounds_arm(struct rounds *r, const struct round_spec *spec)
 		return;
 	}
 	round->began = mono_now();
+	round->mark = report_mark(r->a->report);
 	round->exec = exec_new(spec, round->began);
 	drops_arm(r->drops, spec); /* gets ready while the captures open */
 	round->capture = capture_new(r->a->loop, round->exec);
@@ -181,7 +187,7 @@ static void end_answer(struct rounds *r, struct round *round)
 	prober_drain(r->a->prober);
 	ovs_rules(round->exec, m->u.round_result.snapshot);
 	exec_result(round->exec, &m->u.round_result.result);
-	m->u.round_result.result.health = report_health(r->a->report);
+	m->u.round_result.result.health = report_health_since(r->a->report, &round->mark);
 	if (uplink_send(r->a->uplink, m) < 0)
 		log_warn("round %016llx: its result cannot be sent", (unsigned long long)exec_spec(round->exec)->id);
 	round_drop(r, round);

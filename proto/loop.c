@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#define OVERDUE_US 10000 /* less is told when the timer fires */
+
 struct loop_source {
 	struct loop *loop;
 	struct event *event;
@@ -221,9 +223,31 @@ void loop_timer_arm(struct loop_source *s, int64_t us)
 
 void loop_timer_disarm(struct loop_source *s) { event_del(s->event); }
 
+/* Timers that are due and have not had their turn: who stood still hears of its messages first. Told once: the rest of their
+ * lag counts from now. */
+static int64_t overdue_take_us(struct loop *l)
+{
+	struct mono now = mono_now();
+	struct loop_source *s;
+	int64_t worst = 0;
+
+	LIST_FOREACH(s, &l->sources, all)
+	{
+		int64_t lag = s->every_us ? mono_us_since(s->due, now) : 0;
+		if (lag < OVERDUE_US)
+			continue;
+		worst = lag > worst ? lag : worst;
+		s->due = now;
+	}
+	return worst;
+}
+
 uint32_t loop_take_lag_us(struct loop *l)
 {
-	int64_t lag = l->worst_lag_us;
+	int64_t lag = overdue_take_us(l);
+
+	if (l->worst_lag_us > lag)
+		lag = l->worst_lag_us;
 
 	l->worst_lag_us = 0;
 	return lag > UINT32_MAX ? UINT32_MAX : (uint32_t)lag;

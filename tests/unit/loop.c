@@ -61,6 +61,19 @@ static void lag_is_noticed_and_taken_once(void **state)
 	loop_free(s.loop);
 }
 
+/* Asked before its timers have had their turn. */
+static void lag_is_noticed_before_the_timer_fires(void **state)
+{
+	struct seen s = {.loop = loop_new()};
+
+	(void)state;
+	loop_every_ms(s.loop, 10, nap, &s);
+	usleep(60000);
+	assert_true(loop_take_lag_us(s.loop) >= 40000);
+	assert_true(loop_take_lag_us(s.loop) < 40000);
+	loop_free(s.loop);
+}
+
 static void remove_self(void *arg)
 {
 	struct seen *s = arg;
@@ -163,9 +176,13 @@ static void signals_arrive_on_the_loop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_periodic_timer_keeps_its_pace),           cmocka_unit_test(lag_is_noticed_and_taken_once),
-	    cmocka_unit_test(a_source_may_remove_itself_and_others),     cmocka_unit_test(a_descriptor_is_watched_while_wanted),
-	    cmocka_unit_test(a_source_that_wakes_itself_starves_nobody), cmocka_unit_test(signals_arrive_on_the_loop),
+	    cmocka_unit_test(a_periodic_timer_keeps_its_pace),
+	    cmocka_unit_test(lag_is_noticed_and_taken_once),
+	    cmocka_unit_test(lag_is_noticed_before_the_timer_fires),
+	    cmocka_unit_test(a_source_may_remove_itself_and_others),
+	    cmocka_unit_test(a_descriptor_is_watched_while_wanted),
+	    cmocka_unit_test(a_source_that_wakes_itself_starves_nobody),
+	    cmocka_unit_test(signals_arrive_on_the_loop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
