@@ -9,8 +9,9 @@
 #include "collector/dropped.h"
 #include "tests/unit/case_world.h"
 
-static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_address, &evidence_neigh,
-                                                      &evidence_link,  &evidence_agent,  &evidence_drops, &evidence_vlan};
+static const struct evidence_table *const tables[] = {&evidence_place, &evidence_filter, &evidence_address,
+                                                      &evidence_neigh, &evidence_link,   &evidence_agent,
+                                                      &evidence_drops, &evidence_vlan,   &evidence_route};
 #define TABLES (sizeof tables / sizeof *tables)
 
 static void every_one_is_documented_once(void **state)
@@ -246,9 +247,66 @@ static void templates(void **state)
 	bindings_free(&b);
 }
 
+static struct finding ask_h1(struct world *w, const char *name)
+{
+	struct bindings b = {0};
+	struct finding f = ask(w, 0, "h1", name, &b);
+	bindings_free(&b);
+	return f;
+}
+
+/* h1 routes what g1 sends from its port to its uplink: neither is in a bridge, nor belongs in one. */
+static struct world *world_routing(void)
+{
+	struct world *w = world_new("g1", "g2");
+	w->d->onlink = false;
+	link_named(w, "h1", "v1")->master = link_named(w, "h1", "up0")->master = 0;
+	for (size_t i = 0; i < w->d->party_count; i++)
+		w->d->party[i].at.bridge[0] = '\0';
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+	return w;
+}
+
+static void a_router_is_asked_what_it_does_with_packets(void **state)
+{
+	(void)state;
+	struct world *w = world_routing();
+	add_sysctl(facts(w, "h1"), "net.ipv4.ip_forward", 1);
+	assert_int_equal(ask_h1(w, "lost-routing").is, TRI_YES);
+	assert_int_equal(ask_h1(w, "forwarding-off").is, TRI_NO);
+	assert_int_equal(ask_h1(w, "router-refuses").is, TRI_NO);
+	add_sysctl(facts(w, "h1"), "net.ipv4.conf.v1.forwarding", 0);
+	struct finding f = ask_h1(w, "forwarding-off");
+	assert_int_equal(f.is, TRI_YES);
+	assert_non_null(strstr(f.text, "net.ipv4.conf.v1.forwarding"));
+	add_route(facts(w, "h1"), ROUTE_PROHIBIT, "10.0.0.12/32", NULL, 0);
+	f = ask_h1(w, "router-refuses");
+	assert_int_equal(f.is, TRI_YES);
+	assert_true(f.kinds & K(UDP) && !(f.kinds & K(ARP)));
+	world_free(w);
+}
+
+/* A port that fell out of its bridge routes nothing, nor does anybody between two on one segment. */
+static void a_port_that_belongs_in_a_bridge_is_no_router(void **state)
+{
+	(void)state;
+	struct world *w = world_routing();
+	add_sysctl(facts(w, "h1"), "net.ipv4.ip_forward", 0);
+	w->d->onlink = true;
+	assert_int_equal(ask_h1(w, "lost-routing").is, TRI_NO);
+	w->d->onlink = false;
+	assert_int_equal(ask_h1(w, "lost-routing").is, TRI_YES);
+	str_copy(w->d->party[PARTY_A].at.bridge, IFNAME_LEN, "br0");
+	assert_int_equal(ask_h1(w, "lost-routing").is, TRI_NO);
+	assert_int_equal(ask_h1(w, "forwarding-off").is, TRI_NO);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_router_is_asked_what_it_does_with_packets),
+	    cmocka_unit_test(a_port_that_belongs_in_a_bridge_is_no_router),
 	    cmocka_unit_test(every_one_is_documented_once),
 	    cmocka_unit_test(without_facts_nothing_is_claimed),
 	    cmocka_unit_test(a_partial_rule_explains_partial_loss),
