@@ -69,13 +69,15 @@ static bool run_take(FILE *f, struct backlog *b)
 }
 
 static char *file_path(const char *dir) { return mem_printf("%s/spool", dir); }
+static char *aside_path(const char *path) { return mem_printf("%s.new", path); }
 
 struct backlog *backlog_load(const char *dir)
 {
 	struct backlog *b = mem_alloc(sizeof *b);
-	char *path = file_path(dir), begin[sizeof magic];
+	char *path = file_path(dir), *aside = aside_path(path), begin[sizeof magic];
 	FILE *f = fopen(path, "re");
 
+	unlink(aside); /* of one that was killed while it wrote */
 	if (f) {
 		if (bytes_take(f, begin, sizeof begin) && memcmp(begin, magic, sizeof magic) == 0)
 			while (run_take(f, b))
@@ -83,6 +85,7 @@ struct backlog *backlog_load(const char *dir)
 		fclose(f);
 		unlink(path);
 	}
+	free(aside);
 	free(path);
 	return b;
 }
@@ -137,7 +140,7 @@ static void run_add(struct buf *out, uint64_t boot, const struct spool *s)
 
 static int file_write(const char *path, const struct buf *b, struct err *e)
 {
-	char *aside = mem_printf("%s.new", path);
+	char *aside = aside_path(path);
 	int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), result = -1;
 	FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
 

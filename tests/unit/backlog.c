@@ -82,6 +82,12 @@ static void what_was_kept_comes_back_once_in_order(void **state)
 	assert_null(backlog_front(b, &boot));
 	save(b, 9, filled(5, "")); /* nothing left: no file */
 	assert_int_equal(access(path, F_OK), -1);
+
+	char aside[96];
+	snprintf(aside, sizeof aside, "%s.new", path);
+	fclose(fopen(aside, "w")); /* killed while it wrote */
+	backlog_free(backlog_load(dir));
+	assert_int_equal(access(aside, F_OK), -1);
 }
 
 static void it_is_bounded(void **state)

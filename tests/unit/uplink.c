@@ -936,6 +936,36 @@ static void a_guest_that_does_not_read_costs_a_bounded_queue(void **state)
 	close(listener);
 }
 
+#define CROWD 24
+
+static bool crowd_there(const struct world *w) { return relay_stats(w->agents[HOST].relay).streams == CROWD; }
+
+/* Each of them could have its megabyte, but not all. */
+static void many_that_do_not_read_cost_a_bounded_sum(void **state)
+{
+	struct world *w = *state;
+	struct msg_relay m = {.len = 60000, .data = mem_array(60000, 1)};
+	int fds[CROWD];
+
+	agent_start(w, HOST, NULL, false);
+	assert_happens(w, host_ready, 3000);
+	run(w, never, 600);
+	for (uint32_t i = 0; i < CROWD; i++) {
+		vsock.cid = 100 + i;
+		fds[i] = vsock_dial();
+		run(w, never, 20);
+	}
+	assert_happens(w, crowd_there, 2000);
+	for (int i = 0; i < 17; i++)
+		for (m.stream = 1; m.stream <= CROWD; m.stream++)
+			relay_down(w->agents[HOST].relay, &m);
+	/* 24 times 17 payloads are 24.5 MB, of which the kernel may hold some */
+	assert_in_range(relay_stats(w->agents[HOST].relay).dropped, 10, 150);
+	for (size_t i = 0; i < CROWD; i++)
+		close(fds[i]);
+	free(m.data);
+}
+
 static void the_restart_command_can_be_run_verbatim(void **state)
 {
 	char out[256], *argv[] = {(char[]){"bothways-agent"}, (char[]){"--state"},    (char[]){"/x y"},
@@ -981,6 +1011,7 @@ int main(void)
 	    TEST(a_guest_has_one_vsock_stream),
 	    TEST(a_device_that_appears_and_vanishes_is_no_work),
 	    TEST(a_guest_that_does_not_read_costs_a_bounded_queue),
+	    TEST(many_that_do_not_read_cost_a_bounded_sum),
 	    cmocka_unit_test(the_restart_command_can_be_run_verbatim),
 	};
 
