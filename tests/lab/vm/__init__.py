@@ -145,8 +145,8 @@ def healthy(n):
 def virtual_hardware(n):
     """The driver, from the guest's own kernel."""
     for name, driver in (("v1", "virtio_net"), ("v2", "e1000")):
-        facts = {f["key"]: f["value"] for f in n.bw("facts", name)[1]["facts"]}
-        check(facts.get("link.eth0.driver", "").startswith(driver), f"{name}: link.eth0.driver is {facts.get('link.eth0.driver')}")
+        seen = n.bw("facts", name)[1]["facts"].get("link.eth0.driver", "not told")
+        check(seen.startswith(driver), f"{name}: the driver of eth0 is {seen}")
 
 
 def the_host_agent_restarts(n):
@@ -180,7 +180,7 @@ def the_guest_stands_still(n):
         try:
             for pause in (0.5, 3.5):
                 time.sleep(pause)
-                code, v = super(VmNet, n).diagnose(other, vm)
+                code, v = Net.diagnose(n, other, vm)
                 check(v["state"] != "ok", "reachable while it stands still\n" + brief(v))
                 check({c["id"] for c in v["causes"]} <= true, "not why\n" + brief(v))
         finally:
