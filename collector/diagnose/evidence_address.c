@@ -48,6 +48,22 @@ static bool has_no_address(const struct inquiry *q, const struct snapshot *s, in
 	return family_expected(q, family) && !addr_on(s, party_link(q->d, q->who), family, 0);
 }
 
+/* Its address may be on another interface now: on a VLAN device, for example. There it has to go away. */
+static const char *address_elsewhere(const struct inquiry *q, const struct snapshot *s, bool wanted, int family)
+{
+	struct ip own = party_prefix(q->d, q->who, family).ip;
+	char text[PREFIX_TEXT_MAX];
+	for (size_t i = 0; wanted && i < s->addr_count; i++) {
+		const struct addr *a = &s->addrs[i];
+		const struct link *l = ip_equal(a->prefix.ip, own) ? snapshot_link(s, a->link) : NULL;
+		if (!l)
+			continue;
+		bindings_add(q->learned, "restore", "addr del %s dev %s", prefix_format(a->prefix, text), l->name);
+		return l->name;
+	}
+	return NULL;
+}
+
 static void no_address(const struct inquiry *q, struct finding *f)
 {
 	const struct snapshot *s = end_facts(q, f);
@@ -63,13 +79,14 @@ static void no_address(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s:%s has an address", name_of(q, q->who), party_if(q->d, q->who));
 		return;
 	}
+	const char *now4 = address_elsewhere(q, s, v4, 4), *now6 = address_elsewhere(q, s, v6, 6), *now = now4 ? now4 : now6;
 	history_restore(q, (v4 ? 1 : 0) | (v6 ? 2 : 0));
 	const char *was = bindings_get(q->learned, "was");
-	find_yes(f, kinds, "%s:%s is up and has no %s address%s%s", name_of(q, q->who), party_if(q->d, q->who),
+	find_yes(f, kinds, "%s:%s is up and has no %s address%s%s%s%s", name_of(q, q->who), party_if(q->d, q->who),
 	         v4 && v6 ? "IPv4 nor IPv6"
 	         : v4     ? "IPv4"
 	                  : "IPv6",
-	         was ? "; it had " : "", was ? was : "");
+	         was ? "; it had " : "", was ? was : "", now ? ", which is now on " : "", now ? now : "");
 }
 
 static void ipv6_off(const struct inquiry *q, struct finding *f)

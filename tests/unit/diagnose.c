@@ -191,6 +191,15 @@ static void no_ip(struct world *w)
 	changed(w, "g1", "route.4.default", "unicast via 10.0.0.1 dev eth0", NULL);
 	unreachable_stack(w, K(ARP), IP4);
 }
+static void ip_on_vlan_device(struct world *w) /* a guest that was told to tag, on a port that does not */
+{
+	no_ip(w);
+	struct link *l = GROW(facts(w, "g1")->links, facts(w, "g1")->link_count);
+	l->index = 5;
+	str_copy(l->name, sizeof l->name, "eth0.5");
+	l->up = l->carrier = true;
+	add_addr(facts(w, "g1"), 5, "10.0.0.11/24");
+}
 static void no_ip_unheard(struct world *w)
 {
 	silence(w, "g1");
@@ -968,6 +977,8 @@ static const struct scenario scenarios[] = {
     {"forward policy that bridged frames do not meet", "g1", "g2", bridge_nf_off, NULL, NULL, NULL, NULL},
     {"no address", "h1", "g1", no_ip, "guest-no-ip", "g1",
      "ip addr add 10.0.0.11/24 dev eth0 && ip route replace default via 10.0.0.1 dev eth0", NULL},
+    {"address on a VLAN device", "h1", "g1", ip_on_vlan_device, "guest-no-ip", "g1",
+     "ip addr del 10.0.0.11/24 dev eth0.5 && ip addr add 10.0.0.11/24 dev eth0", NULL},
     {"no address, and not heard", "h1", "g1", no_ip_unheard, NULL, NULL, NULL, NULL},
     {"wrong subnet", "h1", "g1", wrong_subnet, "wrong-subnet-ip", "g1",
      "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.77.5.11/24 dev eth0", NULL},
