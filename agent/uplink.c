@@ -53,6 +53,7 @@ struct uplink {
 	struct mono progress;      /* last ack that acknowledged something, or greeting */
 	uint32_t dropped_told;     /* what the spool had dropped at the last hello */
 	bool gap;                  /* something of the collector's got lost */
+	bool fresh;                /* it began, and who depends on it was not told yet */
 	struct mono backlog_begun; /* session in which reports of earlier runs are delivered */
 	struct loop_source *tick;
 	struct buf out;
@@ -404,6 +405,16 @@ static void run_done(struct uplink *u)
 		path_greet(u, u->current);
 }
 
+/* A session that was only greeted anew is nobody else's business: guests would lose theirs. */
+static void session_begin(struct uplink *u)
+{
+	if (!u->fresh)
+		return;
+	u->fresh = false;
+	relay_uplink(u->a->relay, true);
+	report_welcomed(u->a->report);
+}
+
 static void welcome_take(struct uplink *u, enum path_id id, struct msg *m)
 {
 	const struct msg_welcome *w = &m->u.welcome;
@@ -422,13 +433,13 @@ static void welcome_take(struct uplink *u, enum path_id id, struct msg *m)
 	spool_ack(s, w->acked);
 	u->sent = spool_oldest(s) - 1;
 	if (changed) {
+		u->fresh = true;
 		u->backlog_begun = u->progress;
 		log_info("the collector %s welcomes %s (tenant %s), %s path", u->a->id.endpoint, w->name, w->tenant,
 		         path_names[id]);
 	}
 	if (s == u->a->spool) {
-		relay_uplink(u->a->relay, true);
-		report_welcomed(u->a->report);
+		session_begin(u);
 	} else if (spool_bytes(s) == 0) {
 		run_done(u);
 		return;

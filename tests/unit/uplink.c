@@ -60,7 +60,8 @@ bool facts_firewall_possible(char *why, size_t size)
 	(void)size;
 	return true;
 }
-void report_welcomed(struct report *r) { (void)r; }
+static int welcomed;
+void report_welcomed(struct report *r) { (void)r, welcomed++; }
 void report_plan_changed(struct report *r) { (void)r; }
 void rounds_arm(struct rounds *r, const struct round_spec *spec) { (void)r, (void)spec; }
 void rounds_go(struct rounds *r, const struct msg_round_go *go) { (void)r, (void)go; }
@@ -547,6 +548,7 @@ static void what_is_not_acknowledged_is_sent_again(void **state)
 {
 	struct world *w = *state;
 
+	welcomed = 0;
 	agent_start(w, HOST, NULL, false);
 	assert_happens(w, host_ready, 3000);
 	w->no_ack = true;
@@ -557,6 +559,7 @@ static void what_is_not_acknowledged_is_sent_again(void **state)
 	assert_happens(w, host_acked, 8000);
 	assert_int_equal(w->members[HOST].reports, 2);
 	assert_int_equal(w->members[HOST].hellos, 2);
+	assert_int_equal(welcomed, 1); /* the same session */
 }
 
 static void a_guest_joins_and_reports_over_its_host_alone(void **state)
@@ -672,17 +675,20 @@ static void what_an_earlier_run_left_comes_first(void **state)
 	agent_stop(w, HOST);
 	collector_start(w);
 	w->no_ack = true; /* it stays with the earlier run */
+	welcomed = 0;
 	agent_start(w, HOST, NULL, false);
 	report_put(a, 2);
 	assert_happens(w, host_ready, 5000);
 	run(w, never, 300);
 	assert_int_equal(w->members[HOST].hello.boot, before);
 	assert_int_equal(w->members[HOST].reports, 3);
+	assert_int_equal(welcomed, 0);
 	w->no_ack = false;
 	assert_happens(w, host_acked, 8000);
 	assert_int_equal(w->members[HOST].hello.boot, a->boot);
 	assert_int_equal(w->members[HOST].hello.next_report, 1);
 	assert_int_not_equal(a->boot, before);
+	assert_int_equal(welcomed, 1);
 }
 
 static void a_guest_connects_by_vsock_and_again(void **state)
