@@ -475,9 +475,32 @@ static void choice_fill(const struct node *a, const struct node *b, const struct
 	match_scopes(a, c->a, ep_a, b, c->b, ep_b);
 }
 
+/* A machine that never had a network and is heard through its host only: what it has instead. */
+static const char *interface_without_address(const struct snapshot *s, bool *up)
+{
+	for (size_t i = 0; i < s->link_count; i++) {
+		const struct link *l = &s->links[i];
+		bool addressed = l->master || strcmp(l->name, "lo") == 0;
+		for (size_t k = 0; k < s->addr_count && !addressed; k++)
+			addressed = s->addrs[k].link == l->index && !ip_is_link_local(s->addrs[k].prefix.ip);
+		*up = l->up;
+		if (!addressed)
+			return l->name;
+	}
+	return NULL;
+}
+
 static bool no_endpoint(const struct node *n, struct err *e)
 {
-	err_set(e, n->member.snapshot ? "%s has no interface to probe" : "%s has not reported its interfaces yet", n->member.name);
+	const struct snapshot *s = n->member.snapshot;
+	bool up = false;
+	const char *bare = s ? interface_without_address(s, &up) : NULL;
+	if (!s)
+		err_set(e, "%s has not reported its interfaces yet", n->member.name);
+	else if (bare)
+		err_set(e, "%s has no interface to probe: %s %shas no address", n->member.name, bare, up ? "" : "is down and ");
+	else
+		err_set(e, "%s has no interface to probe", n->member.name);
 	return false;
 }
 

@@ -593,6 +593,22 @@ static void routed_guests_without_a_segment_are_not_on_link(void **state)
 	fleet_free(w.f);
 }
 
+static void who_never_had_an_address_is_told_so(void **state)
+{
+	(void)state;
+	struct world w = world_empty();
+	struct snapshot *s = world_guest(MAC_A3, "10.10.0.13/24", "fe80::3/64");
+	s->addr_count = 0;
+	world_says(&w, w.a3, s);
+	world_says(&w, w.a1, world_guest(MAC_A1, "10.10.0.11/24", "fe80::1/64"));
+	struct endpoint a, b;
+	struct err e;
+	bool on;
+	assert_false(fleet_endpoints(w.f, w.a1, w.a3, &a, &b, &on, &e));
+	assert_string_equal(e.text, "a3 has no interface to probe: eth0 has no address");
+	fleet_free(w.f);
+}
+
 /* ---- kinds ---- */
 
 static void world_meets(struct snapshot *s, const char *dev, const char *ip, const char *mac)
@@ -776,6 +792,7 @@ int main(void)
 	    cmocka_unit_test(vanished_addresses_are_kept_and_changed_ones_followed),
 	    cmocka_unit_test(a_second_address_does_not_displace_the_first),
 	    cmocka_unit_test(routed_guests_without_a_segment_are_not_on_link),
+	    cmocka_unit_test(who_never_had_an_address_is_told_so),
 	    cmocka_unit_test(machines_that_met_share_a_segment),
 	    cmocka_unit_test(an_unnumbered_port_borrows_an_address),
 	    cmocka_unit_test(kinds_follow_the_addresses),
