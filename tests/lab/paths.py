@@ -109,7 +109,8 @@ def firewall_bridges():
         fabric(n)
         for i, h in enumerate(n.hosts, 1):
             n._bridge(h, "vmbr0", f"02:b0:00:00:00:0{i}")
-            n.run(h, f"ip link set eno1 master vmbr0; ip addr add 10.0.0.{i}/24 dev vmbr0")
+            # only vmbr0 answers for its address: by default Linux would with the firewall bridges' MACs, too (ARP flux)
+            n.run(h, f"sysctl -qw net.ipv4.conf.all.arp_ignore=1; ip link set eno1 master vmbr0; ip addr add 10.0.0.{i}/24 dev vmbr0")
         for i, (name, g) in enumerate(n.guests.items(), 1):
             k = 100 + i
             n._bridge(g.host, f"fwbr{k}i0", f"02:fb:00:00:00:0{i}")
