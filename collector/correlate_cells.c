@@ -81,12 +81,36 @@ static enum cell delivery_of(const struct dossier *d, struct view *w)
 
 /* Answers to what the peer never saw come from somebody else. UDP answers are proven by their MAC; ARP answers by the agent
  * that asked, which knows the right address. */
-static seqset impostors(const struct view *w)
+/* Devices of a macvtap's kind have the MAC of the guest behind them. */
+static bool owns_mac(const struct snapshot *s, struct mac mac)
+{
+	for (size_t i = 0; i < s->link_count; i++) {
+		const struct link *l = &s->links[i];
+		bool mirrors = strncmp(l->kind, "macv", 4) == 0 || strncmp(l->kind, "ipv", 3) == 0;
+		if (!mirrors && mac_equal(l->mac, mac))
+			return true;
+	}
+	return false;
+}
+
+/* A machine that answers for the address of one device with the MAC of another is no impostor: all of them are its own. */
+static bool answers_are_its_own(const struct dossier *d, const struct view *w)
+{
+	const struct party *p = &d->party[receiver_of(w->flow)];
+	const struct snapshot *s = p->after ? p->after : p->before;
+	for (size_t i = 0; s && i < w->sent->mac_count; i++) {
+		if (!owns_mac(s, w->sent->macs[i]))
+			return false;
+	}
+	return s && w->sent->mac_count;
+}
+
+static seqset impostors(const struct dossier *d, const struct view *w)
 {
 	enum proto proto = kind_info(w->flow->kind)->proto;
 	bool checkable = proto == PROTO_ICMP || proto == PROTO_TCP;
 	const struct sight *end = &w->probes.at[w->probes.count ? w->probes.count - 1 : 0];
-	seqset odd = w->sent->impostor;
+	seqset odd = proto == PROTO_NEIGH && answers_are_its_own(d, w) ? 0 : w->sent->impostor;
 	if (checkable && end->looked)
 		odd |= w->sent->answered & ~end->set;
 	return odd;
@@ -148,10 +172,11 @@ static enum cell initiation_of(const struct dossier *d, struct view *w)
 		view_why(w, "%s did not report%s", d->party[sender_of(w->flow)].name, "");
 		return CELL_UNKNOWN;
 	}
-	if (impostors(w))
+	if (impostors(d, w))
 		return CELL_IMPOSTOR;
+	seqset got = s->answered | s->impostor; /* what is left of the latter is its own */
 	if (!s->unresolved || !s->directed || resolved_late(d, w))
-		return initiation_of_answers(d, w, w->base, s->answered & w->base);
+		return initiation_of_answers(d, w, w->base, got & w->base);
 	/* directed frames bypass the neighbour cache: their answers do not show that a conversation can be opened */
 	seqset own = s->sent & ~s->directed;
 	seqset answered = s->answered & own;

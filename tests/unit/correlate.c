@@ -508,6 +508,34 @@ static void an_echo_of_what_the_peer_never_saw_comes_from_an_impostor(void **sta
 	bench_free(b);
 }
 
+/* Firewall bridges: the host answers for its address with the MAC of another of its devices. */
+static void an_answer_with_another_mac_of_the_same_machine_is_no_impostor(void **state)
+{
+	static const struct {
+		const char *kind;
+		enum cell cell;
+	} rows[] = {{"bridge", CELL_OK}, {"macvtap", CELL_IMPOSTOR} /* that is the guest behind it */};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct bench *b = bench_new(all_kinds);
+		struct snapshot *facts = snapshot_new();
+		run(b);
+		struct flow_sent *s = sent(b, flow_of(b, KIND_ARP, 0)->id);
+		s->impostor = three;
+		s->mac_count = 1;
+		s->macs[0] = (struct mac){{2, 0xfb, 0, 0, 0, 1}};
+		assert_int_equal(judge(b)->dir[0].initiation[KIND_ARP], CELL_IMPOSTOR);
+		facts->links = mem_array(1, sizeof *facts->links);
+		facts->link_count = 1;
+		facts->links[0].mac = s->macs[0];
+		str_copy(facts->links[0].kind, sizeof facts->links[0].kind, rows[i].kind);
+		b->d.party[PARTY_B].after = facts;
+		assert_int_equal(judge(b)->dir[0].initiation[KIND_ARP], rows[i].cell);
+		bench_free(b);
+		snapshot_free(facts);
+	}
+}
+
 static void what_passes_only_as_an_answer_is_reply_only(void **state)
 {
 	(void)state;
@@ -1120,6 +1148,7 @@ int main(void)
 	    cmocka_unit_test(one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing),
 	    cmocka_unit_test(answers_that_wait_for_a_neighbour_have_no_cut_of_their_own),
 	    cmocka_unit_test(an_echo_of_what_the_peer_never_saw_comes_from_an_impostor),
+	    cmocka_unit_test(an_answer_with_another_mac_of_the_same_machine_is_no_impostor),
 	    cmocka_unit_test(what_passes_only_as_an_answer_is_reply_only),
 	    cmocka_unit_test(size_alone_does_not_look_like_a_state_table),
 	    cmocka_unit_test(a_refused_service_is_delivered_and_has_no_cut),
