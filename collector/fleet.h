@@ -95,6 +95,11 @@ bool fleet_endpoints(const struct fleet *f, const struct member *a, const struct
  * never planned: the service kinds). The texts are valid until the next call. */
 kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from, const struct member *to,
                       const struct endpoint *ep_to, bool onlink, const char *why[KIND_COUNT]);
+/* Must probes of `from` be bound to its interface? So it is for a host towards a guest on one of its bridges, as tenants may
+ * have the same addresses; but not where the host stands in the guest's networks with that interface only: packets of the guest may
+ * come in by another device of the host (it answers ARP on each), and what is bound would not hear them. */
+bool fleet_binds_device(const struct member *from, const struct endpoint *ep_from, const struct member *to,
+                        const struct endpoint *ep_to, bool onlink);
 /* Everybody who owns `ip` or `mac` (either may be unset) on the segment of `near` as far as known. */
 size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const struct member *near);
 

@@ -204,3 +204,32 @@ size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const 
 			listing_member(&l, f, node_of(near), f->nodes[i], same_segment);
 	return l.count;
 }
+
+/* In no other of its networks could `to` be. Link-local addresses are bound to their link as it is. */
+static bool stands_there_only(const struct member *m, const struct endpoint *ep, struct ip to)
+{
+	bool there = false;
+	if (!to.family || ip_is_link_local(to))
+		return true;
+	for (size_t i = 0; i < m->snapshot->addr_count; i++) {
+		const struct addr *a = &m->snapshot->addrs[i];
+		const struct link *l = snapshot_link(m->snapshot, a->link);
+		if (!prefix_contains(a->prefix, to))
+			continue;
+		if (!l || strcmp(l->name, ep->ifname) != 0)
+			return false;
+		there = true;
+	}
+	return there;
+}
+
+bool fleet_binds_device(const struct member *from, const struct endpoint *ep_from, const struct member *to,
+                        const struct endpoint *ep_to, bool onlink)
+{
+	if (!onlink || from->kind != AGENT_HOST || to->kind != AGENT_GUEST)
+		return false;
+	struct ip none = {0};
+	bool has4 = ep_from->ip4.ip.family, has6 = ep_from->ip6.ip.family;
+	return !from->snapshot || (!has4 && !has6) || !stands_there_only(from, ep_from, has4 ? ep_to->ip4.ip : none) ||
+	       !stands_there_only(from, ep_from, has6 ? ep_to->ip6.ip : none);
+}

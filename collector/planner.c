@@ -305,7 +305,7 @@ static void peer_fill(const struct planner *p, const struct seat *s, uint32_t nu
 	out->other = is_a ? q->ep_b : q->ep_a;
 	out->kinds = q->kinds[is_a ? 0 : 1];
 	out->port = (uint16_t)or_default(other->hello.probe_port, PROBE_PORT_DEFAULT);
-	out->bind_device = q->onlink && is_host(s->member) && !is_host(other);
+	out->bind_device = fleet_binds_device(s->member, &out->self, other, &out->other, q->onlink);
 	memcpy(out->name, other->name, sizeof(out->name));
 }
 
@@ -335,6 +335,7 @@ static uint64_t digest_peer(uint64_t h, const struct peer *q)
 	DIGEST(h, q->port);
 	DIGEST(h, q->kinds);
 	DIGEST(h, q->interval_ms);
+	DIGEST(h, q->bind_device);
 	return digest_endpoint(digest_endpoint(h, &q->self), &q->other);
 }
 

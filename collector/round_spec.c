@@ -52,7 +52,7 @@ static struct flow *flow_add(struct round *r, enum kind kind, int dir)
 	    .dst = info->family == 4 ? to->ip4.ip : to->ip6.ip,
 	    .dst_mac = to->mac,
 	    .onlink = r->onlink,
-	    .bind_device = r->onlink && sender->kind == AGENT_HOST && receiver->kind == AGENT_GUEST,
+	    .bind_device = fleet_binds_device(sender, from, receiver, to, r->onlink),
 	};
 	str_copy(f->ifname, sizeof f->ifname, from->ifname);
 	r->flow_count++;

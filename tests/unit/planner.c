@@ -75,7 +75,7 @@ static void both_ends_are_told_the_same(void **state)
 	assert_string_equal(a->self.ifname, "br0");
 	assert_string_equal(a->other.ifname, "eth0");
 	assert_string_equal(b->self.ifname, "eth0");
-	assert_true(a->bind_device && !b->bind_device);
+	assert_false(a->bind_device || b->bind_device);
 	assert_int_equal(a->port, 7401);
 	assert_string_equal(b->name, "hv1");
 	plan_clear(&host);
@@ -236,6 +236,33 @@ static void whoever_has_many_peers_is_not_asked_more_than_it_asks(void **state)
 	fleet_free(w.f);
 }
 
+static bool binds(const struct world *w, const struct member *guest)
+{
+	const struct member *host = w->hv1;
+	struct endpoint ep, other;
+	bool onlink;
+	assert_true(fleet_endpoints(w->f, host, guest, &ep, &other, &onlink, NULL));
+	return fleet_binds_device(host, &ep, guest, &other, onlink);
+}
+
+/* The same address on two bridges: only the device tells them apart. */
+static void a_host_binds_to_a_bridge_when_addresses_do_not_tell(void **state)
+{
+	(void)state;
+	struct world w = world_new();
+	struct snapshot *s = world_copy(w.hv1);
+	world_addr(s, "br0", "fd10::1/64");
+	world_says(&w, w.hv1, s);
+	assert_false(binds(&w, w.a1));
+	assert_true(binds(&w, w.b1)); /* no address there */
+	s = world_copy(w.hv1);
+	world_addr(s, "brB", "10.10.0.1/24");
+	world_says(&w, w.hv1, s);
+	assert_true(binds(&w, w.a1));
+	assert_true(binds(&w, w.b1));
+	fleet_free(w.f);
+}
+
 static void an_empty_fleet_has_an_empty_plan(void **state)
 {
 	(void)state;
@@ -259,6 +286,7 @@ int main(void)
 	    cmocka_unit_test(faults_and_silence_leave_the_plan_alone),
 	    cmocka_unit_test(the_pace_keeps_within_the_budget),
 	    cmocka_unit_test(whoever_has_many_peers_is_not_asked_more_than_it_asks),
+	    cmocka_unit_test(a_host_binds_to_a_bridge_when_addresses_do_not_tell),
 	    cmocka_unit_test(an_empty_fleet_has_an_empty_plan),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
