@@ -114,15 +114,12 @@ static int drops_start(struct watch *w, struct err *e)
 	return drops_bpf_attach(child.bpf, e);
 }
 
-static void drops_stop(struct watch *w)
+static void drops_finish(struct watch *w)
 {
 	if (!w->drops.looked)
 		return;
 	drops_bpf_read(child.bpf, on_drop, NULL);
 	w->drops.lost = (uint32_t)(drops_bpf_lost(child.bpf) - w->lost_before);
-	w->used = false;
-	if (!numbers_set())
-		drops_bpf_detach(child.bpf);
 }
 
 /* ---- rules ---- */
@@ -136,14 +133,12 @@ static void on_rule(void *arg, const struct flow_rule *rule)
 	record_send(&record);
 }
 
-static void rules_stop(struct watch *w)
+static void rules_finish(struct watch *w)
 {
 	if (!w->trace)
 		return;
 	trace_read(w->trace, on_rule, w);
 	w->rules.lost = trace_lost(w->trace);
-	trace_free(w->trace);
-	w->trace = NULL;
 }
 
 /* ---- orders ---- */
@@ -157,12 +152,18 @@ static void looked_send(const struct watch *w, uint8_t what)
 	record_send(&record);
 }
 
+/* Tells first: for the kernel to take away a table and a probe of its own may take a while. */
 static void watch_end(struct watch *w)
 {
-	drops_stop(w);
-	rules_stop(w);
+	struct trace *trace = w->trace;
+
+	drops_finish(w);
+	rules_finish(w);
 	looked_send(w, RECORD_ENDED);
 	*w = (struct watch){0};
+	if (child.bpf && !numbers_set())
+		drops_bpf_detach(child.bpf);
+	trace_free(trace);
 }
 
 static struct watch *watch_find(uint64_t round)

@@ -89,6 +89,8 @@ void gather_remove(struct gather_source *s)
 	for (int i = 0; i < g->batch_count; i++)
 		if (g->batch[i].data.ptr == s)
 			g->batch[i].data.ptr = NULL;
+	/* closing the descriptor is not enough: a child that was just forked has it, too, and its events would still come here */
+	epoll_ctl(g->fd, EPOLL_CTL_DEL, s->fd, NULL);
 	LIST_REMOVE(s, all);
 	free(s);
 }

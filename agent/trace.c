@@ -20,6 +20,7 @@
 #define MARKS_MAX     (ROUND_FLOWS_MAX * 2)
 #define FAMILIES      3
 #define VERDICTS_MAX  32
+#define DUMP_TRIES    5
 
 /* One of our rules: whoever meets it is a packet of that flow. */
 struct mark {
@@ -113,7 +114,7 @@ static struct nlmsghdr *request(char *buf, uint16_t message, uint16_t flags, uin
 	return h;
 }
 
-static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const char *table, mnl_cb_t fn, void *arg)
+static int dump_once(struct mnl_socket *s, uint16_t message, uint8_t family, const char *table, mnl_cb_t fn, void *arg)
 {
 	char *buf = mem_alloc(ANSWER_BYTES);
 	struct nlmsghdr *h = request(buf, message, NLM_F_DUMP, family);
@@ -130,6 +131,22 @@ static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const ch
 	free(buf);
 	errno = error;
 	return again == MNL_CB_STOP ? 0 : -1;
+}
+
+/* A dump during which somebody changed the ruleset begins anew; `fn` bears seeing things twice. */
+static int dump(struct mnl_socket *s, uint16_t message, uint8_t family, const char *table, mnl_cb_t fn, void *arg)
+{
+	for (int i = 0; i < DUMP_TRIES; i++) {
+		char rest[256];
+
+		if (dump_once(s, message, family, table, fn, arg) == 0)
+			return 0;
+		if (errno != EINTR)
+			return -1;
+		while (recv(mnl_socket_get_fd(s), rest, sizeof rest, MSG_DONTWAIT | MSG_TRUNC) > 0)
+			;
+	}
+	return -1;
 }
 
 /* ---- attributes of what a dump says ---- */
