@@ -1,4 +1,5 @@
 #include "collector/touch.h"
+#include "collector/walk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,12 +105,48 @@ static bool end_is_touched(const struct change_set *s, const struct member *end,
 	return set_concerns(s, (const char *const[]){place.port, place.bridge, uplink}, 3);
 }
 
+static bool forwards(const struct member *m)
+{
+	int64_t v4 = 0, v6 = 0;
+	snapshot_sysctl(m->snapshot, "net.ipv4.ip_forward", &v4);
+	snapshot_sysctl(m->snapshot, "net.ipv6.conf.all.forwarding", &v6);
+	return v4 || v6;
+}
+
+/* Forwarding itself may be what changed. */
+static bool may_route(const struct change_set *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (strstr(s->items[i].key, "forward"))
+			return true;
+	return s->m->snapshot && forwards(s->m);
+}
+
+static bool walk_is_touched(const struct change_set *s, const struct walk *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->at[i].member == s->m && set_concerns(s, (const char *const[]){w->at[i].ifname}, 1))
+			return true;
+	return false;
+}
+
+/* Who stands in between: only pairs that are not on one segment are routed. */
+static bool way_is_touched(const struct change_set *s, const struct pair *p, struct member *a, struct member *b)
+{
+	const struct walk_end ends[2] = {{a, &p->ep_a}, {b, &p->ep_b}};
+	struct walk way[2];
+	if (p->onlink || !may_route(s))
+		return false;
+	walk_both(s->fleet, ends, false, way);
+	return walk_is_touched(s, &way[0]) || walk_is_touched(s, &way[1]);
+}
+
 static bool pair_is_touched(const struct change_set *s, const struct pair *p)
 {
-	const struct member *a = fleet_by_id(s->fleet, p->a), *b = fleet_by_id(s->fleet, p->b);
+	struct member *a = fleet_by_id(s->fleet, p->a), *b = fleet_by_id(s->fleet, p->b);
 	if (!a || !b || !a->online || !b->online)
 		return false;
-	return end_is_touched(s, a, &p->ep_a, &p->ep_b) || end_is_touched(s, b, &p->ep_b, &p->ep_a);
+	return end_is_touched(s, a, &p->ep_a, &p->ep_b) || end_is_touched(s, b, &p->ep_b, &p->ep_a) || way_is_touched(s, p, a, b);
 }
 
 /* A host and a guest that it carries. */

@@ -111,6 +111,60 @@ static void no_more_than_asked_for_and_nobody_silent(void **state)
 	assert_false(touches(b, b->w.hv1, "link.va1.master", b->w.hv1, b->w.a1));
 }
 
+/* ---- a guest routes between two bridges ---- */
+
+static void connect_route(struct snapshot *s, const char *dev, const char *dst, const char *gateway)
+{
+	struct route *r = ADD(s->routes, s->route_count);
+	*r = (struct route){.type = ROUTE_UNICAST, .table = 254, .dst = prefix_of(dst), .link = link_named(s, dev)->index};
+	if (gateway)
+		assert_int_equal(ip_parse(gateway, &r->gateway), 0);
+}
+
+static struct snapshot *routed_guest(const char *mac, const char *ip, const char *net, const char *gateway)
+{
+	struct snapshot *s = world_guest(mac, ip, "fe80::1/64");
+	connect_route(s, "eth0", net, NULL);
+	connect_route(s, "eth0", "0.0.0.0/0", gateway);
+	return s;
+}
+
+static struct snapshot *router(void)
+{
+	struct snapshot *s = world_guest("02:1a:00:00:00:fe", "10.10.0.254/24", "fe80::fe/64");
+	struct value *v = ADD(s->sysctls, s->sysctl_count);
+	world_link(s, "eth1", "veth", "02:1c:00:00:00:fe", "");
+	world_addr(s, "eth1", "10.20.0.254/24");
+	connect_route(s, "eth0", "10.10.0.0/24", NULL);
+	connect_route(s, "eth1", "10.20.0.0/24", NULL);
+	*v = (struct value){.name = "net.ipv4.ip_forward", .value = 1};
+	return s;
+}
+
+static void what_a_router_in_between_changes_touches_those_it_carries(void **state)
+{
+	struct bench *b = *state;
+	struct world *w = &b->w;
+	struct member *r = world_member(w, "r", "A", AGENT_GUEST, ""), *c1 = world_member(w, "c1", "A", AGENT_GUEST, "");
+	struct snapshot *s = world_copy(w->hv1);
+	world_link(s, "brC", "bridge", "02:cc:00:00:00:01", "");
+	world_link(s, "vr0", "veth", "02:f1:00:00:00:fe", "br0");
+	world_link(s, "vr1", "veth", "02:f2:00:00:00:fe", "brC");
+	world_link(s, "vc1", "veth", "02:f2:00:00:00:11", "brC");
+	world_learn(s, "vr0", "02:1a:00:00:00:fe");
+	world_learn(s, "vr1", "02:1c:00:00:00:fe");
+	world_learn(s, "vc1", "02:1c:00:00:00:11");
+	world_says(w, r, router());
+	world_says(w, c1, routed_guest("02:1c:00:00:00:11", "10.20.0.11/24", "10.20.0.0/24", "10.20.0.254"));
+	world_says(w, w->a1, routed_guest(MAC_A1, "10.10.0.11/24", "10.10.0.0/24", "10.10.0.254"));
+	world_says(w, w->hv1, s);
+	planner_update(b->p, w->f);
+	assert_true(touches(b, r, "firewall.ip.filter.forward", w->a1, c1));
+	assert_true(touches(b, r, "link.eth1.admin", w->a1, c1));
+	assert_false(touches(b, r, "link.eth7.admin", w->a1, c1));
+	assert_false(touches(b, r, "firewall.ip.filter.forward", w->a1, w->a3)); /* on one segment */
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -119,6 +173,7 @@ int main(void)
 	    T(a_guests_own_change_touches_all_its_pairs_and_no_other),
 	    T(a_hosts_port_touches_the_guest_behind_it),
 	    T(a_bridge_or_an_uplink_touches_whoever_goes_through_it),
+	    T(what_a_router_in_between_changes_touches_those_it_carries),
 	    T(what_only_describes_touches_nothing),
 	    T(no_more_than_asked_for_and_nobody_silent),
 	};
