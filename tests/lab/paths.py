@@ -135,16 +135,19 @@ def overlay():
     return Net(["h1", "h2"], {"a": ("t", "h1", "va"), "b": ("t", "h2", "vb")}, build).up()
 
 
+FORWARD = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+
+
 def own_router():
     """Two networks of one host, which routes between them."""
     def build(n):
         fabric(n)
         for k in (0, 1):
             n._bridge("h1", f"br{k}", f"02:b{k}:00:00:00:01")
-            n.run("h1", f"ip addr add 10.0.{k}.1/24 dev br{k}; sysctl -qw net.ipv4.ip_forward=1")
+            n.run("h1", f"ip addr add 10.0.{k}.1/24 dev br{k}; ip addr add fd00:{k}::1/64 dev br{k} nodad; {FORWARD}")
             name = "ab"[k]
-            n.guest(name, f"br{k}", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24")
-            n.run(name, f"ip route add default via 10.0.{k}.1")
+            n.guest(name, f"br{k}", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24", f"fd00:{k}::{11 + k}/64")
+            n.run(name, f"ip route add default via 10.0.{k}.1; ip -6 route add default via fd00:{k}::1")
     return Net(["h1"], {"a": ("t", "h1", "va"), "b": ("t", "h1", "vb")}, build).up()
 
 
@@ -161,9 +164,9 @@ def third_router():
         for k, (h, g) in enumerate((("h1", "a"), ("h2", "b"))):
             n._bridge(h, "br0", f"02:b0:00:00:00:0{k + 1}")
             n.run(h, f"ip link set eno{k} master br0")
-            n.run("h3", f"ip addr add 10.0.{k}.1/24 dev eno{k}; sysctl -qw net.ipv4.ip_forward=1")
-            n.guest(g, "br0", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24")
-            n.run(g, f"ip route add default via 10.0.{k}.1")
+            n.run("h3", f"ip addr add 10.0.{k}.1/24 dev eno{k}; ip addr add fd00:{k}::1/64 dev eno{k} nodad; {FORWARD}")
+            n.guest(g, "br0", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24", f"fd00:{k}::{11 + k}/64")
+            n.run(g, f"ip route add default via 10.0.{k}.1; ip -6 route add default via fd00:{k}::1")
     return Net(["h1", "h2", "h3"], {"a": ("t", "h1", "va"), "b": ("t", "h2", "vb")}, build).up()
 
 
@@ -174,11 +177,11 @@ def guest_router():
         for k in (0, 1):
             n._bridge("h1", f"br{k}", f"02:b{k}:00:00:00:01")
             name = "ab"[k]
-            n.guest(name, f"br{k}", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24")
-            n.run(name, f"ip route add default via 10.0.{k}.1")
+            n.guest(name, f"br{k}", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24", f"fd00:{k}::{11 + k}/64")
+            n.run(name, f"ip route add default via 10.0.{k}.1; ip -6 route add default via fd00:{k}::1")
             n.port("h1", f"br{k}", f"vr{k}", "r", f"eth{k}", f"52:54:00:aa:01:0{k}")
-            n.run("r", f"ip addr add 10.0.{k}.1/24 dev eth{k}")
-        n.run("r", "sysctl -qw net.ipv4.ip_forward=1")
+            n.run("r", f"ip addr add 10.0.{k}.1/24 dev eth{k}; ip addr add fd00:{k}::1/64 dev eth{k} nodad")
+        n.run("r", FORWARD)
     return Net(["h1"], {"a": ("t", "h1", "va"), "b": ("t", "h1", "vb"), "r": ("t", "h1", "vr0")}, build).up()
 
 
