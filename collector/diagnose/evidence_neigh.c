@@ -117,6 +117,25 @@ static bool frame_is_wrong(const struct inquiry *q, int kind, bool answers, stru
 	return !mac_of_party(q->d, h.party, *m) && !mac_of_party(q->d, q->src, *m);
 }
 
+/* Where addresses may be translated TCP is known by its ports, and a frame of another connection may be taken for the round's:
+ * what no other kind of the family shows is nothing. */
+static bool frame_is_surely_wrong(const struct inquiry *q, int kind, bool answers, struct mac *m)
+{
+	const struct kind_info *info = kind_info((enum kind)kind);
+	struct mac other;
+	if (!frame_is_wrong(q, kind, answers, m))
+		return false;
+	for (int k = 0; k < KIND_COUNT && info->proto == PROTO_TCP; k++) {
+		const struct kind_info *with = kind_info((enum kind)k);
+		bool others = with->proto != PROTO_TCP && with->family == info->family;
+		for (int a = 0; a < 2 && others; a++) {
+			if (frame_is_wrong(q, k, a, &other) && mac_equal(other, *m))
+				return true;
+		}
+	}
+	return info->proto != PROTO_TCP;
+}
+
 /* Kinds whose frames go to a hardware address that is not the peer's; *m is one of them. */
 static kind_mask wrong_frames(const struct inquiry *q, struct mac *m)
 {
@@ -125,7 +144,7 @@ static kind_mask wrong_frames(const struct inquiry *q, struct mac *m)
 	for (int k = 0; k < KIND_COUNT; k++) {
 		for (int answers = 0; answers < 2; answers++) {
 			kind_mask among = answers ? q->p->answers : q->p->probes;
-			if (!(among & KIND_BIT(k)) || !frame_is_wrong(q, k, answers, &one))
+			if (!(among & KIND_BIT(k)) || !frame_is_surely_wrong(q, k, answers, &one))
 				continue;
 			*m = one;
 			wrong |= KIND_BIT(k);

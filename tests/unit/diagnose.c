@@ -373,6 +373,11 @@ static void spoof(struct world *w)
 	frames_to(w, "g2", true, "h1", "v1", IP4, "02:00:00:00:00:13");
 	cut(w, "g1", "h1:v1", "h1:up0", IP4, IP4);
 }
+static void only_tcp_to_another(struct world *w) /* somebody else's connection with the same ports */
+{
+	frames_to(w, "g1", false, "h1", "v1", K(TCP), "02:00:00:00:00:13");
+	cut(w, "g1", "h1:v1", "h1:up0", IP4, 0);
+}
 static void via_gateway(struct world *w, const char *mac)
 {
 	drop_route(w, "g1", "10.0.0.0/24");
@@ -1005,6 +1010,7 @@ static const struct scenario scenarios[] = {
     {"twin of a host", "h1", "g1", twin_host, "duplicate-ip-vm-host", "g1", "ip addr del 10.0.0.1/32 dev eth0", NULL},
     {"spoofing", "g1", "g2", spoof, "arp-spoofing", "g3", "spoof iifname v3 arp saddr ip 10.0.0.12 drop", NULL},
     {"spoofing, by ARP only", "g1", "g2", spoof_by_arp_only, "arp-spoofing", "g3", "ip neigh flush to 10.0.0.12 dev eth0", NULL},
+    {"a connection of others", "g1", "g2", only_tcp_to_another, NULL, NULL, NULL, NULL},
     {"by way of the gateway", "g1", "g2", by_the_gateway, NULL, NULL, NULL, NULL},
     {"stale entry for the gateway", "g1", "g2", stale_gateway, "stale-arp-guest", "g1", "ip neigh del 10.0.0.1 dev eth0", NULL},
     {"permanent entry for another guest", "g1", "g2", permanent_to_other_vm, "stale-arp-guest", "g1",
