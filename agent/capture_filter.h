@@ -10,7 +10,7 @@
 
 #include <linux/filter.h>
 
-/* The program, for SO_ATTACH_FILTER; `snap` bytes are kept of each frame. The caller frees *out. Returns its length. */
+/* The program, for listeners_open; `snap` bytes are kept of each frame. The caller frees *out. Returns its length. */
 size_t capture_filter(const struct round_spec *spec, unsigned snap, struct sock_filter **out);
 
 #endif

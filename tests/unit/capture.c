@@ -33,12 +33,21 @@ static void shell(const char *command)
 		fail_msg("%s", command);
 }
 
-/* ---- a round: a UDP and a TCP flow from 10.0.0.1 to 10.0.0.2, at the points named ---- */
+/* The other end of a pair takes a moment to notice: until then it drops what is sent. */
+static void up(const char *ifname)
+{
+	char command[128];
+
+	snprintf(command, sizeof command, "ip link set %s up; while ip link show up | grep -q 'qdisc noop '; do sleep 0.01; done", ifname);
+	shell(command);
+}
+
+/* ---- a round: a UDP, a TCP and an ARP flow from 10.0.0.1 to 10.0.0.2, at the points named ---- */
 
 static void arm(const char *const *names, size_t count, bool keep)
 {
-	struct round_spec spec = {.id = ROUND, .flow_count = 2, .point_count = count, .keep_frames = keep};
-	struct flow udp = {.id = 0, .kind = KIND_UDP, .count = 8, .id_base = 20000, .dport = 7401}, tcp = udp;
+	struct round_spec spec = {.id = ROUND, .flow_count = 3, .point_count = count, .keep_frames = keep};
+	struct flow udp = {.id = 0, .kind = KIND_UDP, .count = 8, .id_base = 20000, .dport = 7401}, tcp, arp;
 
 	ip_parse("10.0.0.1", &udp.src);
 	ip_parse("10.0.0.2", &udp.dst);
@@ -48,6 +57,10 @@ static void arm(const char *const *names, size_t count, bool keep)
 	tcp.id_base = 20100;
 	spec.flows[0] = udp;
 	spec.flows[1] = tcp;
+	arp = udp;
+	arp.id = 2;
+	arp.kind = KIND_ARP;
+	spec.flows[2] = arp;
 	for (size_t i = 0; i < count; i++) {
 		spec.points[i].id = (uint8_t)i;
 		str_copy(spec.points[i].ifname, sizeof spec.points[i].ifname, names[i]);
@@ -146,6 +159,29 @@ static struct frame syn(unsigned seq, const char *src, uint32_t first_number)
 	put16(&f, first_number >> 16);
 	put16(&f, first_number & 0xffff);
 	put(&f, "\0\0\0\0\x50\2\xff\xff\0\0\0\0", 12);
+	return f;
+}
+
+/* A question carries the probe header behind it, an answer nothing. */
+static struct frame arp_frame(bool answer, unsigned seq)
+{
+	static const uint8_t key[PAIR_KEY_LEN];
+	struct probe_header h = {.kind = KIND_ARP, .round = ROUND, .flow = 2, .seq = (uint8_t)seq};
+	struct in_addr from, to;
+	struct frame f = {.len = 0};
+
+	inet_aton(answer ? "10.0.0.2" : "10.0.0.1", &from);
+	inet_aton(answer ? "10.0.0.1" : "10.0.0.2", &to);
+	put(&f, "\2\0\0\0\0\2\2\0\0\0\0\1\x08\6\0\1\x08\0\6\4\0", 21);
+	put(&f, answer ? "\2" : "\1", 1);
+	put(&f, "\2\0\0\0\0\1", 6);
+	put(&f, &from, 4);
+	put(&f, "\0\0\0\0\0\0", 6);
+	put(&f, &to, 4);
+	if (!answer) {
+		probe_write(&h, key, f.b + f.len);
+		f.len += PROBE_HEADER_LEN;
+	}
 	return f;
 }
 
@@ -259,6 +295,27 @@ static void somebody_elses_connection_is_not_taken_for_a_probe(void **state)
 	round_result_clear(&r);
 }
 
+/* They do not say themselves which question they answer, and come in where the questions went out. */
+static void answers_stand_behind_their_questions(void **state)
+{
+	(void)state;
+	arm(both, 1, true);
+	for (unsigned seq = 0; seq < 3; seq++) {
+		send_frame("va", arp_frame(false, seq));
+		send_frame("vb", arp_frame(true, 0));
+	}
+	send_frame("va", arp_frame(false, 3));
+	end();
+	assert_non_null(seen(0, 2));
+	assert_int_equal(seen(0, 2)->probes, 15);
+	assert_int_equal(seen(0, 2)->answers, 7);
+	assert_int_equal(seen(0, 2)->duplicates, 0);
+	assert_int_equal(r.frames_count, 7);
+	for (size_t i = 0; i < r.frames_count; i++)
+		assert_int_equal(r.frames[i].way, i % 2 ? FRAME_IN : FRAME_OUT);
+	round_result_clear(&r);
+}
+
 static void what_others_send_stays_away(void **state)
 {
 	(void)state;
@@ -272,7 +329,7 @@ static void what_others_send_stays_away(void **state)
 	round_result_clear(&r);
 }
 
-/* More than a socket's buffer holds, and nobody reads: the kernel counts what it could not keep. */
+/* More than a buffer holds, and nobody reads: the kernel counts what it could not keep. */
 static void own_drops_are_counted(void **state)
 {
 	(void)state;
@@ -296,12 +353,33 @@ static void a_device_may_go_down_and_up_and_take_another_name(void **state)
 	arm(both, 2, false);
 	shell("ip link set vb down");
 	capture_drain(c);
-	shell("ip link set vb name vc; ip link set vc up");
+	shell("ip link set vb name vc");
+	up("vc");
 	send_frame("va", udp_probe(0, 0, 0));
 	end();
 	assert_true(r.status[1].armed);
 	assert_int_equal(seen(1, 0)->probes, 1);
-	shell("ip link set vc down; ip link set vc name vb; ip link set vb up");
+	shell("ip link set vc down; ip link set vc name vb");
+	up("vb");
+	round_result_clear(&r);
+}
+
+/* Nothing passes it, which is as good as seen. */
+static void a_device_that_is_down_counts_while_it_stays_down(void **state)
+{
+	(void)state;
+	shell("ip link set vb down");
+	arm(both, 2, false);
+	end();
+	assert_true(r.status[0].armed && r.status[1].armed);
+	assert_null(seen(1, 0));
+	round_result_clear(&r);
+	arm(both, 2, false);
+	up("vb");
+	end();
+	assert_true(r.status[0].armed);
+	assert_false(r.status[1].armed);
+	assert_string_equal(r.status[1].why, "the interface came up during the round");
 	round_result_clear(&r);
 }
 
@@ -323,11 +401,11 @@ static void a_device_that_is_removed_is_said_so(void **state)
 	round_result_clear(&r);
 }
 
-/* As many as a round may have. Arming must not wait for the kernel. */
+/* As many as a round may have. They wait for the kernel together. */
 static void many_points_are_armed_at_once(void **state)
 {
 	(void)state;
-	static const size_t counts[] = {1, 8, ROUND_POINTS_MAX};
+	static const size_t counts[] = {1, 4, 10, ROUND_POINTS_MAX};
 	const char *names[ROUND_POINTS_MAX];
 	for (size_t i = 0; i < ROUND_POINTS_MAX; i++)
 		names[i] = both[i % 2];
@@ -338,7 +416,7 @@ static void many_points_are_armed_at_once(void **state)
 		send_frame("va", udp_probe(0, 0, 0));
 		begin = mono_now();
 		end();
-		print_message("%zu points: armed in %lld us, drained and closed in %lld us\n", counts[i], (long long)us,
+		print_message("%2zu points: armed in %lld us, drained and closed in %lld us\n", counts[i], (long long)us,
 		              (long long)mono_us_since(begin, mono_now()));
 		assert_int_equal(r.status_count, counts[i]);
 		for (uint8_t p = 0; p < counts[i]; p++)
@@ -371,9 +449,11 @@ int main(void)
 	    cmocka_unit_test(a_hairpin_is_no_duplicate_and_a_repeat_is),
 	    cmocka_unit_test(loopback_is_seen_once),
 	    cmocka_unit_test(somebody_elses_connection_is_not_taken_for_a_probe),
+	    cmocka_unit_test(answers_stand_behind_their_questions),
 	    cmocka_unit_test(what_others_send_stays_away),
 	    cmocka_unit_test(own_drops_are_counted),
 	    cmocka_unit_test(a_device_may_go_down_and_up_and_take_another_name),
+	    cmocka_unit_test(a_device_that_is_down_counts_while_it_stays_down),
 	    cmocka_unit_test(a_device_that_is_removed_is_said_so),
 	    cmocka_unit_test(many_points_are_armed_at_once),
 	};
