@@ -3,6 +3,7 @@ it come in ("<") or go out (">"); from that follows where a filter on a device c
 must then be. `KINDS` builds them; tests/bench/cuts goes through all places, here only a few of each are tried."""
 import ctypes, os, subprocess, sys, time
 
+import vm
 from lab import Failure, brief, check
 from topologies import FLUSH, Net
 
@@ -28,6 +29,7 @@ class Place:
 
     def drop(self, net):
         net.run(self.machine, f"nft 'table netdev cut {{ chain c {{ type filter hook {self.hook} device \"{self.dev}\" priority 0; {self.match} drop; }}; }}'")
+        net.calm(self.machine)
 
     def heal(self, net):
         net.run(self.machine, "nft delete table netdev cut", ok=False)
@@ -279,11 +281,23 @@ def host_and_macvtap_guest(net):
     check(code == 1 and "macvtap" in err, f"exit {code}: {out} {err}")
 
 
+def host_answers_with_every_device(net):
+    """As kernels do unless told otherwise: the guests know the host's address by the MAC of their firewall bridge. No fault."""
+    net.well(30)
+    net.run("h1", "for f in /proc/sys/net/ipv4/conf/*/arp_ignore; do echo 0 >$f; done")
+    for guest in ("a", "c"):
+        net.run(guest, "ip neigh flush all")
+    net.quiet(2)
+    net.healthy("h1", "c")
+    net.healthy("c", "h1")
+
+
 KINDS = [
     Kind("bridged-same-host", same_host, Way("a", "b", ">a:eth0", "<h1:va", ">h1:vb", "<b:eth0")),
     Kind("bridged-two-hosts", two_hosts, Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno1", "<h2:eno1", ">h2:vb", "<b:eth0")),
     Kind("firewall-bridge", firewall_bridges,
-         Way("a", "b", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:eno1", "<h2:eno1", ">h2:fwpr102p0", "<h2:fwln102i0", ">h2:tap102i0", "<b:ens18")),
+         Way("a", "b", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:eno1", "<h2:eno1", ">h2:fwpr102p0", "<h2:fwln102i0", ">h2:tap102i0", "<b:ens18"),
+         faults=[host_answers_with_every_device]),
     Kind("vxlan", overlay,
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:vx5", ">h1:eno1", "<h2:eno1", "<h2:br-ul", "<h2:vx5", ">h2:vb", "<b:eth0", under=("h1:eno1", "h2:eno1", "h2:br-ul"))),
     Kind("routed-own-host", own_router, Way("a", "b", ">a:eth0", "<h1:va", "<h1:br0", ">h1:br1", ">h1:vb", "<b:eth0"), faults=[own_router_faults]),
@@ -294,6 +308,7 @@ KINDS = [
     Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False), well=False, faults=[nat_is_one_way]),
     Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", ">h1:macvtap0", ">h1:eno1", "<h2:eno1", "<h2:macvtap0", "<b:eth0"),  # what the guest writes leaves a macvtap
          faults=[host_and_macvtap_guest]),
+    Kind("real-vm", vm.two_machines, Way("v1", "v2", ">v1:eth0", "<h1:tap0", ">h1:eno1", "<h2:eno1", ">h2:tap0", "<v2:eth0")),
 ]
 
 
@@ -328,7 +343,10 @@ def some(places):
 
 
 def check_kind(kind):
-    net = kind.build()
+    try:
+        net = kind.build()
+    except vm.image.Unavailable as e:
+        return str(e)
     try:
         if kind.well:
             net.healthy(kind.ways[0].a, kind.ways[0].b)
