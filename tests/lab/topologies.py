@@ -87,6 +87,9 @@ class Net(Lab):
         for a in addresses:
             self.run(name, f"ip addr add {a} dev {dev}" + (" nodad" if ":" in a else ""))
 
+    def calm(self, where):
+        """Waits until that machine has digested a change: here none needs to."""
+
     # ---- looking ----
     def agents(self):
         return {a["name"]: a for a in self.bw("agents")[1]["agents"]}

@@ -60,6 +60,12 @@ class Machine:
         """qemu's: `ip netns exec` became it."""
         return self.process.pid
 
+    def cpu(self):
+        """Seconds of CPU that it took until now."""
+        with open(f"/proc/{self.pid()}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     # ---- the shell inside ----
     def _read_to(self, mark, seconds):
         end = time.monotonic() + seconds
