@@ -1,7 +1,7 @@
 """Every cause of the first set: inject it, see it named first, run the printed fix verbatim where it says, see `ok` again."""
 import time
 
-from lab import Failure, brief, check
+from lab import Failure, brief, check, overload
 
 DROP_NEW = "type filter hook {hook} priority 0; policy drop; {lo} lo accept; ct state established,related accept;"
 
@@ -147,7 +147,7 @@ def run_case(lab, c):
         others = [x["id"] for x in v["causes"][1:]]
         check(sorted(others) == sorted(c.also), f"besides: {others}, not {list(c.also)}\n" + brief(v))
         check(v["state"] not in ("ok",), "state ok although broken\n" + brief(v))
-        check(v.get("took_ms", 0) <= 3000, f"took {v.get('took_ms')} ms")
+        check(v.get("took_ms", 0) <= 3000 * overload(), f"took {v.get('took_ms')} ms")
         fixes = [f for x in v["causes"] for f in x["fix"] if not f.get("manual")]
         check(fixes, "no fix that can be run\n" + brief(v))
         for f in fixes:

@@ -43,6 +43,8 @@ def main(argv):
         else:
             ok = False
     lab.close()
+    if labs.Lab.again:
+        print(f"     {labs.Lab.again} times a round was asked for again: the machine was overloaded")
     return 0 if ok else 1
 
 
