@@ -1,15 +1,14 @@
 #include "agent/drops.h"
+#include "agent/child.h"
 #include "agent/drops_bpf.h"
 #include "agent/trace.h"
 #include "proto/base/mem.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WATCHES_MAX 16
@@ -85,7 +84,7 @@ static void watch_fail(struct drops *d, struct watch_of_round *w, const char *wh
 
 /* ---- the child ---- */
 
-static void child_close(struct drops *d)
+static void observer_close(struct drops *d)
 {
 	loop_remove(d->source);
 	d->source = NULL;
@@ -93,22 +92,19 @@ static void child_close(struct drops *d)
 	d->fd = -1;
 }
 
-static void child_end(struct drops *d)
+static void observer_end(struct drops *d, child_gone_fn *gone)
 {
 	if (d->child == 0)
 		return;
-	child_close(d);
-	kill(d->child, SIGKILL);
-	while (waitpid(d->child, NULL, 0) < 0 && errno == EINTR)
-		;
+	observer_close(d);
+	child_end(d->child, gone);
 	d->child = 0;
 	d->leaving = false;
 }
 
-static void child_lost(struct drops *d)
+static void observer_lost(struct drops *d)
 {
-	child_end(d);
-	trace_sweep();
+	observer_end(d, trace_sweep);
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
 		struct watch_of_round *w = &d->watches[i];
 
@@ -145,26 +141,24 @@ static void on_record(void *arg, int fd, int what)
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (got != (ssize_t)sizeof record) {
-			child_lost(d);
+			observer_lost(d);
 			return;
 		}
 		record_take(d, &record);
 	}
 }
 
-static int child_start(struct drops *d, struct err *e)
+static int observer_start(struct drops *d, struct err *e)
 {
 	int fds[2];
 
 	if (d->leaving)
-		child_end(d);
+		observer_end(d, NULL);
 	if (d->child)
 		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return err_sys(e, "socketpair");
-	d->child = fork();
-	if (d->child == 0)
-		drops_child_run(fds[1]);
+	d->child = child_start(drops_child_run, fds[1], "bothways-drops");
 	close(fds[1]);
 	d->fd = fds[0];
 	if (d->child < 0) {
@@ -232,7 +226,7 @@ static void watch_start(struct drops *d, struct watch_of_round *w, const struct 
 	struct err e = {""};
 
 	*order = (struct drops_order){.what = ORDER_ARM, .name_drops = w->wants_drops, .name_rules = w->wants_rules, .spec = *spec};
-	w->sent = child_start(d, &e) == 0 && order_send(d, order);
+	w->sent = observer_start(d, &e) == 0 && order_send(d, order);
 	free(order);
 	if (!w->sent)
 		watch_fail(d, w, "no process for the observer");
@@ -325,7 +319,7 @@ void drops_free(struct drops *d)
 {
 	if (!d)
 		return;
-	child_end(d);
+	observer_end(d, NULL);
 	loop_remove(d->timer);
 	free(d);
 }

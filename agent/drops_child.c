@@ -6,17 +6,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define WATCHES_MAX 16
-#define FD_KEPT     3 /* our socket; everything above is closed */
 
 struct watch {
 	bool used;
@@ -235,39 +230,9 @@ static void wait_and_work(void)
 		order_take();
 }
 
-/* Captures are shared with the kernel by memory: as long as we have theirs, they would go on after the agent closed them. */
-static void captures_let_go(void)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	char line[256];
-
-	while (f && fgets(line, sizeof line, f)) {
-		unsigned long from, to;
-
-		if (strstr(line, "socket:[") && sscanf(line, "%lx-%lx", &from, &to) == 2)
-			munmap((void *)from, to - from);
-	}
-	if (f)
-		fclose(f);
-}
-
-/* Whatever the agent has open is not ours. */
-static void agent_let_go(int fd)
-{
-	captures_let_go();
-	if (dup2(fd, FD_KEPT) < 0)
-		_exit(1);
-	close_range(FD_KEPT + 1, ~0u, 0);
-	child.fd = FD_KEPT;
-}
-
 void drops_child_run(int fd)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "bothways-drops");
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	agent_let_go(fd);
+	child.fd = fd;
 	for (;;)
 		wait_and_work();
 }

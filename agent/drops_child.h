@@ -27,6 +27,7 @@ struct drops_record {
 	} u;
 };
 
+/* See child_start. */
 void drops_child_run(int fd) __attribute__((noreturn));
 
 #endif

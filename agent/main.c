@@ -1,6 +1,7 @@
 /* bothways-agent: the story of its start, in order; its end is the same in reverse. */
 #include "agent/agent.h"
 #include "agent/backlog.h"
+#include "agent/child.h"
 #include "agent/facts/ovs.h"
 #include "agent/oob.h"
 #include "agent/priv.h"
@@ -191,6 +192,7 @@ static int agent_start(struct agent *a, const struct options *o, struct err *e)
 	a->loop = loop_new();
 	loop_signal(a->loop, SIGTERM, stopped, a);
 	loop_signal(a->loop, SIGINT, stopped, a);
+	child_watch(a->loop);
 	if (a->setup.oob && !(a->oob = oob_new(a->loop, a->setup.oob, e)))
 		return -1;
 	/* before the first ZeroMQ context: capabilities belong to threads */
@@ -233,6 +235,7 @@ static void agent_finish(struct agent *a)
 	prober_free(a->prober);
 	watch_free(a->watch);
 	oob_free(a->oob);
+	child_watch(NULL);
 	loop_free(a->loop);
 	identity_close(&a->id);
 }

@@ -21,6 +21,7 @@
 #define FAMILIES      3
 #define VERDICTS_MAX  32
 #define DUMP_TRIES    5
+#define QUIET_MS      100 /* the kernel answers while it is being asked */
 
 /* One of our rules: whoever meets it is a packet of that flow. */
 struct mark {
@@ -66,9 +67,12 @@ static const struct {
 static struct mnl_socket *socket_open(struct err *e)
 {
 	struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	const struct timeval quiet = {.tv_usec = QUIET_MS * 1000};
 
-	if (s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0)
+	if (s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0) {
+		setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVTIMEO, &quiet, sizeof quiet);
 		return s;
+	}
 	err_sys(e, "nfnetlink");
 	if (s)
 		mnl_socket_close(s);

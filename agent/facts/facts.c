@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TRIES 4 /* where it changes faster than it can be read */
+
 static const struct source {
 	uint32_t part; /* FACTS_* */
 	fact_source_fn *read;
@@ -23,21 +25,34 @@ static const struct source {
     {FACTS_FIREWALL, fact_read_firewall},
 };
 
-struct snapshot *facts_read(uint32_t what, char *why, size_t size)
+/* True: something of it changed while it was being read, and is worth another look. */
+static bool sources_read(struct snapshot *s, uint32_t what, char *why, size_t size)
 {
-	struct snapshot *s = snapshot_new();
 	size_t used = 0;
+	bool disturbed = false;
 
-	if (why && size)
+	if (size)
 		why[0] = '\0';
 	s->taken = wall_now();
 	for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
 		struct err e = {{0}};
+		int result = what & sources[i].part ? sources[i].read(s, &e) : 0;
 
-		if (!(what & sources[i].part) || sources[i].read(s, &e) == 0)
-			continue;
-		if (why && used < size)
+		disturbed |= result == FACT_DISTURBED;
+		s->truncated += result == FACT_DISTURBED;
+		if (result && used < size)
 			used += (size_t)snprintf(why + used, size - used, "%s%s", used ? "; " : "", e.text);
+	}
+	return disturbed;
+}
+
+struct snapshot *facts_read(uint32_t what, char *why, size_t size)
+{
+	struct snapshot *s = snapshot_new();
+
+	for (int tries = 1; sources_read(s, what, why, why ? size : 0) && tries < TRIES; tries++) {
+		snapshot_free(s);
+		s = snapshot_new();
 	}
 	malloc_trim(0); /* dumps pass through big buffers */
 	return s;

@@ -391,6 +391,16 @@ static int dump_run(struct nl *n, const struct dump *d, struct pull *p)
 	return nl_talk(n, req, d->fn, p);
 }
 
+/* A kernel without IPv6 or without bridges refuses that family: nothing to read there. */
+static int dump_failed(const struct dump *d, int before, struct err *e)
+{
+	if (errno == EOPNOTSUPP || errno == EAFNOSUPPORT)
+		return before;
+	if (errno == EINTR)
+		return err_set(e, "%s changed while they were read", d->what), FACT_DISTURBED;
+	return err_sys(e, "reading %s", d->what);
+}
+
 int fact_read_network(struct snapshot *s, struct err *e)
 {
 	struct pull p = {.s = s};
@@ -399,10 +409,9 @@ int fact_read_network(struct snapshot *s, struct err *e)
 
 	if (nl_open(&n, NETLINK_ROUTE, e))
 		return -1;
-	for (size_t i = 0; i < COUNT(dumps); i++)
-		/* a kernel without IPv6 or without bridges refuses that family: nothing to read there */
-		if (dump_run(&n, &dumps[i], &p) && errno != EOPNOTSUPP && errno != EAFNOSUPPORT)
-			failed = err_sys(e, "reading %s", dumps[i].what);
+	for (size_t i = 0; i < COUNT(dumps) && failed >= 0; i++)
+		if (dump_run(&n, &dumps[i], &p))
+			failed = dump_failed(&dumps[i], failed, e);
 	confs_emit(&p, true);
 	confs_emit(&p, false);
 	free(p.confs);

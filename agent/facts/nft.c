@@ -2,6 +2,7 @@
  * short-lived child that hands back a compact model, so this process never grows by its pages. The model is kept for as
  * long as the ruleset's generation stays the same; counters, which move without a new generation, are read over netlink. */
 #include "agent/facts/nft.h"
+#include "agent/child.h"
 #include "agent/facts/facts.h"
 #include "agent/facts/source.h"
 
@@ -11,15 +12,13 @@
 #include <jansson.h>
 #include <nftables/libnftables.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_MS_MAX    3000
+#define CHILD_S_MAX     3
+#define WAIT_MS_MAX     300 /* of a snapshot, which the whole agent waits for */
 #define MODEL_BYTES_MAX (16u << 20)
 #define TOLD_TRIES      5
 #define TOLD_WAIT_US    1000
@@ -167,14 +166,13 @@ static void write_all(int fd, const void *data, size_t len)
 }
 
 /* First byte: 1 and the model, or 0 and why not. Frees nothing: the process ends. */
-static void child_run(int fd)
+static void reader_run(int fd)
 {
 	struct fw_model m = {0};
 	struct err e = {{0}};
 	struct buf out = {0};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_DFL);
+	alarm(CHILD_S_MAX); /* whatever it meets */
 	if (model_read(&m, &e) == 0) {
 		buf_add(&out, "\1", 1);
 		fw_model_encode(&m, &out);
@@ -188,51 +186,64 @@ static void child_run(int fd)
 
 /* ---- in the parent ---- */
 
-static int answer_read(int fd, struct buf *out)
+/* The child at work, if there is one. What takes it longer than a snapshot waits is taken by a later one. */
+static struct {
+	pid_t pid; /* 0 = none */
+	int fd;
+	uint32_t generation; /* when it began */
+	struct mono began;
+	struct buf answer;
+} reader;
+
+static void reader_end(void)
 {
-	struct mono deadline = mono_add_ms(mono_now(), CHILD_MS_MAX);
+	close(reader.fd);
+	child_end(reader.pid, NULL);
+	buf_free(&reader.answer);
+	reader.pid = 0;
+}
+
+static int reader_start(uint32_t generation, struct err *e)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		return err_sys(e, "pipe");
+	reader.pid = child_start(reader_run, fds[1], "bothways-nft");
+	close(fds[1]);
+	if (reader.pid < 0) {
+		reader.pid = 0;
+		close(fds[0]);
+		return err_sys(e, "fork");
+	}
+	reader.fd = fds[0];
+	reader.generation = generation;
+	reader.began = mono_now();
+	return 0;
+}
+
+/* 1: all of the answer is there. 0: not yet. -1: there will be none. */
+static int reader_wait(struct mono deadline)
+{
 	char chunk[16384];
 
 	for (;;) {
 		int64_t left = mono_ms_since(mono_now(), deadline);
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t got;
+		struct pollfd p = {.fd = reader.fd, .events = POLLIN};
+		int ready = poll(&p, 1, left > 0 ? (int)left : 0);
+		ssize_t got = ready > 0 ? read(reader.fd, chunk, sizeof chunk) : -1;
 
-		if (left <= 0 || out->len > MODEL_BYTES_MAX)
-			return -1;
-		if (poll(&p, 1, (int)left) <= 0)
-			continue;
-		got = read(fd, chunk, sizeof chunk);
-		if (got == 0)
-			return 0;
 		if (got > 0)
-			buf_add(out, chunk, (size_t)got);
-		else if (errno != EINTR)
+			buf_add(&reader.answer, chunk, (size_t)got);
+		else if (ready > 0 && got == 0)
+			return reader.answer.len ? 1 : -1;
+		else if (ready > 0 && errno != EINTR)
+			return -1;
+		else if (left <= 0)
+			return mono_ms_since(reader.began, mono_now()) > CHILD_S_MAX * 1000 ? -1 : 0;
+		if (reader.answer.len > MODEL_BYTES_MAX)
 			return -1;
 	}
-}
-
-static int child_ask(struct buf *out, struct err *e)
-{
-	int fds[2], failed;
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return err_sys(e, "pipe");
-	pid = fork();
-	if (pid == 0)
-		child_run(fds[1]);
-	close(fds[1]);
-	failed = pid < 0 ? err_sys(e, "fork") : answer_read(fds[0], out);
-	close(fds[0]);
-	if (pid > 0) {
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	if (pid > 0 && (failed || out->len == 0))
-		return err_set(e, "reading the ruleset took too long or broke off");
-	return failed;
 }
 
 /* Of this process: the last model as bytes, and which generation it is. */
@@ -248,6 +259,8 @@ void nft_generation_told(uint32_t generation, bool ours)
 {
 	if (ours && kept.generation + 1 == generation)
 		kept.generation = generation;
+	if (ours && reader.generation + 1 == generation)
+		reader.generation = generation;
 	told = generation;
 }
 
@@ -274,22 +287,57 @@ static void kept_drop(void)
 	kept.valid = false;
 }
 
-static int kept_renew(uint32_t generation, struct err *e)
+static int answer_keep(struct err *e)
 {
-	struct buf answer = {0};
+	struct buf answer = reader.answer;
+	bool good = answer.data[0] == 1;
 
-	kept_drop();
-	if (child_ask(&answer, e) == 0 && answer.data[0] == 1) {
+	reader.answer = (struct buf){0};
+	reader_end();
+	if (good) {
 		buf_consume(&answer, 1);
 		kept.bytes = answer;
-		kept.generation = generation;
+		kept.generation = reader.generation;
 		kept.valid = true;
 		return 0;
 	}
-	if (answer.len > 1)
-		err_set(e, "%.300s", answer.data + 1);
+	err_set(e, "%.*s", (int)(answer.len - 1), answer.data + 1);
 	buf_free(&answer);
 	return -1;
+}
+
+static int kept_renew(uint32_t generation, struct mono deadline, struct err *e)
+{
+	int there;
+
+	kept_drop();
+	if (reader.pid == 0 && reader_start(generation, e))
+		return -1;
+	there = reader_wait(deadline);
+	if (there > 0)
+		return answer_keep(e);
+	if (there == 0) {
+		watch_look_again();
+		return err_set(e, "the ruleset is still being read");
+	}
+	reader_end();
+	return err_set(e, "reading the ruleset took too long or broke off");
+}
+
+/* One that is still at work may have begun before the last change. */
+static int kept_make(uint32_t generation, struct err *e)
+{
+	struct mono deadline = mono_add_ms(mono_now(), WAIT_MS_MAX);
+
+	while (!kept_is_good(generation)) {
+		bool old = reader.pid && reader.generation != generation;
+
+		if (kept_renew(generation, deadline, e))
+			return -1;
+		if (!old)
+			break;
+	}
+	return 0;
 }
 
 /* ---- counters ---- */
@@ -374,7 +422,7 @@ int fact_read_firewall(struct snapshot *s, struct err *e)
 		s->firewall_known = errno == EPERM ? FW_NO_RIGHTS : FW_NOT_READ;
 		return err_sys(e, "ruleset");
 	}
-	if (!kept_is_good(generation) && kept_renew(generation, e))
+	if (kept_make(generation, e))
 		return -1;
 	if (fw_model_decode(kept.bytes.data, kept.bytes.len, &m)) {
 		kept_drop();

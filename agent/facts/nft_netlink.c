@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DUMP_TRIES 5 /* of one that changes meanwhile */
+
 static struct nlmsghdr *nft_request(struct nl *n, int type, uint16_t flags)
 {
 	struct nlmsghdr *h = nl_request(n, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, sizeof(struct nfgenmsg));
@@ -92,16 +94,26 @@ static int on_table(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
+static void tables_drop(struct table_sink *sink)
+{
+	for (size_t i = 0; i < sink->count; i++)
+		free((char *)(uintptr_t)sink->items[i].name);
+	free(sink->items);
+	*sink = (struct table_sink){0};
+}
+
 int nft_tables(nft_table_fn *fn, void *arg)
 {
 	struct table_sink sink = {0};
-	int failed = nft_talk(NFT_MSG_GETTABLE, NLM_F_DUMP, on_table, &sink);
+	int failed, tries = 0;
 
-	for (size_t i = 0; i < sink.count; i++) {
+	do {
+		tables_drop(&sink);
+		failed = nft_talk(NFT_MSG_GETTABLE, NLM_F_DUMP, on_table, &sink);
+	} while (failed && errno == EINTR && ++tries < DUMP_TRIES);
+	for (size_t i = 0; i < sink.count; i++)
 		fn(arg, &sink.items[i]);
-		free((char *)(uintptr_t)sink.items[i].name);
-	}
-	free(sink.items);
+	tables_drop(&sink);
 	return failed;
 }
 
@@ -204,4 +216,15 @@ static void on_xt_rule(void *arg, const struct nft_rule_seen *seen)
 	*VEC_ADD(out->items, out->count, out->cap) = r;
 }
 
-int nft_read_xt(struct xt_rules *out) { return nft_rules(on_xt_rule, out); }
+/* What is there twice after a second look does no harm: rules are found by their handles. */
+int nft_read_xt(struct xt_rules *out)
+{
+	int failed = -1;
+
+	for (int tries = 0; failed && tries < DUMP_TRIES; tries++) {
+		failed = nft_rules(on_xt_rule, out);
+		if (failed && errno != EINTR)
+			break;
+	}
+	return failed;
+}

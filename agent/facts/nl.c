@@ -1,15 +1,21 @@
 /* nl: requests over netlink. Sockets live for one snapshot only. */
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
+#include "proto/base/mono.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#define NL_BUFFER 32768 /* the kernel fills dumps up to this size */
+#define NL_BUFFER   32768 /* the kernel fills dumps up to this size */
+#define NL_QUIET_MS 100   /* it answers while it is being asked: one that says nothing has nothing to say */
+#define NL_TOTAL_MS 500
 
 int nl_open(struct nl *n, int bus, struct err *e)
 {
+	const struct timeval quiet = {.tv_usec = NL_QUIET_MS * 1000};
+
 	memset(n, 0, sizeof *n);
 	n->sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (!n->sock)
@@ -19,6 +25,7 @@ int nl_open(struct nl *n, int bus, struct err *e)
 		nl_close(n);
 		return -1;
 	}
+	setsockopt(mnl_socket_get_fd(n->sock), SOL_SOCKET, SO_RCVTIMEO, &quiet, sizeof quiet);
 	n->buf = mem_alloc(NL_BUFFER);
 	return 0;
 }
@@ -42,29 +49,62 @@ struct nlmsghdr *nl_request(struct nl *n, uint16_t type, uint16_t flags, size_t 
 	return h;
 }
 
+/* libmnl gives up at the first message that is flagged, with what else came along with it; and that may be the one that ends the
+ * dump, for which one would then wait forever. */
+bool nl_unflag(char *buf, size_t len)
+{
+	int left = (int)len;
+	bool flagged = false;
+
+	for (struct nlmsghdr *h = (struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		flagged |= h->nlmsg_flags & NLM_F_DUMP_INTR;
+		h->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return flagged;
+}
+
+/* The next answer to this very request: those to one that was given up may still come before it. */
+static ssize_t answer_wait(struct nl *n, struct mono deadline)
+{
+	while (!mono_reached(deadline, mono_now())) {
+		ssize_t len = mnl_socket_recvfrom(n->sock, n->buf, NL_BUFFER);
+
+		if (len < 0 && errno == EAGAIN)
+			break;
+		if (len < 0 && errno != EINTR)
+			return -1;
+		if (len >= (ssize_t)sizeof(struct nlmsghdr) && ((struct nlmsghdr *)n->buf)->nlmsg_seq == n->seq)
+			return len;
+	}
+	errno = ETIMEDOUT;
+	return -1;
+}
+
 int nl_talk(struct nl *n, struct nlmsghdr *req, mnl_cb_t fn, void *arg)
 {
+	struct mono deadline = mono_add_ms(mono_now(), NL_TOTAL_MS);
 	unsigned port = mnl_socket_get_portid(n->sock);
 	/* a dump ends with DONE, a plain get with its answer or an error */
-	bool dump = (req->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+	bool dump = (req->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP, disturbed = false;
 	int again = MNL_CB_OK;
 
 	if (mnl_socket_sendto(n->sock, req, req->nlmsg_len) < 0)
 		return -1;
 	while (again > MNL_CB_STOP) {
-		ssize_t len = mnl_socket_recvfrom(n->sock, n->buf, NL_BUFFER);
+		ssize_t len = answer_wait(n, deadline);
 
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len <= 0)
+		if (len < 0)
 			return -1;
+		disturbed |= nl_unflag(n->buf, (size_t)len);
 		again = mnl_cb_run(n->buf, (size_t)len, n->seq, port, fn, arg);
-		if (again < 0 && errno == EINTR)
-			again = MNL_CB_OK; /* the table changed while it was dumped; the watch reads it again */
 		if (!dump)
 			break;
 	}
-	return again < 0 ? -1 : 0;
+	if (again >= 0 && !disturbed)
+		return 0;
+	if (again >= 0)
+		errno = EINTR;
+	return -1;
 }
 
 struct attr_table {

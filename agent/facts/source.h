@@ -8,7 +8,9 @@
 #include <libmnl/libmnl.h>
 #include <stdbool.h>
 
-/* One source fills its part of the snapshot; -1 with the reason leaves that part empty. */
+/* One source fills its part of the snapshot; -1 with the reason leaves that part empty. FACT_DISTURBED: it changed while it was
+ * being read, so that something may be missing; with the reason, too. */
+#define FACT_DISTURBED 1
 typedef int fact_source_fn(struct snapshot *s, struct err *e);
 fact_source_fn fact_read_machine, fact_read_load, fact_read_network, fact_read_devices /* of the links read before */,
     fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall;
@@ -36,6 +38,8 @@ void ethtool_read_answer(struct snapshot *s, const struct nlmsghdr *h);
 
 /* Reads what the watch of this process, if there is one, was told of the ruleset by now. False: there is none. */
 bool watch_catch_up(void);
+/* As if something had changed: what is not known yet is there a little later. */
+void watch_look_again(void);
 /* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
 bool watch_nft_is_news(const struct nlmsghdr *h);
 
@@ -65,8 +69,11 @@ int nl_open(struct nl *n, int bus, struct err *e);
 void nl_close(struct nl *n);
 /* A request in n->buf with `extra` zeroed header bytes behind the netlink header. */
 struct nlmsghdr *nl_request(struct nl *n, uint16_t type, uint16_t flags, size_t extra);
-/* Sends the request and hands every answer to `fn`. 0, or -1 with errno set by the kernel's answer. */
+/* Sends the request and hands every answer to `fn`. 0, or -1 with errno set by the kernel's answer; ETIMEDOUT: there was none, for
+ * some 100 ms; EINTR: all of a dump was handed over, but it changed meanwhile and something may be missing. */
 int nl_talk(struct nl *n, struct nlmsghdr *req, mnl_cb_t fn, void *arg);
+/* Takes the mark of a dump that changed meanwhile off the messages; true: it was there. */
+bool nl_unflag(char *buf, size_t len);
 
 /* Attributes by type; those above `max` are skipped. `tb` has max + 1 entries. */
 void nl_attrs(const struct nlmsghdr *h, size_t header, const struct nlattr **tb, uint16_t max);

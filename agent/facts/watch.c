@@ -202,6 +202,12 @@ bool watch_catch_up(void)
 	return true;
 }
 
+void watch_look_again(void)
+{
+	if (current)
+		changed(current);
+}
+
 static struct mnl_socket *subscribe(int bus, const int *groups, size_t count)
 {
 	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);

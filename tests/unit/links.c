@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -447,6 +448,52 @@ static void our_own_tables_are_not_in_the_ruleset(void **state)
 	fw_model_free(&m);
 }
 
+static struct nlmsghdr *message_put(char *at, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(at);
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_MULTI | flags;
+	mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	return h;
+}
+
+static int on_counted(const struct nlmsghdr *h, void *arg)
+{
+	(void)h;
+	(*(int *)arg)++;
+	return MNL_CB_OK;
+}
+
+static void a_dump_that_was_disturbed_still_ends(void **state)
+{
+	char buf[256];
+	struct nlmsghdr *first = message_put(buf, RTM_NEWLINK, NLM_F_DUMP_INTR);
+	struct nlmsghdr *last = message_put(buf + first->nlmsg_len, NLMSG_DONE, NLM_F_DUMP_INTR);
+	size_t len = first->nlmsg_len + last->nlmsg_len;
+	int seen = 0;
+
+	(void)state;
+	assert_true(nl_unflag(buf, len));
+	assert_int_equal(mnl_cb_run(buf, len, 0, 0, on_counted, &seen), MNL_CB_STOP);
+	assert_int_equal(seen, 1);
+	assert_false(nl_unflag(buf, len));
+}
+
+static void a_request_without_an_answer_has_an_end(void **state)
+{
+	struct nl n;
+	int seen = 0;
+
+	(void)state;
+	assert_int_equal(nl_open(&n, NETLINK_ROUTE, NULL), 0);
+	assert_int_equal(nl_talk(&n, nl_request(&n, NLMSG_NOOP, 0, 0), on_counted, &seen), -1);
+	assert_int_equal(errno, ETIMEDOUT);
+	assert_int_equal(nl_talk(&n, nl_request(&n, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg)), on_counted, &seen), 0);
+	assert_true(seen > 0);
+	nl_close(&n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -464,6 +511,8 @@ int main(void)
 	    cmocka_unit_test(queues_and_speed),
 	    cmocka_unit_test(our_own_tables_are_no_news),
 	    cmocka_unit_test(our_own_tables_are_not_in_the_ruleset),
+	    cmocka_unit_test(a_dump_that_was_disturbed_still_ends),
+	    cmocka_unit_test(a_request_without_an_answer_has_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
