@@ -26,7 +26,8 @@ static void note_party(struct verdict *v, const struct party *p)
 {
 	if (!p->result)
 		note_add(v, mem_printf("%s: its agent %s", p->name,
-		                       !p->online ? "is not connected"
+		                       !p->online ? p->lately ? "was heard a few seconds ago, and is not now: stopped, or too slow"
+		                                              : "is not connected"
 		                       : p->heard ? "is heard, but was too slow to take part in this round"
 		                                  : "did not report on this round"));
 }

@@ -9,8 +9,9 @@
 #include "proto/model/fact.h"
 #include "proto/wire.h"
 
-#define FLEET_CHANGES_MAX 256  /* newest kept per member */
-#define FLEET_OFFLINE_MS  3000 /* not heard for so long = offline */
+#define FLEET_CHANGES_MAX 256   /* newest kept per member */
+#define FLEET_OFFLINE_MS  3000  /* not heard for so long = offline */
+#define FLEET_SLOW_MS     10000 /* and for so long perhaps only slow: no proof that it does not run */
 
 #define FLEET_WAY_MS 6000 /* an agent pings the path that stands by every other second */
 

@@ -44,6 +44,12 @@ static void party_services(struct party *p, const struct msg_hello *h)
 	}
 }
 
+/* Of one that has no time at all, as on a machine that is overloaded, nothing is heard for some reports. */
+static bool heard_lately(const struct round *r, const struct member *m)
+{
+	return m->last_heard.ns && mono_ms_since(m->last_heard, r->ended.ns ? r->ended : r->started) < FLEET_SLOW_MS;
+}
+
 static void party_fill(const struct round *r, const struct fleet *f, int i, struct wall now, struct party *out)
 {
 	const struct participant *p = &r->part[i];
@@ -55,6 +61,7 @@ static void party_fill(const struct round *r, const struct fleet *f, int i, stru
 	out->rights = m->hello.rights;
 	out->online = m->online;
 	out->heard = m->last_heard.ns && mono_reached(r->started, m->last_heard);
+	out->lately = heard_lately(r, m);
 	out->reported = p->result != NULL;
 	out->relayed = m->heard_by == HEARD_RELAY;
 	out->probe_port = m->hello.probe_port;

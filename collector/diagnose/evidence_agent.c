@@ -144,31 +144,6 @@ int inquiry_unheard(const struct inquiry *q)
 	return relay >= 0 ? relay : end;
 }
 
-static void unheard(const struct inquiry *q, struct finding *f)
-{
-	const struct party *p = &q->d->party[q->who];
-	int end = q->p->unheard, blamed = inquiry_unheard(q);
-	if (blamed != q->who) {
-		if (end == q->who)
-			find_no(f, "%s is heard through %s only, whose agent is not heard", name_of(q, end), name_of(q, blamed));
-		else
-			find_no(f, "the agent of %s reports", name_of(q, q->who));
-		return;
-	}
-	if (p->online && p->heard) {
-		find_no(f, "the agent of %s is heard, only too slow to take part in the round", name_of(q, q->who));
-		return;
-	}
-	if (p->restart[0])
-		bindings_add(q->learned, "restart", "%s", p->restart);
-	if (end != q->who)
-		find_yes(f, ~0u, "the agent of %s, through which alone %s is heard, is not heard by any path", name_of(q, q->who),
-		         name_of(q, end));
-	else
-		find_yes(f, ~0u, "the agent of %s %s", name_of(q, q->who),
-		         p->online ? "does not take part in the round" : "is not heard by any path");
-}
-
 static kind_mask answered_by(const struct inquiry *q, bool refused)
 {
 	kind_mask m = 0;
@@ -181,6 +156,48 @@ static kind_mask answered_by(const struct inquiry *q, bool refused)
 	return m;
 }
 
+/* A guest's agent whose relay is silent may well run: what its probe port does tells nothing of the relay. */
+static bool relay_is_blamed(const struct inquiry *q) { return inquiry_unheard(q) != q->p->unheard; }
+
+static kind_mask port_refused(const struct inquiry *q)
+{
+	kind_mask own = ~SERVICES & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP));
+	return relay_is_blamed(q) ? 0 : answered_by(q, true) & own;
+}
+
+/* Its port stays open for as long as it runs, be it ever so slow; and where that cannot be seen, time tells. */
+static bool may_be_slow(const struct inquiry *q)
+{
+	const struct party *p = &q->d->party[q->who];
+	return (p->online && p->heard) || (p->lately && !port_refused(q));
+}
+
+static void unheard(const struct inquiry *q, struct finding *f)
+{
+	const struct party *p = &q->d->party[q->who];
+	int end = q->p->unheard, blamed = inquiry_unheard(q);
+	if (blamed != q->who) {
+		if (end == q->who)
+			find_no(f, "%s is heard through %s only, whose agent is not heard", name_of(q, end), name_of(q, blamed));
+		else
+			find_no(f, "the agent of %s reports", name_of(q, q->who));
+		return;
+	}
+	if (may_be_slow(q)) {
+		find_no(f, "the agent of %s %s too slow to take part in the round", name_of(q, q->who),
+		        p->online && p->heard ? "is heard, only" : "was heard a few seconds ago, and is perhaps");
+		return;
+	}
+	if (p->restart[0])
+		bindings_add(q->learned, "restart", "%s", p->restart);
+	if (end != q->who)
+		find_yes(f, ~0u, "the agent of %s, through which alone %s is heard, is not heard by any path", name_of(q, q->who),
+		         name_of(q, end));
+	else
+		find_yes(f, ~0u, "the agent of %s %s", name_of(q, q->who),
+		         p->online ? "does not take part in the round" : "is not heard by any path");
+}
+
 static void kernel_answers(const struct inquiry *q, struct finding *f)
 {
 	char text[128];
@@ -190,9 +207,6 @@ static void kernel_answers(const struct inquiry *q, struct finding *f)
 	else
 		find_no(f, "the machine does not answer either");
 }
-
-/* A guest's agent whose relay is silent may well run: what its probe port does tells nothing of the relay. */
-static bool relay_is_blamed(const struct inquiry *q) { return inquiry_unheard(q) != q->p->unheard; }
 
 static void agent_answers(const struct inquiry *q, struct finding *f)
 {
@@ -206,9 +220,9 @@ static void agent_answers(const struct inquiry *q, struct finding *f)
 
 static void agent_refused(const struct inquiry *q, struct finding *f)
 {
-	kind_mask agent = answered_by(q, true) & ~SERVICES & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP));
+	kind_mask agent = port_refused(q);
 	char text[128];
-	if (agent && !relay_is_blamed(q))
+	if (agent)
 		find_yes(f, ~0u, "the agent's probe port is closed (%s refused)", kinds_text(agent, text, sizeof text));
 	else
 		find_unknown(f, "nothing says whether the agent's probe port is open");

@@ -40,6 +40,7 @@ struct party {
 	uint32_t rights;
 	bool online;       /* heard by any path within the last seconds */
 	bool heard;        /* since the round began: it runs */
+	bool lately;       /* so shortly before that its silence may be slowness */
 	bool reported;     /* took part in this round */
 	bool relayed;      /* last heard through its host, not directly */
 	char restart[256]; /* command that starts its agent again, "" = not known */

@@ -774,12 +774,29 @@ static void slow_agent(struct world *w) /* it runs, and had no time */
 	dead_agent(w);
 	w->d->party[party(w, "g1")].online = w->d->party[party(w, "g1")].heard = true;
 }
+static void starved_agent(struct world *w) /* silent for a few seconds, but nothing says that its port is closed */
+{
+	dead_agent(w);
+	w->d->party[party(w, "g1")].lately = true;
+	for (int k = 0; k < KIND_SERVICE; k++)
+		sent(w, "h1", k)->refused = 0;
+}
+static void just_ended(struct world *w) /* its port is closed: that is no slowness */
+{
+	dead_agent(w);
+	w->d->party[party(w, "g1")].lately = true;
+}
 static void dead_relay(struct world *w)
 {
 	dead_for(w, "g2");
 	silence(w, "h1");
 	w->d->party[party(w, "g1")].relayed = true;
 	str_copy(w->d->party[party(w, "h1")].restart, 64, "systemctl start bothways-agent");
+}
+static void slow_relay(struct world *w)
+{
+	dead_relay(w);
+	w->d->party[party(w, "h1")].lately = true;
 }
 static void dead_machine(struct world *w)
 {
@@ -1071,6 +1088,9 @@ static const struct scenario scenarios[] = {
     {"service refused by something else", "g1", "g2", service_rejected, NULL, NULL, NULL, NULL},
     {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
     {"slow agent", "h1", "g1", slow_agent, NULL, NULL, NULL, NULL},
+    {"starved agent", "h1", "g1", starved_agent, NULL, NULL, NULL, NULL},
+    {"agent that just ended", "h1", "g1", just_ended, "agent-down", "g1", "systemctl start bothways-agent", NULL},
+    {"slow relay", "g2", "g1", slow_relay, NULL, NULL, NULL, NULL},
     {"dead relay", "g2", "g1", dead_relay, "agent-down", "h1", "systemctl start bothways-agent", NULL},
     {"dead machine", "h1", "g1", dead_machine, NULL, NULL, NULL, NULL},
     {"healthy", "g1", "g2", healthy, NULL, NULL, NULL, NULL},
@@ -1168,7 +1188,8 @@ static void either_side_may_ask(void **state)
 		const struct scenario *s = &scenarios[i];
 		if (s->inject == service || s->inject == service_startable || s->inject == service_local ||
 		    s->inject == service_rejected || s->inject == dead_agent || s->inject == slow_agent ||
-		    s->inject == dead_machine || s->inject == no_ip_unheard || s->inject == mtu_large)
+		    s->inject == starved_agent || s->inject == just_ended || s->inject == dead_machine ||
+		    s->inject == no_ip_unheard || s->inject == mtu_large)
 			continue; /* these know which one is a */
 		struct world *w = world_new(s->b, s->a);
 		s->inject(w);
