@@ -104,6 +104,7 @@ static int packet_open(const struct device *d, uint16_t protocol)
 		return -1;
 	setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
+	sock_want_room(fd);
 	if (protocol == 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
 		return fd;
 	int error = errno;

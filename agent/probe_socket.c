@@ -17,6 +17,7 @@
 #define PAD_MAX       65535
 #define CONTROL_MAX   256
 #define AGE_MAX_US    1000000
+#define ROOM_BYTES    (1024 * 1024) /* nothing is taken before packets are waiting */
 #define DEVICES_MAX   32
 #define DEVICE_OLD_MS 1000
 
@@ -42,8 +43,16 @@ void sock_prepare(int fd, int family)
 	set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
 }
 
+void sock_want_room(int fd)
+{
+	const int bytes = ROOM_BYTES;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes))) /* beyond the limit, with CAP_NET_ADMIN */
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
 void sock_want_details(int fd, int family)
 {
+	sock_want_room(fd);
 	set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 	if (family == 4) {
 		set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);

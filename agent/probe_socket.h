@@ -35,7 +35,9 @@ struct rx {
 int sock_open(int family /* 4, 6 */, int type, int protocol);
 /* The options of every probe socket: errors are queued, DF without the cached path MTU, receive drops counted. */
 void sock_prepare(int fd, int family);
-/* Also tell the arrival address, interface and TTL. */
+/* What arrives while we get no CPU for a second waits: the default holds some 250 packets only. */
+void sock_want_room(int fd);
+/* Also tell the arrival address, interface and TTL; with room. */
 void sock_want_details(int fd, int family);
 int sock_bind_device(int fd, const char *ifname);
 int sock_filter(int fd, const struct sock_filter *code, size_t count);
