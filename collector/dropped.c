@@ -57,7 +57,8 @@ static const struct word {
     {"XDP", NULL, DROP_NAMED, DROP_BY_PROGRAM},
     {"BPF_*", NULL, DROP_NAMED, DROP_BY_PROGRAM},
     {"TAP_*", NULL, DROP_NAMED, DROP_BY_PROGRAM},
-    {"VXLAN_*", NULL, DROP_NAMED, DROP_BY_TUNNEL},
+    {"VXLAN_VNI_NOT_FOUND", NULL, DROP_NAMED, DROP_BY_TUNNEL},
+    {"VXLAN_*", NULL, DROP_NAMED, DROP_BY_OTHER}, /* its own table, an odd sender: no disagreement of the ends */
     {"IP_TUNNEL_*", NULL, DROP_NAMED, DROP_BY_TUNNEL},
     {"TUNNEL_*", NULL, DROP_NAMED, DROP_BY_TUNNEL},
     {"TCP_*", NULL, DROP_VAGUE, DROP_BY_OTHER}, /* out of its window, its sequence: of doubled and late ones */

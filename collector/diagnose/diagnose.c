@@ -370,14 +370,14 @@ static void note_add(struct verdict *v, char *text)
 	v->notes[v->note_count++] = text;
 }
 
-/* Causes that nothing speaks against, for want of facts. */
+/* Causes that nothing speaks against, for want of facts, and something speaks for. */
 static void note_candidates(struct work *w, const struct study *s)
 {
 	struct buf b = {0};
 	size_t n = 0;
 	for (size_t i = 0; i < w->entries && n < MENTIONED; i++) {
 		const struct candidate *c = &s->of[i];
-		if (c->fits != TRI_UNKNOWN || c->yes == 0 || is_named(w->v, c->entry->id))
+		if (c->fits != TRI_UNKNOWN || c->odds <= c->entry->prior || is_named(w->v, c->entry->id))
 			continue;
 		buf_printf(&b, "%s%s%s%s%s", n++ ? "; " : "", c->entry->id, c->unknown ? " (" : "", c->unknown ? c->unknown : "",
 		           c->unknown ? ")" : "");

@@ -204,6 +204,27 @@ static bool crossing_find(const struct inquiry *q, bool (*is)(const struct inqui
 	return false;
 }
 
+/* Of a machine in between: an interface that the packets came by, or should leave by. */
+static void way_down(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = party_facts(q->d, q->who);
+	for (size_t i = q->p->after; s && q->p->placed && i <= q->p->before; i++) {
+		const struct link *l = point_party(q->d, q->v, q->p->dir, i) == q->who ? named(s, at_point(q, i)->ifname) : NULL;
+		if (!l || (l->up && l->carrier))
+			continue;
+		bindings_add(q->learned, "component", "%s", l->name);
+		bindings_add(q->learned, l->up ? "link.cable" : "link.down", "%s", l->name);
+		if (!l->up)
+			history_restore_on(q, l->name, 3);
+		find_yes(f, ~0u, "%s:%s %s", name_of(q, q->who), l->name, l->up ? "has no carrier" : "is switched off");
+		return;
+	}
+	if (s)
+		find_no(f, "the interfaces of %s on the way are up", name_of(q, q->who));
+	else
+		find_unknown(f, "%s did not report its interfaces", name_of(q, q->who));
+}
+
 static bool both_isolated(const struct inquiry *q, const struct crossing *c)
 {
 	(void)q;
@@ -409,6 +430,15 @@ static void receiver_small(const struct inquiry *q, struct finding *f)
 	         size);
 }
 
+/* IPv6 is switched off on an interface whose MTU is smaller (RFC 8200 section 5): then there is nothing to lower. */
+#define IPV6_MTU_MIN 1280
+static void lower_bind(const struct inquiry *q, uint32_t mtu)
+{
+	bool six = party_prefix(q->d, q->src, 6).ip.family || party_prefix(q->d, q->dst, 6).ip.family;
+	if (mtu && (!six || mtu >= IPV6_MTU_MIN))
+		bindings_add(q->learned, "mtu", "%u", mtu);
+}
+
 static void sender_large(const struct inquiry *q, struct finding *f)
 {
 	const struct link *l = q->who == q->src ? party_link(q->d, q->who) : NULL,
@@ -423,7 +453,7 @@ static void sender_large(const struct inquiry *q, struct finding *f)
 		return;
 	}
 	bindings_add(q->learned, "component", "%s", l->name);
-	bindings_add(q->learned, "mtu", "%u", port->mtu);
+	lower_bind(q, port->mtu);
 	find_yes(f, kinds_large(), "the MTU of %s:%s is %u, that of its port %s only %u", name_of(q, q->who), l->name, l->mtu,
 	         port->name, port->mtu);
 }
@@ -463,6 +493,33 @@ static const struct link *narrow_part(const struct inquiry *q, const struct cros
 
 static bool out_is_narrow(const struct inquiry *q, const struct crossing *c) { return narrow_part(q, c)->mtu < large_size(q); }
 
+/* An interface of `who` on the stretch, but not that of an end, that is too small for it. NULL = none. */
+static const struct link *narrow_find(const struct inquiry *q)
+{
+	struct crossing c;
+	const struct snapshot *s = party_facts(q->d, q->who);
+	if (q->who == q->src || q->who == q->dst)
+		s = NULL;
+	if (crossing_find(q, out_is_narrow, &c))
+		return narrow_part(q, &c);
+	for (size_t i = q->p->after + 1u; s && q->p->placed && i <= q->p->before; i++) {
+		const struct link *l = point_party(q->d, q->v, q->p->dir, i) == q->who ? named(s, at_point(q, i)->ifname) : NULL;
+		if (l && l->mtu && l->mtu < large_size(q))
+			return l;
+	}
+	return NULL;
+}
+
+static bool narrow_elsewhere(const struct inquiry *q)
+{
+	struct inquiry at = *q;
+	for (at.who = 0; at.who < (int)q->d->party_count; at.who++) {
+		if (at.who != q->who && narrow_find(&at))
+			return true;
+	}
+	return false;
+}
+
 static bool is_host_point(const struct inquiry *q, size_t i) { return at_point(q, i)->agent_kind == AGENT_HOST; }
 
 static bool lost_behind_uplink(const struct inquiry *q)
@@ -481,31 +538,35 @@ static bool ends_large_enough(const struct inquiry *q, uint32_t size)
 	return a && b && a->mtu >= size && b->mtu >= size;
 }
 
+static void small_here(const struct inquiry *q, const struct link *part, uint32_t size, struct finding *f)
+{
+	uint32_t best = path_mtu(q->d), was = former_mtu(q, part->name);
+	if (was >= size)
+		bindings_add(q->learned, "narrow", "%s mtu %u", part->name, was);
+	else
+		lower_bind(q, part->mtu < best || !best ? part->mtu : best);
+	bindings_add(q->learned, "component", "%s", part->name);
+	bindings_add(q->learned, "span", "%s", name_of(q, q->who));
+	find_yes(f, kinds_large(), "the MTU of %s:%s on the way is %u", name_of(q, q->who), part->name, part->mtu);
+}
+
 static void path_small(const struct inquiry *q, struct finding *f)
 {
-	struct crossing c;
-	uint32_t size = large_size(q), best = path_mtu(q->d);
-	bool narrow = crossing_find(q, out_is_narrow, &c);
-	const struct link *part = narrow ? narrow_part(q, &c) : NULL;
-	if (!ends_large_enough(q, size) || (!narrow && !lost_behind_uplink(q))) {
+	uint32_t size = large_size(q);
+	const struct link *part = narrow_find(q);
+	if (!ends_large_enough(q, size) || (!part && (!lost_behind_uplink(q) || narrow_elsewhere(q)))) {
 		find_no(f, "the network between the hosts carries packets of this size, or an end does not");
 		return;
 	}
-	if (narrow && part->mtu < best)
-		best = part->mtu;
-	if (best)
-		bindings_add(q->learned, "mtu", "%u", best);
-	bindings_add(q->learned, "component", "%s", narrow ? part->name : "between the uplinks");
-	if (narrow)
-		bindings_add(q->learned, "span", "%s", name_of(q, q->who));
-	else
-		bindings_add(q->learned, "span", "%s-%s", name_of(q, dossier_host(q->d, PARTY_A)),
-		             name_of(q, dossier_host(q->d, PARTY_B)));
-	if (narrow)
-		find_yes(f, kinds_large(), "the MTU of %s:%s on the way is %u", name_of(q, q->who), part->name, part->mtu);
-	else
-		find_yes(f, kinds_large(),
-		         "both ends have an MTU of at least %u, and packets of that size do not cross between the hosts", size);
+	if (part) {
+		small_here(q, part, size, f);
+		return;
+	}
+	lower_bind(q, path_mtu(q->d));
+	bindings_add(q->learned, "component", "%s", "between the uplinks");
+	bindings_add(q->learned, "span", "%s-%s", name_of(q, dossier_host(q->d, PARTY_A)), name_of(q, dossier_host(q->d, PARTY_B)));
+	find_yes(f, kinds_large(), "both ends have an MTU of at least %u, and packets of that size do not cross between the hosts",
+	         size);
 }
 
 static void ladder_fits(const struct inquiry *q, struct finding *f)
@@ -527,6 +588,7 @@ static const struct evidence items[] = {
     {"port-elsewhere", port_elsewhere, "links of the host, placement", "the guest's port is in another bridge than before"},
     {"uplink-out", uplink_out, "links of the host, placement", "the uplink is no member of the bridge"},
     {"uplink-down", uplink_down, "links of the host", "the uplink is switched off or has no carrier"},
+    {"way-down", way_down, "cut, links", "an interface of the machine on the way is switched off or has no carrier"},
     {"bridge-down", bridge_down, "links of the host", "the bridge is switched off"},
     {"ports-isolated", ports_isolated, "bridge ports", "both ports on the way are isolated"},
     {"isolated-uplink", isolated_uplink, "bridge ports", "one of the two isolated ports is the uplink"},

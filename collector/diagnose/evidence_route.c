@@ -170,6 +170,8 @@ static void router_lost_way(const struct inquiry *q, struct finding *f)
 			continue;
 		if (history_lost_route(q, r.dst, route, sizeof route))
 			bindings_add(q->learned, "restore", "%s", route);
+		else
+			history_restore_on(q, r.out->name, family == 4 ? 1 : 2); /* the address that the route came with */
 		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has no route to %s", name_of(q, q->who),
 		         ip_format(r.dst, dst));
 	}
@@ -204,20 +206,6 @@ static void router_rp_strict(const struct inquiry *q, struct finding *f)
 	         r.in->name, name_of(q, q->who), out ? "its route by " : "no route", out ? out->name : "", ip_format(r.src, src));
 }
 
-/* ---- addresses changed on the way ---- */
-
-/* The address under which `q->src` sees what `q->dst` sends, when it is not the one it was sent with. */
-static struct ip translated_source(const struct inquiry *q)
-{
-	for (size_t i = 0; i < q->d->flow_count; i++) {
-		const struct flow *f = &q->d->flows[i];
-		const struct flow_received *r = f->dir != q->p->dir && !f->ladder ? dossier_received(q->d, f->id) : NULL;
-		if (r && r->seen && r->from.family == 4 && f->src.family == 4 && !ip_equal(r->from, f->src))
-			return r->from;
-	}
-	return (struct ip){0};
-}
-
 static int owner_of(const struct dossier *d, struct ip ip)
 {
 	for (size_t i = 0; i < d->party_count; i++) {
@@ -236,6 +224,67 @@ static bool reaches(const struct inquiry *q, int party)
 			return true;
 	}
 	return false;
+}
+
+/* ---- whom it is sent on to ---- */
+
+static bool mac_is_known(const struct dossier *d, struct mac m)
+{
+	for (size_t i = 0; i < d->party_count; i++) {
+		const struct snapshot *s = party_facts(d, (int)i);
+		for (size_t k = 0; s && k < s->link_count; k++) {
+			if (mac_equal(s->links[k].mac, m))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The neighbour entry of `who` for its next hop towards `dst`, when it names a hardware address that nobody on the way has, and
+ * the next hop itself is one of those. NULL = none. */
+static const struct neigh *wrong_next(const struct inquiry *q, int family, const char **ifname)
+{
+	const struct snapshot *s = party_facts(q->d, q->who);
+	struct ip src = party_prefix(q->d, q->src, family).ip, dst = party_prefix(q->d, q->dst, family).ip;
+	const struct route *way = s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
+	const struct link *out = way && way->type == ROUTE_UNICAST ? snapshot_link(s, way->link) : NULL;
+	if (!out || q->d->onlink || q->who == q->src || q->who == q->dst)
+		return NULL;
+	struct ip hop = way->gateway.family ? way->gateway : dst;
+	const struct neigh *n = snapshot_neigh(s, hop, way->link);
+	*ifname = out->name;
+	return n && mac_is_set(n->mac) && owner_of(q->d, hop) >= 0 && !mac_is_known(q->d, n->mac) ? n : NULL;
+}
+
+static void router_neigh_wrong(const struct inquiry *q, struct finding *f)
+{
+	char mac[MAC_TEXT_MAX], ip[IP_TEXT_MAX];
+	const char *ifname;
+	for (int family = 4; family <= 6; family += 2) {
+		const struct neigh *n = reaches(q, q->who) ? wrong_next(q, family, &ifname) : NULL;
+		if (!n || !(dying(q) & routed_kinds(family)))
+			continue;
+		bindings_add(q->learned, "entry", "%s dev %s", ip_format(n->ip, ip), ifname);
+		bindings_add(q->learned, "component", "%s", ip);
+		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has %s as the neighbour %s%s",
+		         name_of(q, q->who), mac_format(n->mac, mac), ip, n->state & NEIGH_PERMANENT ? ", entered for good" : "");
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "the neighbour entry of %s is right, or not known", name_of(q, q->who));
+}
+
+/* ---- addresses changed on the way ---- */
+
+/* The address under which `q->src` sees what `q->dst` sends, when it is not the one it was sent with. */
+static struct ip translated_source(const struct inquiry *q)
+{
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_received *r = f->dir != q->p->dir && !f->ladder ? dossier_received(q->d, f->id) : NULL;
+		if (r && r->seen && r->from.family == 4 && f->src.family == 4 && !ip_equal(r->from, f->src))
+			return r->from;
+	}
+	return (struct ip){0};
 }
 
 static void behind_nat(const struct inquiry *q, struct finding *f)
@@ -265,6 +314,8 @@ static const struct evidence items[] = {
     {"router-lost-way", router_lost_way, "routes", "the machine that should route it has no route for it"},
     {"router-rp-strict", router_rp_strict, "sysctl, routes",
      "the router's reverse-path filter is strict and its route back leaves by another interface"},
+    {"router-neigh-wrong", router_neigh_wrong, "neighbours, routes, links",
+     "the router's neighbour entry for the next hop holds a hardware address that nobody on the way has"},
     {"behind-nat", behind_nat, "addresses seen", "the machine it is for is known outside by another machine's address only"},
 };
 const struct evidence_table evidence_route = {items, sizeof items / sizeof *items};

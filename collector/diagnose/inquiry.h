@@ -137,7 +137,7 @@ struct evidence_table {
 	size_t count;
 };
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
-    evidence_agent, evidence_vlan, evidence_route;
+    evidence_agent, evidence_vlan, evidence_route, evidence_tunnel;
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
 const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */

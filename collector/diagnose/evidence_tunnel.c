@@ -1,0 +1,162 @@
+/* evidence_tunnel: VXLAN devices on the stretch where packets die, and what both hosts say of their ends. */
+#include "collector/diagnose/inquiry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the two ends of a tunnel ---- */
+
+static const struct link *tunnel_at(const struct inquiry *q, int party, size_t i)
+{
+	const struct snapshot *s = party_facts(q->d, party);
+	const struct link *l = s && point_party(q->d, q->v, q->p->dir, i) == party
+	                           ? snapshot_link_named(s, q->v->dir[q->p->dir].path[i].ifname)
+	                           : NULL;
+	return l && strcmp(l->kind, "vxlan") == 0 ? l : NULL;
+}
+
+/* The tunnel of `party` that the packets pass, or should pass, and of which the stretch sees one end at least. */
+static const struct link *tunnel_of(const struct inquiry *q, int party)
+{
+	const struct direction *v = &q->v->dir[q->p->dir];
+	const struct link *found = NULL;
+	for (size_t i = 0; party >= 0 && i < v->path_count && !found; i++)
+		found = tunnel_at(q, party, i);
+	return found;
+}
+
+struct tunnel {
+	int near, far; /* the hosts: of the machine in mind, and the other one */
+	const struct link *here, *there;
+};
+
+static bool tunnel_find(const struct inquiry *q, struct tunnel *t)
+{
+	int src = dossier_host(q->d, q->src), dst = dossier_host(q->d, q->dst);
+	bool sends = q->who == src;
+	*t = (struct tunnel){.near = q->who, .far = sends ? dst : src};
+	if ((q->who != src && q->who != dst) || src == dst)
+		return false;
+	t->here = tunnel_of(q, t->near);
+	t->there = tunnel_of(q, t->far);
+	return t->here && t->there;
+}
+
+/* Where packets are inside of the tunnel: between its devices, whatever carries it in between. */
+static bool dies_inside(const struct inquiry *q)
+{
+	const struct direction *v = &q->v->dir[q->p->dir];
+	size_t first = v->path_count, last = 0;
+	for (size_t i = 0; i < v->path_count; i++) {
+		if (!tunnel_at(q, dossier_host(q->d, q->src), i) && !tunnel_at(q, dossier_host(q->d, q->dst), i))
+			continue;
+		first = i < first ? i : first;
+		last = i;
+	}
+	return q->p->placed && first < last && q->p->after >= first && q->p->before <= last;
+}
+
+static void lost_in_tunnel(const struct inquiry *q, struct finding *f)
+{
+	struct tunnel t;
+	bool inside = tunnel_find(q, &t) && dies_inside(q);
+	if (inside)
+		bindings_add(q->learned, "tunnel.port", "%u", t.here->vx_port);
+	if (inside)
+		find_yes(f, dying(q), "it dies inside of the tunnel between %s:%s and %s:%s", name_of(q, t.near), t.here->name,
+		         name_of(q, t.far), t.there->name);
+	else
+		find_no(f, "it does not die in a tunnel");
+}
+
+/* ---- what they do not agree on ---- */
+
+static bool owns(const struct inquiry *q, int party, struct ip ip)
+{
+	const struct snapshot *s = party_facts(q->d, party);
+	return s && snapshot_addr_of(s, ip);
+}
+
+/* The first thing that is amiss at this end, in words; "" = nothing. The other end's numbers may be as wrong as this one's. */
+static void amiss(const struct inquiry *q, const struct tunnel *t, char *out, size_t size)
+{
+	const struct link *a = t->here, *b = t->there;
+	char ip[IP_TEXT_MAX];
+	out[0] = '\0';
+	if (a->vni != b->vni)
+		snprintf(out, size, "%s:%s has the VXLAN identifier %u, %s:%s has %u", name_of(q, t->near), a->name, a->vni,
+		         name_of(q, t->far), b->name, b->vni);
+	else if (a->vx_port != b->vx_port)
+		snprintf(out, size, "%s:%s uses UDP port %u, %s:%s uses %u", name_of(q, t->near), a->name, a->vx_port,
+		         name_of(q, t->far), b->name, b->vx_port);
+	else if (a->vx_local.family && !owns(q, t->near, a->vx_local))
+		snprintf(out, size, "%s:%s sends from %s, which %s does not have", name_of(q, t->near), a->name,
+		         ip_format(a->vx_local, ip), name_of(q, t->near));
+	else if (a->vx_remote.family && !ip_is_multicast(a->vx_remote) && !owns(q, t->far, a->vx_remote))
+		snprintf(out, size, "%s:%s sends to %s, which %s does not have", name_of(q, t->near), a->name,
+		         ip_format(a->vx_remote, ip), name_of(q, t->far));
+}
+
+/* Facts first; where an end is not known, the word of a kernel. */
+static void ends_differ(const struct inquiry *q, struct finding *f)
+{
+	struct tunnel t;
+	char text[200] = "";
+	if (!tunnel_find(q, &t)) {
+		evidence_find("drop-reason-tunnel")->find(q, f);
+		return;
+	}
+	if (dies_inside(q))
+		amiss(q, &t, text, sizeof text);
+	bindings_add(q->learned, "component", "%s", t.here->name);
+	if (text[0])
+		find_yes(f, dying(q), "%s", text);
+	else
+		find_no(f, "both ends of the tunnel agree");
+}
+
+/* ---- where its own table leads ---- */
+
+static struct mac guest_behind(const struct inquiry *q, const struct tunnel *t)
+{
+	return q->d->party[dossier_host(q->d, q->src) == t->far ? q->src : q->dst].ep.mac;
+}
+
+static const struct fdb *wrong_entry(const struct inquiry *q, const struct tunnel *t)
+{
+	const struct snapshot *s = party_facts(q->d, t->near);
+	struct mac m = guest_behind(q, t);
+	for (size_t i = 0; i < s->fdb_count; i++) {
+		const struct fdb *e = &s->fdbs[i];
+		if (e->bridge == t->here->index && e->port == e->bridge && mac_is_set(m) && mac_equal(e->mac, m) &&
+		    e->remote.family && !owns(q, t->far, e->remote))
+			return e;
+	}
+	return NULL;
+}
+
+static void tunnel_fdb_wrong(const struct inquiry *q, struct finding *f)
+{
+	struct tunnel t;
+	char mac[MAC_TEXT_MAX], ip[IP_TEXT_MAX];
+	const struct fdb *e = tunnel_find(q, &t) ? wrong_entry(q, &t) : NULL;
+	if (!e) {
+		find_no(f, "no forwarding entry of a tunnel of %s leads elsewhere", name_of(q, q->who));
+		return;
+	}
+	mac_format(e->mac, mac);
+	ip_format(e->remote, ip);
+	bindings_add(q->learned, "component", "%s", mac);
+	bindings_add(q->learned, "fdb", "%s dev %s dst %s self", mac, t.here->name, ip);
+	find_yes(f, dying(q), "%s:%s sends what is for %s to %s, which %s does not have", name_of(q, t.near), t.here->name, mac, ip,
+	         name_of(q, t.far));
+}
+
+static const struct evidence items[] = {
+    {"lost-in-tunnel", lost_in_tunnel, "cut, links", "it dies between the two VXLAN devices"},
+    {"tunnel-ends-differ", ends_differ, "links, addresses",
+     "identifier or port of the two VXLAN devices differ, or one uses an address that its host does not have"},
+    {"tunnel-fdb-wrong", tunnel_fdb_wrong, "forwarding entries",
+     "the VXLAN device's own table sends what is for the guest to another host"},
+};
+const struct evidence_table evidence_tunnel = {items, sizeof items / sizeof *items};
