@@ -92,9 +92,19 @@ static void member_down(struct collector *c, struct member *m)
 	rounds_member_down(c->rounds, m);
 }
 
+/* While we ourselves had no time we heard nobody: what has come in meanwhile is read first. */
+static bool was_deaf(struct collector *c)
+{
+	struct mono before = c->fleet_looked;
+	c->fleet_looked = mono_now();
+	return before.ns && mono_ms_since(before, c->fleet_looked) > 3 * FLEET_MS;
+}
+
 static void on_fleet(void *arg)
 {
 	struct collector *c = arg;
+	if (was_deaf(c))
+		return;
 	size_t count = fleet_count(c->fleet);
 	bool *was = mem_array(count + 1, sizeof *was);
 	for (size_t i = 0; i < count; i++)

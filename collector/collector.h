@@ -42,7 +42,7 @@ struct collector {
 	struct rounds *rounds;
 	struct http *http;
 	struct loop_source *timers[5];
-	struct mono started;
+	struct mono started, fleet_looked;
 	struct counters count;
 };
 

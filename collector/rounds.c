@@ -2,6 +2,7 @@
 
 #include "collector/capture_answer.h"
 #include "collector/correlate.h"
+#include "collector/crew.h"
 #include "collector/round.h"
 #include "collector/sessions.h"
 #include "collector/touch.h"
@@ -22,6 +23,7 @@ struct running {
 	struct round *round;
 	uint32_t a, b;
 	uint16_t service_port;
+	struct crew crew;
 	bool automatic, capture;
 	bool announced;       /* begun because of a change: the watch has said nothing yet */
 	struct reply reply;   /* of a person; c NULL = automatic */
@@ -329,7 +331,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 
 static void tell_progress(struct running *run)
 {
-	const char *now = run->round ? round_progress(run->round) : "waiting for a round of this pair to end";
+	const char *now = run->round ? round_progress(run->round) : "waiting for other rounds of these machines to end";
 	if (!run->reply.c || !now || (run->progress && strcmp(run->progress, now) == 0))
 		return;
 	run->progress = now;
@@ -360,13 +362,22 @@ static void run_remove(struct rounds *r, size_t i)
 	r->count--;
 }
 
+static bool has_room(const struct rounds *r, const struct running *run)
+{
+	struct crew_load load = {.wanted = &run->crew};
+	for (size_t i = 0; i < r->count; i++)
+		if (r->list[i].round)
+			crew_load_add(&load, &r->list[i].crew);
+	return crew_has_room(&load) && rounds_running(r) < ROUNDS_MAX &&
+	       (!run->automatic || count_running(r, true) < ROUNDS_AUTOMATIC_MAX);
+}
+
 static void begin_waiting(struct rounds *r)
 {
 	for (size_t i = 0; i < r->count; i++) {
 		struct running *run = &r->list[i];
 		struct err e = {0};
-		if (run->round || pair_is_busy(r, run->a, run->b) || rounds_running(r) >= ROUNDS_MAX ||
-		    (run->automatic && count_running(r, true) >= ROUNDS_AUTOMATIC_MAX))
+		if (run->round || pair_is_busy(r, run->a, run->b) || !has_room(r, run))
 			continue;
 		if (begin(r, run, &e)) {
 			if (run->reply.c)
@@ -400,10 +411,24 @@ static void on_timer(void *arg)
 	settle(r);
 }
 
+static void crew_end(const struct fleet *f, struct crew *c, uint32_t id)
+{
+	const struct member *m = fleet_by_id(f, id);
+	crew_add(c, id);
+	for (size_t i = 0; m && m->kind == AGENT_GUEST && i < m->endpoint_count; i++) {
+		struct place at;
+		if (fleet_place(f, m, m->endpoints[i].mac, &at) && at.host)
+			crew_add(c, at.host->id);
+	}
+}
+
 static bool run_add(struct rounds *r, struct running run)
 {
 	if (r->count >= ROUNDS_MAX + ROUNDS_WAITING_MAX)
 		return false;
+	run.crew.automatic = run.automatic;
+	crew_end(r->c->fleet, &run.crew, run.a);
+	crew_end(r->c->fleet, &run.crew, run.b);
 	*VEC_ADD(r->list, r->count, r->cap) = run;
 	return true;
 }
