@@ -19,7 +19,8 @@
 #define BUFFERS_ALL  (1280 * 1024) /* bytes, shared by the handles of a round: they are in our memory while it lasts */
 #define BUFFER_MAX   (128 * 1024)
 #define BUFFER_MIN   (48 * 1024)
-#define THREADS_MAX  16
+#define OPENERS_MAX  16
+#define CLOSERS_MAX  4 /* nobody waits for them */
 #define THREAD_STACK (256 * 1024)
 #define TRIES        3
 
@@ -223,7 +224,7 @@ static int buffer_size(size_t handles)
 void listeners_open(struct listener *const *all, size_t count, const struct sock_filter *filter, size_t filter_len)
 {
 	struct crew *c = crew_new(listener_open, count);
-	pthread_t threads[THREADS_MAX];
+	pthread_t threads[OPENERS_MAX];
 	size_t hired = 0;
 
 	c->filter = filter;
@@ -231,7 +232,7 @@ void listeners_open(struct listener *const *all, size_t count, const struct sock
 	c->buffer = buffer_size(count);
 	for (size_t i = 0; i < count; i++)
 		c->items[i] = all[i];
-	while (hired < THREADS_MAX && hired + 1 < count && crew_hire(c, &threads[hired], false))
+	while (hired < OPENERS_MAX && hired + 1 < count && crew_hire(c, &threads[hired], false))
 		hired++;
 	crew_work(c);
 	for (size_t i = 0; i < hired; i++)
@@ -256,7 +257,7 @@ void listeners_close(struct listener *const *all, size_t count)
 		if (all[i]->pcap)
 			c->items[handles++] = all[i]->pcap;
 	c->count = handles;
-	while (hired < THREADS_MAX && hired < handles && crew_hire(c, &thread, true))
+	while (hired < CLOSERS_MAX && hired < handles && crew_hire(c, &thread, true))
 		hired++;
 	if (hired == 0)
 		crew_work(c); /* there is nothing to do, or nobody else to do it */

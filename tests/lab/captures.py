@@ -1,6 +1,6 @@
 """Captures as people get them: the file, what Wireshark's own tools say of it, and the trace; under tags, tunnels, offloads and
 promiscuous bridges."""
-import collections, os, re, shutil, signal, subprocess
+import collections, os, re, shutil, signal, subprocess, time
 
 import lab as labs
 from lab import Lab, brief, check
@@ -231,6 +231,29 @@ def idle_costs_nothing(lab):
         lab.until(lambda: not held(where), 5, lambda: f"{where} captures while nothing runs: {held(where)}")
 
 
+def a_pause_in_a_burst_of_others_loses_nothing():
+    """An agent that gets no CPU for a moment finds all of a broadcast burst in its sockets, and lost none of its own among it."""
+    burst = ("import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0)); "
+             "ask = bytes.fromhex('ffffffffffff020000000009080600010800060400010200000000090a000063' + '00' * 6 + '0a000062') + bytes(18); "
+             "[s.send(ask) for _ in range(1000)]")
+    lab = Lab()
+    agent = lambda: next(a for a in lab.bw("agents")[1]["agents"] if a["name"] == "a1")
+    minute = lambda: agent()["health"]["minute"]
+    try:
+        lab.up()
+        lab.healthy("h1", "a1")
+        pid = lab.procs["a1"].pid
+        os.kill(pid, signal.SIGSTOP)
+        lab.run("a2", f'python3 -c "{burst}"')
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGCONT)
+        lab.until(lambda: minute()["lag_us"] > 250000, 5, lambda: f"a1 does not tell of its pause: {minute()}")
+        time.sleep(0.3)
+        check(minute()["socket_drops"] == 0, f"lost in its sockets: {minute()}")
+    finally:
+        lab.close()
+
+
 def shared():
     return [("captures/" + f.__name__.replace("_", "-"), f) for f in (
         file_opens_without_a_warning, verdict_stands_in_the_file, file_goes_where_it_is_told_or_nowhere,
@@ -239,4 +262,5 @@ def shared():
 
 def alone():
     return [("captures/vxlan-over-4", lambda: through_an_overlay(4, 4789)), ("captures/vxlan-over-6-on-another-port", lambda: through_an_overlay(6, 12345)),
-            ("captures/trace-survives-the-collector", trace_survives_the_collector)]
+            ("captures/trace-survives-the-collector", trace_survives_the_collector),
+            ("captures/a-pause-in-a-burst-of-others-loses-nothing", a_pause_in_a_burst_of_others_loses_nothing)]
