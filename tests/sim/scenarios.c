@@ -360,6 +360,31 @@ static void an_observer_short_of_cpu_is_unknown_not_lost(void **state)
 	}
 }
 
+static bool has_note(const struct verdict *v, const char *part)
+{
+	for (size_t i = 0; i < v->note_count; i++)
+		if (strstr(v->notes[i], part))
+			return true;
+	return false;
+}
+
+/* Not heard for some seconds, an agent may still only be short of CPU; later it is taken to be away. */
+static void a_silent_agent_may_be_slow_for_a_while(void **state)
+{
+	(void)state;
+	for (int late = 0; late < 2; late++) {
+		struct fleet_of_six f = six_watched();
+		agent_pause(f.s, f.vm3, true);
+		sim_run(f.s, late ? FLEET_SLOW_MS + 2000 : FLEET_OFFLINE_MS + 2000);
+		struct verdict *v = collector_diagnose(f.s, f.vm1, f.vm3);
+		assert_non_null(v);
+		assert_int_equal(has_note(v, "stopped, or too slow"), !late);
+		assert_int_equal(has_note(v, "is not connected"), late);
+		verdict_free(v);
+		sim_free(f.s);
+	}
+}
+
 /* ---- networks that deliver, but badly ---- */
 
 static void a_network_that_doubles_packets_is_degraded_and_has_no_cut(void **state)
@@ -440,6 +465,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(an_observer_short_of_cpu_is_unknown_not_lost),
 	    cmocka_unit_test(a_network_that_doubles_packets_is_degraded_and_has_no_cut),
 	    cmocka_unit_test(a_slow_network_is_slow_not_lost),
+	    cmocka_unit_test(a_silent_agent_may_be_slow_for_a_while),
 	    cmocka_unit_test(a_state_table_that_lets_only_answers_through_is_reply_only),
 	    cmocka_unit_test(a_healthy_round_takes_less_than_half_a_second_and_a_broken_one_less_than_two),
 	};
