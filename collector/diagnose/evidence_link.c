@@ -138,11 +138,22 @@ static void uplink_out(const struct inquiry *q, struct finding *f)
 		find_no(f, "the uplink of %s is a member of the bridge", name_of(q, q->who));
 }
 
+/* A veth has no carrier when the other one of the pair is switched off. */
+static const struct link *peer_down(const struct inquiry *q, const struct link *l)
+{
+	const struct link *peer = l->parent && !l->parent_elsewhere && strcmp(l->kind, "veth") == 0
+	                              ? snapshot_link(party_facts(q->d, q->who), l->parent)
+	                              : NULL;
+	return l->up && peer && !peer->up ? peer : NULL;
+}
+
 static bool end_uplink_down(const struct inquiry *q, int end, struct finding *f)
 {
 	const struct link *up = named(party_facts(q->d, q->who), place(q, end)->uplink);
 	if (!up || (up->up && up->carrier))
 		return false;
+	if (peer_down(q, up))
+		up = peer_down(q, up);
 	bindings_add(q->learned, "component", "%s", up->name);
 	bindings_add(q->learned, up->up ? "uplink.cable" : "uplink.down", "%s", up->name);
 	find_yes(f, ~0u, "%s:%s, the uplink, %s", name_of(q, q->who), up->name, up->up ? "has no carrier" : "is switched off");
@@ -248,9 +259,10 @@ static void isolation_bind(const struct inquiry *q, const struct crossing *c)
 		if (roles[i] == POINT_UPLINK)
 			bindings_add(q->learned, "isolated", "%s", both[i]->name);
 	}
+	bool turn = c->in->index > c->out->index; /* the same order whichever way the packets go */
 	for (size_t i = 0; i < 2 && c->in_role != POINT_UPLINK && c->out_role != POINT_UPLINK; i++) {
-		if (turned_on(q, both[i]))
-			bindings_add(q->learned, "isolated", "%s", both[i]->name);
+		if (turned_on(q, both[turn ? 1 - i : i]))
+			bindings_add(q->learned, "isolated", "%s", both[turn ? 1 - i : i]->name);
 	}
 	if (!bindings_get(q->learned, "isolated"))
 		bindings_add(q->learned, "isolated", "%s", c->out->name);
@@ -502,7 +514,7 @@ static const struct link *narrow_find(const struct inquiry *q)
 		s = NULL;
 	if (crossing_find(q, out_is_narrow, &c))
 		return narrow_part(q, &c);
-	for (size_t i = q->p->after + 1u; s && q->p->placed && i <= q->p->before; i++) {
+	for (size_t i = q->p->after; s && q->p->placed && i <= q->p->before; i++) {
 		const struct link *l = point_party(q->d, q->v, q->p->dir, i) == q->who ? named(s, at_point(q, i)->ifname) : NULL;
 		if (l && l->mtu && l->mtu < large_size(q))
 			return l;

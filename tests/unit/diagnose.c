@@ -705,6 +705,80 @@ static void fabric_mtu(struct world *w)
 	ladder(w, 0, 0xff); /* up to 1400 */
 	ladder(w, 1, 0xff);
 }
+static void uplink_mtu(struct world *w)
+{
+	fabric_mtu(w);
+	link_named(w, "h2", "up0")->mtu = 1400;
+}
+
+/* ---- tunnels: the uplinks are VXLAN devices ---- */
+
+static void tunnel_ends(struct world *w)
+{
+	static const char *const hosts[] = {"h1", "h2"};
+	for (int i = 0; i < 2; i++) {
+		struct link *l = link_named(w, hosts[i], "up0");
+		str_copy(l->kind, sizeof l->kind, "vxlan");
+		l->vni = 5;
+		l->vx_port = 4789;
+		l->vx_local = P(machine(hosts[i])->ip).ip;
+		l->vx_remote = P(machine(hosts[1 - i])->ip).ip;
+	}
+}
+static void tunnel(struct world *w)
+{
+	tunnel_ends(w);
+	cut(w, "g1", "h1:up0", "h2:up0", ALL, 0);
+}
+static void tunnel_number(struct world *w)
+{
+	tunnel(w);
+	link_named(w, "h2", "up0")->vni = 6;
+}
+static void tunnel_port(struct world *w)
+{
+	tunnel(w);
+	link_named(w, "h2", "up0")->vx_port = 8472;
+}
+static void tunnel_remote(struct world *w)
+{
+	tunnel(w);
+	link_named(w, "h1", "up0")->vx_remote = P("10.0.0.77/24").ip;
+}
+static void tunnel_group(struct world *w)
+{
+	tunnel(w);
+	link_named(w, "h1", "up0")->vx_remote = P("239.1.1.1/32").ip;
+}
+static void tunnel_number_but_not_there(struct world *w)
+{
+	tunnel_ends(w);
+	link_named(w, "h2", "up0")->vni = 6;
+	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
+}
+static void tunnel_table(struct world *w)
+{
+	tunnel(w);
+	struct snapshot *h = facts(w, "h1");
+	struct fdb *f = GROW(h->fdbs, h->fdb_count);
+	uint32_t at = link_named(w, "h1", "up0")->index;
+	*f = (struct fdb){.bridge = at, .port = at, .mac = M("02:00:00:00:00:12"), .remote = P("10.0.0.77/24").ip};
+}
+static void tunnel_table_right(struct world *w)
+{
+	tunnel_table(w);
+	facts(w, "h1")->fdbs[facts(w, "h1")->fdb_count - 1].remote = P("10.0.0.2/24").ip;
+}
+static void tunnel_filtered(struct world *w)
+{
+	tunnel(w);
+	says(w, "h2", "g1", false, ALL, "NETFILTER_DROP", "nft_do_chain", "up0");
+}
+static void tunnel_entry_exists(struct world *w)
+{
+	tunnel(w);
+	says(w, "h2", "g1", false, ALL, "VXLAN_ENTRY_EXISTS", "vxlan_rcv", "up0");
+}
 static void fabric_dead(struct world *w) { cut(w, "g1", "h1:up0", "h2:up0", ALL, 0); }
 
 /* ---- services and agents ---- */
@@ -1080,6 +1154,18 @@ static const struct scenario scenarios[] = {
     {"small receiver, but all die", "g2", "g1", mtu_small_all_die, NULL, NULL, NULL, NULL},
     {"large sender", "g1", "g2", mtu_large, "mtu-guest-larger", "g1", "ip link set dev eth0 mtu 1500", NULL},
     {"small fabric", "g1", "g2", fabric_mtu, "mtu-physical-path", NULL, "ip link set dev eth0 mtu 1400", NULL},
+    {"small uplink", "g1", "g2", uplink_mtu, "mtu-physical-path", "h2", "ip link set dev eth0 mtu 1400", NULL},
+    {"a tunnel", "g1", "g2", tunnel, NULL, NULL, NULL, NULL},
+    {"tunnel, two numbers", "g1", "g2", tunnel_number, "overlay-vni-or-vtep-mismatch", NULL, "compare both ends", NULL},
+    {"tunnel, two ports", "g1", "g2", tunnel_port, "overlay-vni-or-vtep-mismatch", NULL, "compare both ends", NULL},
+    {"tunnel to nowhere", "g1", "g2", tunnel_remote, "overlay-vni-or-vtep-mismatch", "h1", "compare both ends", NULL},
+    {"tunnel to a group", "g1", "g2", tunnel_group, NULL, NULL, NULL, NULL},
+    {"tunnel, two numbers, but lost before it", "g1", "g2", tunnel_number_but_not_there, NULL, NULL, NULL, NULL},
+    {"tunnel that leads elsewhere", "g1", "g2", tunnel_table, "overlay-fdb-wrong", "h1",
+     "bridge fdb del 02:00:00:00:00:12 dev up0 dst 10.0.0.77 self", NULL},
+    {"tunnel that leads there", "g1", "g2", tunnel_table_right, NULL, NULL, NULL, NULL},
+    {"tunnel in a filter", "g1", "g2", tunnel_filtered, "overlay-filtered", "h2", "allow UDP port 4789", NULL},
+    {"tunnel with an odd entry", "g1", "g2", tunnel_entry_exists, NULL, NULL, NULL, NULL},
     {"dead fabric", "g1", "g2", fabric_dead, NULL, NULL, NULL, NULL},
     {"no service", "g1", "g2", service, "service-not-listening", "g2", "start the service that should listen on TCP port 8080",
      NULL},
@@ -1255,6 +1341,21 @@ static void what_remains_possible_is_told(void **state)
 	catalogue_free(c);
 }
 
+static void what_nothing_speaks_for_is_not(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	struct world *w = world_new("g1", "g2");
+	(void)state;
+	fabric_dead(w);
+	diagnose(c, w->d, w->v);
+	for (size_t i = 0; i < w->v->note_count; i++) {
+		assert_null(strstr(w->v->notes[i], "tap-or-vswitch-queue-overflow"));
+		assert_null(strstr(w->v->notes[i], "overlay-"));
+	}
+	world_free(w);
+	catalogue_free(c);
+}
+
 /* What a machine says of itself is pasted into a shell by whoever follows the fix. */
 static void a_hostile_name_makes_no_command(void **state)
 {
@@ -1284,6 +1385,7 @@ int main(void)
 	    cmocka_unit_test(texts_are_filled_in),
 	    cmocka_unit_test(what_looks_alike_is_ruled_out),
 	    cmocka_unit_test(what_remains_possible_is_told),
+	    cmocka_unit_test(what_nothing_speaks_for_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
