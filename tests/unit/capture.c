@@ -38,7 +38,8 @@ static void up(const char *ifname)
 {
 	char command[128];
 
-	snprintf(command, sizeof command, "ip link set %s up; while ip link show up | grep -q 'qdisc noop '; do sleep 0.01; done", ifname);
+	snprintf(command, sizeof command, "ip link set %s up; while ip link show up | grep -q 'qdisc noop '; do sleep 0.01; done",
+	         ifname);
 	shell(command);
 }
 
