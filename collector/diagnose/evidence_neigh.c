@@ -519,7 +519,22 @@ static bool bystander_find(const struct inquiry *q, struct bystander *b)
 	return b->owner || (!b->kinds && bystander_claims(q, b));
 }
 
-/* The port by which it enters a host of ours: not the uplink, behind which others stand too. */
+/* Behind it stand others of this round, too: a rule there would hit them when they speak for themselves. */
+static bool port_is_shared(const struct inquiry *q, const struct snapshot *s, uint32_t port, struct mac but)
+{
+	for (size_t i = 0; i < s->fdb_count; i++) {
+		const struct fdb *e = &s->fdbs[i];
+		if (e->port != port || e->local || mac_equal(e->mac, but))
+			continue;
+		for (size_t k = 0; k < q->d->party_count; k++) {
+			if (mac_of_party(q->d, (int)k, e->mac))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The port by which it alone enters a host of ours: not the uplink. */
 static void guard_bind(const struct inquiry *q, struct mac m, struct ip claimed)
 {
 	char ip[IP_TEXT_MAX];
@@ -531,7 +546,7 @@ static void guard_bind(const struct inquiry *q, struct mac m, struct ip claimed)
 		for (size_t i = 0; s && i < s->fdb_count; i++) {
 			const struct link *port = snapshot_link(s, s->fdbs[i].port);
 			if (!mac_equal(s->fdbs[i].mac, m) || s->fdbs[i].local || !port || !port->port ||
-			    strcmp(port->name, at->uplink) == 0)
+			    strcmp(port->name, at->uplink) == 0 || port_is_shared(q, s, port->index, m))
 				continue;
 			bindings_add(q->learned, "guard", "%s", name_of(q, host));
 			bindings_add(q->learned, "guard.rule", "iifname %s arp saddr ip %s drop", port->name,

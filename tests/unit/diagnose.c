@@ -1356,6 +1356,25 @@ static void what_nothing_speaks_for_is_not(void **state)
 	catalogue_free(c);
 }
 
+/* The impostor comes in by a port that its victim uses as well: no rule is put there. */
+static void a_guard_hits_nobody_else(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	struct world *w = world_new("g1", "g2");
+	(void)state;
+	spoof(w);
+	struct snapshot *h = facts(w, "h1");
+	struct fdb *f = GROW(h->fdbs, h->fdb_count);
+	*f = (struct fdb){.bridge = 1, .port = link_named(w, "h1", "v3")->index, .mac = M("02:00:00:00:00:12")};
+	diagnose(c, w->d, w->v);
+	assert_string_equal(w->v->causes[0].id, "arp-spoofing");
+	assert_true(w->v->causes[0].fix_count > 0);
+	for (size_t i = 0; i < w->v->causes[0].fix_count; i++)
+		assert_null(strstr(w->v->causes[0].fixes[i].command, "drop"));
+	world_free(w);
+	catalogue_free(c);
+}
+
 /* What a machine says of itself is pasted into a shell by whoever follows the fix. */
 static void a_hostile_name_makes_no_command(void **state)
 {
@@ -1386,6 +1405,7 @@ int main(void)
 	    cmocka_unit_test(what_looks_alike_is_ruled_out),
 	    cmocka_unit_test(what_remains_possible_is_told),
 	    cmocka_unit_test(what_nothing_speaks_for_is_not),
+	    cmocka_unit_test(a_guard_hits_nobody_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
