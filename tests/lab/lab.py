@@ -11,6 +11,12 @@ import atexit, json, os, shlex, shutil, signal, subprocess, sys, tempfile, time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("BOTHWAYS_BIN", os.path.join(TOP, "build", "bin"))
 COLLECTOR_IP = "172.31.255.254"
+UNFIT = ("was short of CPU while", "too slow to take part", "did not report on this round")  # what notes say of an observer without CPU
+
+
+def program_is_sanitized(name="bothways-agent"):
+    libraries = subprocess.run(["ldd", os.path.join(BIN, name)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return "libasan" in libraries or "libclang_rt" in libraries
 
 
 class Failure(Exception):
@@ -238,9 +244,9 @@ class Lab:
 
     def diagnose(self, a, b, *args):
         """On an overloaded machine the verdict may be that an observer got no CPU: one asks again, and judges the last answer."""
-        for i in range(12):
+        for _ in range(8):
             code, v = self.bw("diagnose", a, b, *args, rc=None)
-            unfit = [n for n in (v or {}).get("notes", []) if "was short of CPU while" in n or "too slow to take part" in n]
+            unfit = [n for n in (v or {}).get("notes", []) if any(word in n for word in UNFIT)]
             if not unfit or overload() == 1:
                 break
             Lab.again += 1

@@ -5,7 +5,7 @@ import kills
 import lab as labs
 from lab import BIN, Guest, Lab, check
 
-ASAN = "asan" in BIN
+ASAN = labs.program_is_sanitized()
 
 
 def small(**kw):

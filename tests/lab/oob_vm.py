@@ -14,7 +14,7 @@ RESET = b"\xb7BW\x01\x02"  # magic and type of the frame with which a guest begi
 
 def programs():
     """Those that users run: with a sanitizer they would need a minute to start in there."""
-    where = labs.BIN if "asan" not in labs.BIN else os.path.join(labs.TOP, "build", "bin")
+    where = os.path.join(labs.TOP, "build", "bin") if labs.program_is_sanitized() else labs.BIN
     return [os.path.join(where, p) for p in ("bothways", "bothways-agent", "bothways-collector")]
 
 
@@ -47,6 +47,11 @@ def agents(m):
         return {}
 
 
+def reports(lab, m, name):
+    """A slow machine may need more than one question."""
+    return lab.until(lambda: agents(m).get(name, {}).get("reports"), 40, lambda: f"the collector does not know {name}: {agents(m)}", every=1)
+
+
 def heard_over_vsock(lab, m):
     def heard():
         a = agents(m).get("g", {})
@@ -64,12 +69,12 @@ def vsock(lab, m):
     start(m, "h", *host, "--join", token(m, "h", "host"))
     heard_over_vsock(lab, m)
     check("via h (vsock)" in m.sh("bothways --state /var/lib/c agents"), m.sh("bothways --state /var/lib/c agents"))
-    number = agents(m)["g"]["reports"]["number"]
+    number = reports(lab, m, "g")["number"]
     m.sh("kill -9 $(cat /run/h.pid)")
     start(m, "h", *host)
-    lab.until(lambda: agents(m)["g"]["reports"]["number"] > number + 2, 40, lambda: f"no reports after the host's agent was killed: {agents(m)}", every=1)
+    lab.until(lambda: reports(lab, m, "g")["number"] > number + 2, 40, lambda: f"no reports after the host's agent was killed: {agents(m)}", every=1)
     heard_over_vsock(lab, m)
-    r = agents(m)["g"]["reports"]
+    r = reports(lab, m, "g")
     check(r["missing"] == 0 and r["number"] == r["applied"], f"{r}")
     m.sh("kill $(cat /run/g.pid) $(cat /run/h.pid)")
 
@@ -98,7 +103,7 @@ def port(lab, m):
     before, begun = cpu(m, "p"), time.monotonic()
     time.sleep(5)
     busy = (cpu(m, "p") - before) / TICKS / (time.monotonic() - begun)
-    check(busy < 0.2, f"the agent takes {100 * busy:.0f} % of a CPU while nobody holds the host's end")
+    check(busy < 0.2 * labs.overload(), f"the agent takes {100 * busy:.0f} % of a CPU while nobody holds the host's end")
     for _ in range(3):
         got = first_bytes(lab.path("port"), 10)
         check(RESET in got, f"the agent did not say RESET to whom came: {got[:100]!r}\n" + m.sh("cat /var/log/p.log", ok=False))

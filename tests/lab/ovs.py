@@ -87,7 +87,6 @@ def ways_through_it(n):
 
 def broken(n, a, b, inject, undo, cause, says, cut):
     """The cause is named first, with these words in its evidence; the cut is where it is; the printed fix heals it."""
-    n.healthy(a, b)
     n.ovs("h1", inject)
     try:
         time.sleep(0.3)
