@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TRIES 4 /* where it changes faster than it can be read */
+#define TRIES    4   /* where it changes faster than it can be read ... */
+#define TRIES_MS 100 /* ... and none begins later */
 
 static const struct source {
 	uint32_t part; /* FACTS_* */
@@ -49,8 +50,11 @@ static bool sources_read(struct snapshot *s, uint32_t what, char *why, size_t si
 struct snapshot *facts_read(uint32_t what, char *why, size_t size)
 {
 	struct snapshot *s = snapshot_new();
+	struct mono end = mono_add_ms(mono_now(), TRIES_MS);
 
 	for (int tries = 1; sources_read(s, what, why, why ? size : 0) && tries < TRIES; tries++) {
+		if (mono_reached(end, mono_now()))
+			break;
 		snapshot_free(s);
 		s = snapshot_new();
 	}
