@@ -256,6 +256,22 @@ def third_router_faults(net):
     router_faults(net, "a", "b", "h3", "10.0.1.0/24", "router-filter")
     net.fault("a", "b", "router-rp-filter", "h3", "sysctl -qw net.ipv4.conf.eno0.rp_filter=1; ip route add 10.0.0.11/32 dev eno1",
               "ip route del 10.0.0.11/32 dev eno1; sysctl -qw net.ipv4.conf.eno0.rp_filter=0", fix=False)
+    net.fault("a", "b", "mtu-physical-path", "h3", "ip link set eno1 mtu 1300", "ip link set eno1 mtu 1500")
+    net.fault("a", "b", "stale-arp-router", "h3", "ip neigh replace 10.0.1.12 lladdr 02:de:ad:00:00:01 dev eno1 nud permanent", "ip neigh del 10.0.1.12 dev eno1")
+    net.fault("a", "b", "router-link-down", "h3", "ip link set eno1 down", "ip link set eno1 up")
+
+
+def overlay_faults(net):
+    """What may be wrong with a tunnel; its table can be put right by a command, its ends by a person only."""
+    def made(number=5, remote=1):
+        return (f"ip link del vx5; ip link add vx5 type vxlan id {number} local 192.0.2.2 remote 192.0.2.{remote} dstport 4789; "
+                "ip link set vx5 mtu 1450 master br5 up")
+    net.fault("a", "b", "overlay-fdb-wrong", "h1", f"bridge fdb replace {net.guests['b'].mac} dev vx5 self dst 192.0.2.77 static",
+              f"bridge fdb del {net.guests['b'].mac} dev vx5 self dst 192.0.2.77")
+    net.fault("a", "b", "overlay-filtered", "h2", "nft 'table inet f { chain c { type filter hook input priority 0; udp dport 4789 drop; }; }'", FLUSH, fix=False)
+    net.fault("a", "b", "overlay-vni-or-vtep-mismatch", None, made(number=6), made(), at="h2", fix=False)
+    net.fault("a", "b", "overlay-vni-or-vtep-mismatch", "h2", made(remote=77), made(), fix=False)
+    net.fault("a", "b", "mtu-physical-path", "h1", "ip link set vx5 mtu 1200", "ip link set vx5 mtu 1450")
 
 
 def guest_router_faults(net):
@@ -299,7 +315,7 @@ KINDS = [
          Way("a", "b", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:eno1", "<h2:eno1", ">h2:fwpr102p0", "<h2:fwln102i0", ">h2:tap102i0", "<b:ens18"),
          faults=[host_answers_with_every_device]),
     Kind("vxlan", overlay,
-         Way("a", "b", ">a:eth0", "<h1:va", ">h1:vx5", ">h1:eno1", "<h2:eno1", "<h2:br-ul", "<h2:vx5", ">h2:vb", "<b:eth0", under=("h1:eno1", "h2:eno1", "h2:br-ul"))),
+         Way("a", "b", ">a:eth0", "<h1:va", ">h1:vx5", ">h1:eno1", "<h2:eno1", "<h2:br-ul", "<h2:vx5", ">h2:vb", "<b:eth0", under=("h1:eno1", "h2:eno1", "h2:br-ul")), faults=[overlay_faults]),
     Kind("routed-own-host", own_router, Way("a", "b", ">a:eth0", "<h1:va", "<h1:br0", ">h1:br1", ">h1:vb", "<b:eth0"), faults=[own_router_faults]),
     Kind("routed-third-host", third_router,
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno0", "<h3:eno0", ">h3:eno1", "<h2:eno1", ">h2:vb", "<b:eth0"), faults=[third_router_faults]),
