@@ -79,8 +79,6 @@ static enum cell delivery_of(const struct dossier *d, struct view *w)
 
 /* ---- initiation ---- */
 
-/* Answers to what the peer never saw come from somebody else. UDP answers are proven by their MAC; ARP answers by the agent
- * that asked, which knows the right address. */
 /* Devices of a macvtap's kind have the MAC of the guest behind them. */
 static bool owns_mac(const struct snapshot *s, struct mac mac)
 {
@@ -105,10 +103,13 @@ static bool answers_are_its_own(const struct dossier *d, const struct view *w)
 	return s && w->sent->mac_count;
 }
 
+/* Answers to what the peer never saw come from somebody else, unless one of the two slept: then it left too late, or was not looked
+ * at in time. UDP answers are proven by their MAC; ARP answers by the agent that asked, which knows the right address. */
 static seqset impostors(const struct dossier *d, const struct view *w)
 {
 	enum proto proto = kind_info(w->flow->kind)->proto;
-	bool checkable = proto == PROTO_ICMP || proto == PROTO_TCP;
+	bool slept = party_lagged(d, sender_of(w->flow), LAG_UNFIT_US) || party_lagged(d, receiver_of(w->flow), LAG_UNFIT_US);
+	bool checkable = (proto == PROTO_ICMP || proto == PROTO_TCP) && !slept;
 	const struct sight *end = &w->probes.at[w->probes.count ? w->probes.count - 1 : 0];
 	seqset odd = proto == PROTO_NEIGH && answers_are_its_own(d, w) ? 0 : w->sent->impostor;
 	if (checkable && end->looked)
