@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ struct responder {
 	struct prober *prober;
 	int fd, family;
 	struct gather_source *source;
-	uint32_t drops;
+	uint32_t drops, damaged;
 };
 
 /* For errors that quote too little to hold our header: the last probe that went to that address. */
@@ -47,12 +48,49 @@ struct probe_udp {
 	size_t recent_next;
 };
 
-static void note_drops(struct prober *p, uint32_t *known, const struct rx *rx)
+/* ---- what the socket lost ---- */
+
+/* The value below the name, in two lines of words. */
+static uint32_t column(char *names, char *values, const char *want)
 {
-	if (!rx->drops)
+	char *in_names, *in_values, *value = strtok_r(values, " \n", &in_values);
+	for (char *name = strtok_r(names, " \n", &in_names); name && value; name = strtok_r(NULL, " \n", &in_names)) {
+		if (strcmp(name, want) == 0)
+			return (uint32_t)strtoul(value, NULL, 10);
+		value = strtok_r(NULL, " \n", &in_values);
+	}
+	return 0;
+}
+
+/* Datagrams with a wrong checksum, of all sockets here. */
+static uint32_t damaged_count(int family)
+{
+	char line[512], names[512] = "";
+	uint32_t n = 0;
+	FILE *f = fopen(family == 4 ? "/proc/net/snmp" : "/proc/net/snmp6", "re");
+	while (f && !n && fgets(line, sizeof line, f)) {
+		if (family == 6)
+			(void)sscanf(line, "Udp6InCsumErrors %u", &n);
+		else if (strncmp(line, "Udp: ", 5) == 0 && names[0])
+			n = column(names, line, "InCsumErrors");
+		else if (strncmp(line, "Udp: ", 5) == 0)
+			memcpy(names, line, sizeof names);
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* The kernel counts damaged datagrams as drops of their socket, too: those are lost, and not by us. */
+static void note_drops(struct prober *p, struct responder *r, const struct rx *rx)
+{
+	uint32_t more = rx->drops ? rx->drops - r->drops : 0;
+	if (!more)
 		return;
-	p->stats.socket_drops += rx->drops - *known;
-	*known = rx->drops;
+	uint32_t now = damaged_count(r->family), damaged = now - r->damaged;
+	r->damaged = now;
+	r->drops = rx->drops;
+	p->stats.socket_drops += more > damaged ? more - damaged : 0;
 }
 
 /* ---- the responder ---- */
@@ -79,7 +117,7 @@ static void udp_reply(struct prober *p, struct responder *r, const struct rx *rx
 static void responder_take(struct prober *p, struct responder *r, const struct rx *rx)
 {
 	struct proof f;
-	note_drops(p, &r->drops, rx);
+	note_drops(p, r, rx);
 	if (!prober_prove(p, rx->data, rx->len, PROOF_PROBE, PROTO_UDP, r->family, &f))
 		return;
 	prober_arrived(p, &f, rx->from, rx->ttl);
@@ -112,6 +150,7 @@ static int responder_open(struct prober *p, struct responder *r, int family, uin
 		setsockopt(r->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	sock_want_details(r->fd, family);
 	setsockopt(r->fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
+	r->damaged = damaged_count(family);
 	int error = sock_bind_source(r->fd, (struct ip){.family = (uint8_t)family}, port, 0);
 	if (!error)
 		r->source = gather_add(p->gather, r->fd, LOOP_READ, responder_readable, r);
