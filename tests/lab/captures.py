@@ -25,7 +25,7 @@ def frames(path):
 
 def capture(lab, a, b, *args, name="capture.pcapng"):
     path = lab.path(name)
-    code, doc = lab.bw("capture", a, b, "-w", path, *args, rc=None)
+    code, doc = lab.asked("capture", a, b, "-w", path, *args, verdict=lambda d: d.get("verdict"))
     check(doc and doc["schema"] == "bothways.capture/1", f"exit {code}: {doc}")
     return code, doc, path
 

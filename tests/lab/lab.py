@@ -242,16 +242,19 @@ class Lab:
         except ValueError:
             raise Failure(f"bothways --json {' '.join(args)} printed no JSON: {out[:300]}")
 
-    def diagnose(self, a, b, *args):
-        """On an overloaded machine the verdict may be that an observer got no CPU: one asks again, and judges the last answer."""
+    def asked(self, *command, verdict=lambda document: document):
+        """A round. On an overloaded machine its verdict may be that an observer got no CPU: one asks again, and the last answer counts."""
         for _ in range(8):
-            code, v = self.bw("diagnose", a, b, *args, rc=None)
-            unfit = [n for n in (v or {}).get("notes", []) if any(word in n for word in UNFIT)]
-            if not unfit or overload() == 1:
+            code, document = self.bw(*command, rc=None)
+            notes = (verdict(document) or {}).get("notes", []) if document else []
+            if overload() == 1 or not any(word in note for note in notes for word in UNFIT):
                 break
             Lab.again += 1
             time.sleep(0.5)
-        return code, v
+        return code, document
+
+    def diagnose(self, a, b, *args):
+        return self.asked("diagnose", a, b, *args)
 
     def until(self, fn, seconds, text="it did not happen", every=0.1):
         begun = time.monotonic()
