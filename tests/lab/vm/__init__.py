@@ -247,15 +247,20 @@ def checksums_left_to_the_nic(n):
     n.run("sw", "ip link add raw0 type veth peer name raw1; ip link set raw0 master fab up; ip link set raw1 promisc on up; ip link set u1 nomaster promisc on")
     n.spawn("raw-relay", "sw", [sys.executable, "-c", RAW_RELAY, "u1", "raw1"])
     try:
-        v = n.sees("v1", "v2", "checksum-offload-bad", "v1")
-        check(v["state"] == "one-way", "not one way\n" + brief(v))
+        seen = [None]
+
+        def one_way():
+            """And damaged ones are not called lost by who gets them."""
+            seen[0] = v = n.sees("v1", "v2", "checksum-offload-bad", "v1")
+            return v["state"] == "one-way" and not any("in its own sockets" in note for note in v["notes"])
+        n.until(one_way, PATIENCE, lambda: "not one way\n" + brief(seen[0]))
+        v = seen[0]
         n.run("v1", v["causes"][0]["fix"][0]["command"])
         n.healthy("v1", "v2")
     finally:
         n.stop("raw-relay")
         n.run("sw", "ip link set u1 promisc off master fab; ip link del raw0")
         n.run("v1", "ethtool -K eth0 tx on")
-    n.healthy("v1", "v2")
 
 
 def the_host_agent_restarts(n):
@@ -353,7 +358,6 @@ def wrong_vlan(n):
     g = n.guests["v1"]
     n.fault("h1", "v1", "guest-no-ip", "v1", f"ip addr flush dev eth0; ip link add link eth0 name eth0.5 type vlan id 5; ip link set eth0.5 up; "
             f"ip addr add {g.ip}/24 dev eth0.5; ip addr add {g.ip6}/64 dev eth0.5 nodad", "ip link del eth0.5; " + n.address("v1"))
-    n.healthy("h1", "v1")
 
 
 def cable_pulled(n):
