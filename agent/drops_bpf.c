@@ -293,8 +293,10 @@ void drops_bpf_reason(struct drops_bpf *b, uint32_t reason, char *out, size_t si
 		return;
 	}
 	name = value_name(b->types, "skb_drop_reason", reason);
-	if (!name)
-		snprintf(out, size, reason ? "%u" : "", reason); /* 0: a kernel that gives none */
+	if (!name && reason == 0)
+		str_copy(out, size, ""); /* this kernel gives none */
+	else if (!name)
+		snprintf(out, size, "%u", reason);
 	else
 		str_copy(out, size, strncmp(name, REASON_PREFIX, strlen(REASON_PREFIX)) == 0 ? name + strlen(REASON_PREFIX) : name);
 }
