@@ -45,7 +45,7 @@ def cases():
         Drop("no-route", ("a3", "c1"), "h1", ("ip route del 10.0.1.0/24 dev br-c", "ip route replace 10.0.1.0/24 dev br-c src 10.0.1.1 proto kernel scope link"),
              "IP_INNOROUTES", "ip_error"),
         Drop("blackhole", ("a3", "c1"), "h1", ("ip route add blackhole 10.0.1.11/32", "ip route del blackhole 10.0.1.11/32"), "NOT_SPECIFIED", "ip_error"),
-        Drop("oversize", ("a1", "a2"), "h2", ("ip link set vn-a2 mtu 1200", "ip link set vn-a2 mtu 1500"), "NOT_SPECIFIED", "br_dev_queue_push_xmit", ifname="vn-a2"),
+        Drop("oversize", ("a1", "a2"), "h2", ("ip link set vn-a2 mtu 1300", "ip link set vn-a2 mtu 1500"), "NOT_SPECIFIED", "br_dev_queue_push_xmit", ifname="vn-a2"),
     ]
 
 
