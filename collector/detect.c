@@ -306,6 +306,28 @@ static void feed_delivery(struct detect *d, uint32_t pair, uint8_t dir, uint8_t 
 		pair_mark(d, pair, !was_bad);
 }
 
+static bool tally_anew(struct tally *c)
+{
+	bool partial = c->delivery == CELL_PARTIAL, partial_init = c->initiation == CELL_PARTIAL;
+	if (partial)
+		c->delivery = CELL_OK;
+	if (partial_init)
+		c->initiation = CELL_OK;
+	if (!cell_is_bad(c->delivery))
+		c->slow = c->fast[0] = 0;
+	if (!cell_is_bad(c->initiation))
+		c->fast[1] = 0;
+	return partial || partial_init;
+}
+
+void detect_anew(struct detect *d, uint32_t pair)
+{
+	struct hot *p = pair_of(d, pair);
+	for (size_t i = 0; p && i < 2 * KINDS; i++)
+		if (tally_anew(&p->dir[i / KINDS].tallies[i % KINDS]))
+			pair_mark(d, pair, false);
+}
+
 struct asked { /* what became of the probes that wanted an answer */
 	unsigned good, failed, refused, impostor;
 };

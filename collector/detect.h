@@ -46,6 +46,9 @@ size_t detect_bytes_per_direction(void);
 void detect_restarted(struct detect *d, uint32_t member, struct mono now);
 /* Kinds this member cannot see arriving (fleet_deaf_kinds): their delivery to it stays unknown. */
 void detect_deaf(struct detect *d, uint32_t member, kind_mask kinds);
+/* The machines changed since, and a round found the pair well: what was counted before is about another world. Partial losses
+ * begin anew; full ones end by themselves with the first good probes. */
+void detect_anew(struct detect *d, uint32_t pair);
 /* A cell not measured for so long is unknown; default 5000. Large fleets probe more rarely. */
 void detect_stale_ms(struct detect *d, uint32_t ms);
 

@@ -25,7 +25,7 @@ struct running {
 	uint16_t service_port;
 	struct crew crew;
 	bool automatic, capture;
-	bool announced;       /* begun because of a change: the watch has said nothing yet */
+	bool announced;       /* begun because of a change of facts */
 	struct reply reply;   /* of a person; c NULL = automatic */
 	const char *progress; /* last one told */
 };
@@ -259,6 +259,15 @@ static struct verdict *judge(struct rounds *r, const struct running *run, struct
 	return v;
 }
 
+/* It was ill, something changed, and now it is well. */
+static void watch_anew(struct rounds *r, uint32_t a, uint32_t b)
+{
+	bool swapped;
+	int64_t number = planner_find(r->c->planner, a, b, &swapped);
+	if (number >= 0)
+		detect_anew(r->c->detect, (uint32_t)number);
+}
+
 static void settle_suspect(struct rounds *r, const struct running *run, const struct verdict *v)
 {
 	struct suspect *s = suspect_get(r, run->a, run->b);
@@ -271,8 +280,10 @@ static void settle_suspect(struct rounds *r, const struct running *run, const st
 	s->calm_ms = same ? s->calm_ms * 2 : CHANGE_CALM_MS;
 	/* Perhaps it began or ended in the middle of the round. */
 	s->wanted = s->wanted || verdict_exit_code(v) == 3;
-	s->announced = s->doubted;
-	s->next = mono_add_ms(mono_now(), s->doubted ? CHANGE_CALM_MS : s->cooldown_ms);
+	s->announced = s->announced || s->doubted;
+	s->next = mono_add_ms(mono_now(), s->announced ? s->calm_ms : s->cooldown_ms);
+	if (run->announced && !same && v->state == STATE_OK)
+		watch_anew(r, run->a, run->b);
 }
 
 static void finish(struct rounds *r, struct running *run)
@@ -518,19 +529,16 @@ static void begin_wanted(struct rounds *r, struct mono now)
 		if (!s->wanted || !mono_reached(s->next, now) || is_listed(r, s->a, s->b))
 			continue;
 		const struct member *a = fleet_by_id(r->c->fleet, s->a), *b = fleet_by_id(r->c->fleet, s->b);
-		if (a && b && (a->online || b->online))
-			s->wanted =
-			    !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true, .announced = s->announced});
-		else
-			s->wanted = false;
+		bool asked = a && b && (a->online || b->online);
+		if (asked && !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true, .announced = s->announced}))
+			continue;
+		s->wanted = s->announced = false;
 	}
 }
 
 static void want_round(struct rounds *r, uint32_t a, uint32_t b)
 {
-	struct suspect *s = suspect_get(r, a, b);
-	s->wanted = true;
-	s->announced = false;
+	suspect_get(r, a, b)->wanted = true;
 	begin_wanted(r, mono_now());
 	settle(r);
 }
@@ -565,8 +573,7 @@ static void pair_changed(struct rounds *r, uint32_t a, uint32_t b, struct mono n
 	if (s->wanted && mono_reached(s->next, now))
 		return; /* one is coming */
 	s->next = s->looked.ns ? mono_add_ms(s->looked, s->calm_ms) : now;
-	s->announced = !s->ill;
-	s->wanted = true;
+	s->announced = s->wanted = true;
 }
 
 void rounds_changed(struct rounds *r, const struct member *m, const struct fact_change *changes, size_t count)

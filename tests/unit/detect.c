@@ -328,6 +328,33 @@ static void partial_loss_does_not_flap(void **state)
 	detect_free(s.d);
 }
 
+static void of_a_world_that_changed_nothing_is_held_against_a_pair(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_UDP);
+	for (int i = 0; i < 6; i++) { /* short outages: in sum a loss of some percent */
+		s.loss = 1;
+		sim_run(&s, 2);
+		s.loss = 0;
+		sim_run(&s, 60);
+	}
+	assert_int_equal(shown_delivery(&s), CELL_PARTIAL);
+	assert_int_equal(s.wells, 0);
+	detect_anew(s.d, PAIR);
+	sim_run(&s, 1);
+	assert_int_equal(s.wells, 1);
+	assert_int_equal(shown_delivery(&s), CELL_OK);
+	s.loss = 0.3; /* a loss that is still there is found again */
+	sim_run(&s, 60);
+	assert_int_equal(shown_delivery(&s), CELL_PARTIAL);
+	s.loss = 1;
+	sim_run(&s, 30);
+	detect_anew(s.d, PAIR); /* a full one is not talked away */
+	assert_int_equal(shown_delivery(&s), CELL_LOST);
+	detect_anew(s.d, PAIR + 1);
+	detect_free(s.d);
+}
+
 /* ---- what is no loss ---- */
 
 static void a_silent_receiver_is_no_loss(void **state)
@@ -571,6 +598,7 @@ int main(void)
 	    cmocka_unit_test(a_refusal_of_the_own_kernel_needs_no_witness),
 	    cmocka_unit_test(five_good_probes_end_a_full_loss),
 	    cmocka_unit_test(partial_loss_does_not_flap),
+	    cmocka_unit_test(of_a_world_that_changed_nothing_is_held_against_a_pair),
 	    cmocka_unit_test(a_silent_receiver_is_no_loss),
 	    cmocka_unit_test(a_restarted_receiver_is_no_loss),
 	    cmocka_unit_test(a_silent_sender_is_unknown),
