@@ -16,6 +16,7 @@
 #define CHANGE_PAIRS_MAX   4     /* looked at for one change of a machine; the watch has the others */
 #define CHANGE_CALM_MS     300   /* between two rounds for changes ... */
 #define CHANGE_CALM_MAX_MS 60000 /* ... up to this, when facts change all the time and nothing comes of it */
+#define WELL_LAG_NS        (2LL * 1000000000) /* what the watch calls well was so before its reports came */
 #define WELL_AFTER_MS      8000  /* the watch is slower than a round: so long it may still believe that all is well */
 
 /* A round that was asked for; `round` NULL = waits for its turn. */
@@ -26,6 +27,7 @@ struct running {
 	struct crew crew;
 	bool automatic, capture;
 	bool announced;       /* begun because of a change of facts */
+	struct wall began;    /* what changed later may be what it did not see */
 	struct reply reply;   /* of a person; c NULL = automatic */
 	const char *progress; /* last one told */
 };
@@ -295,7 +297,7 @@ static void finish(struct rounds *r, struct running *run)
 	log_verdict(r, run, v);
 	remember(r, run, v, round_id(run->round), json);
 	if (v->state == STATE_OK)
-		suspect_get(r, run->a, run->b)->well_at = v->at;
+		suspect_get(r, run->a, run->b)->well_at = run->began;
 	if (run->automatic)
 		settle_suspect(r, run, v);
 	if (run->reply.c && run->capture)
@@ -328,6 +330,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
 	keys_random(ask.key, sizeof ask.key);
+	run->began = wall_now();
 	run->round = round_new(&ask, c->fleet, send_to, r, mono_now(), e);
 	if (!run->round) {
 		c->count.rounds_failed++;
@@ -558,7 +561,7 @@ void rounds_event(struct rounds *r, const struct detect_event *event)
 		return;
 	}
 	s->wanted = false;
-	s->well_at = wall_now();
+	s->well_at = (struct wall){wall_now().ns - WELL_LAG_NS};
 	current_end(r, p->a, p->b);
 }
 
