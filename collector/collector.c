@@ -18,9 +18,6 @@
 #define PLAN_MS   20
 #define SWEEP_MS  1000
 
-extern const unsigned char catalogue_yaml[];
-extern const unsigned catalogue_yaml_len;
-
 /* ---- what runs by the clock ---- */
 
 int collector_commit(struct collector *c, struct err *e)
@@ -136,11 +133,12 @@ static void random_bytes(void *arg, void *out, size_t len)
 
 static int open_catalogue(struct collector *c, const char *file, struct err *e)
 {
-	const char *name = file ? file : "catalogue.yaml (compiled in)";
-	struct conf_node *yaml = file ? conf_read(file, e) : conf_parse(name, (const char *)catalogue_yaml, catalogue_yaml_len, e);
-	if (!yaml)
-		return -1;
-	c->catalogue = catalogue_new(yaml, name, e);
+	if (!file) {
+		c->catalogue = catalogue_builtin(e);
+		return c->catalogue ? 0 : -1;
+	}
+	struct conf_node *yaml = conf_read(file, e);
+	c->catalogue = yaml ? catalogue_new(yaml, file, e) : NULL;
 	conf_free(yaml);
 	return c->catalogue ? 0 : -1;
 }

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+extern const unsigned char catalogue_yaml[]; /* catalogue/ in one file, by CMake */
+extern const unsigned catalogue_yaml_len;
+
 #define PRIOR_DEFAULT (-1.0)
 
 struct catalogue {
@@ -130,16 +133,16 @@ static int read_fixes(const struct reading *r, const struct conf_node *n)
 	return 0;
 }
 
-static int read_causes(const struct reading *r, const struct conf_node *n, const char *key, char **out, size_t *count)
+static int read_list(const struct reading *r, const struct conf_node *n, const char *key, char **out, size_t max, size_t *count)
 {
 	const struct conf_node *part = conf_get(n, key);
 	if (!part)
 		return 0;
-	if (part->type != CONF_LIST || part->count > CONFUSED_MAX)
-		return wrong(r, part, "needs a list of at most 6 for", key);
+	if (part->type != CONF_LIST || part->count > max)
+		return wrong(r, part, "needs a short list for", key);
 	for (size_t i = 0; i < part->count; i++) {
 		if (part->items[i]->type != CONF_SCALAR)
-			return wrong(r, part->items[i], "a list of causes is expected for", key);
+			return wrong(r, part->items[i], "a list of texts is expected for", key);
 		out[(*count)++] = mem_strdup(part->items[i]->scalar);
 	}
 	return 0;
@@ -157,16 +160,18 @@ static int read_told(const struct reading *r, const struct conf_node *n)
 static int read_relatives(const struct reading *r, const struct conf_node *n)
 {
 	struct entry *e = r->entry;
-	if (read_causes(r, n, "confused_with", e->confused, &e->confused_count) < 0)
+	if (read_list(r, n, "confused_with", e->confused, CONFUSED_MAX, &e->confused_count) < 0 ||
+	    read_list(r, n, "part_of", e->part_of, CONFUSED_MAX, &e->part_of_count) < 0 ||
+	    read_list(r, n, "needs", e->needs, NEEDS_MAX, &e->needs_count) < 0)
 		return -1;
-	return read_causes(r, n, "part_of", e->part_of, &e->part_of_count);
+	return read_list(r, n, "sources", e->sources, SOURCES_MAX, &e->source_count);
 }
 
 static int check_keys(const struct reading *r, const struct conf_node *n)
 {
 	static const char *const known[] = {"id",     "title", "explanation", "category", "severity",    "platforms",     "where",
 	                                    "blames", "prior", "requires",    "supports", "contradicts", "confused_with", "part_of",
-	                                    "told",   "fix",   "verify"};
+	                                    "told",   "fix",   "verify",      "zh",       "needs",       "sources"};
 	for (size_t i = 0; i < n->count; i++) {
 		size_t k = 0;
 		while (k < sizeof known / sizeof *known && strcmp(n->items[i]->key, known[k]) != 0)
@@ -191,6 +196,19 @@ static int read_texts(const struct reading *r, const struct conf_node *n)
 	return prior ? read_number(r, prior, &e->prior) : 0;
 }
 
+/* The same in Chinese; until every entry has it, it may be absent. */
+static int read_chinese(const struct reading *r, const struct conf_node *n)
+{
+	const struct conf_node *zh = conf_get(n, "zh");
+	if (!zh)
+		return 0;
+	if (zh->type != CONF_MAP)
+		return wrong(r, zh, "zh has the parts title and explanation", NULL);
+	if (read_text(r, zh, "title", &r->entry->title_zh) < 0)
+		return -1;
+	return read_text(r, zh, "explanation", &r->entry->explanation_zh);
+}
+
 static int read_entry(const struct reading *r, const struct conf_node *n)
 {
 	struct entry *e = r->entry;
@@ -205,6 +223,8 @@ static int read_entry(const struct reading *r, const struct conf_node *n)
 		return -1;
 	if (e->requires_count == 0)
 		return wrong(r, n, "needs evidence for", "requires");
+	if (read_chinese(r, n) < 0)
+		return -1;
 	return read_fixes(r, n) < 0 || read_told(r, n) < 0 ? -1 : read_relatives(r, n);
 }
 
@@ -229,6 +249,12 @@ static void entry_free(struct entry *e)
 		free(e->confused[i]);
 	for (size_t i = 0; i < e->part_of_count; i++)
 		free(e->part_of[i]);
+	free(e->title_zh);
+	free(e->explanation_zh);
+	for (size_t i = 0; i < e->needs_count; i++)
+		free(e->needs[i]);
+	for (size_t i = 0; i < e->source_count; i++)
+		free(e->sources[i]);
 }
 
 void catalogue_free(struct catalogue *c)
@@ -291,6 +317,15 @@ struct catalogue *catalogue_new(const struct conf_node *yaml, const char *name, 
 		catalogue_free(c);
 		return NULL;
 	}
+	return c;
+}
+
+struct catalogue *catalogue_builtin(struct err *e)
+{
+	const char *name = "catalogue.yaml (compiled in)";
+	struct conf_node *yaml = conf_parse(name, (const char *)catalogue_yaml, catalogue_yaml_len, e);
+	struct catalogue *c = yaml ? catalogue_new(yaml, name, e) : NULL;
+	conf_free(yaml);
 	return c;
 }
 

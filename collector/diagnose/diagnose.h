@@ -1,4 +1,4 @@
-/* diagnose: PURE. Cuts, matrix and facts to ranked causes. The catalogue is data (catalogue.yaml, compiled in and overridable);
+/* diagnose: PURE. Cuts, matrix and facts to ranked causes. The catalogue is data (catalogue/, compiled in and overridable);
  * evidence statements are small three-valued functions in one table (evidence.c); the score is log-odds (score.c). */
 #ifndef BW_COLLECTOR_DIAGNOSE_H
 #define BW_COLLECTOR_DIAGNOSE_H
@@ -12,6 +12,7 @@ struct catalogue;
 
 /* From parsed YAML; checks the schema: unknown evidence, missing parts, duplicate ids: "name:LINE: what". */
 struct catalogue *catalogue_new(const struct conf_node *yaml, const char *name, struct err *e);
+struct catalogue *catalogue_builtin(struct err *e); /* the one that is shipped */
 void catalogue_free(struct catalogue *c);
 size_t catalogue_count(const struct catalogue *c);
 

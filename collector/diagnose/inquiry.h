@@ -164,6 +164,8 @@ enum where_role { WHERE_SRC, WHERE_DST, WHERE_SRC_HOST, WHERE_DST_HOST, WHERE_RO
 #define EVIDENCE_MAX 8
 #define FIXES_MAX    8
 #define CONFUSED_MAX 6
+#define NEEDS_MAX    4
+#define SOURCES_MAX  8
 
 struct weighed {
 	const struct evidence *evidence;
@@ -190,7 +192,11 @@ struct entry {
 	struct remedy fixes[FIXES_MAX];
 	size_t confused_count, part_of_count;
 	char *confused[CONFUSED_MAX];
-	char *part_of[CONFUSED_MAX];        /* not told beside one of these, when the same component does both */
+	char *part_of[CONFUSED_MAX];     /* not told beside one of these, when the same component does both */
+	char *title_zh, *explanation_zh; /* NULL = not translated */
+	size_t needs_count, source_count;
+	char *needs[NEEDS_MAX];             /* what must be known of the platform, or this cause is never judged */
+	char *sources[SOURCES_MAX];         /* where it is described */
 	bool asked;                         /* told in the direction of the requests, also when answers are what dies */
 	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get */
 	const char *fix_texts[FIXES_MAX];

@@ -602,13 +602,11 @@ static inline void silence(struct world *w, const char *name) /* its agent is no
 static inline struct catalogue *catalogue_shipped(void)
 {
 	struct err e = {0};
-	struct conf_node *n = conf_read("collector/diagnose/catalogue.yaml", &e);
-	struct catalogue *c = n ? catalogue_new(n, "catalogue.yaml", &e) : NULL;
+	struct catalogue *c = catalogue_builtin(&e);
 	if (!c) {
 		fprintf(stderr, "%s\n", e.text);
 		abort();
 	}
-	conf_free(n);
 	return c;
 }
 
