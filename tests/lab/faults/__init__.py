@@ -1,0 +1,100 @@
+"""Faults as data: what to break at a site, and what must come of it. The lab runs each at one site, tests/bench/accuracy at all of
+them. A fault knows nothing of a topology: a Site tells it what stands where.
+
+    @fault("guest-no-ip")
+    def no_address(s):
+        return Injected([(s.victim, f"ip addr flush dev {s.dev}")], undo=[s.put_back(s.victim)], where=s.victim)
+
+A fault that makes no sense at a site returns None. Files of this folder are imported by themselves."""
+import importlib, pkgutil
+
+
+class Site:
+    """A pair of machines of a network that is up, one of them the victim.
+
+    net         the Lab (net.run(machine, command), net.guests, net.hosts)
+    kind        "bridged", "routed", "nat", "vxlan", "macvtap", "vm": how the two are joined
+    victim      the machine at whose end something is broken (a guest, or a host when `guest` is false)
+    peer        the other one
+    guest       the victim is a guest
+    dev, ip, plen, ip6, plen6, mac         of the victim; likewise peer_dev, peer_ip, peer_ip6, peer_mac
+    gateway, gateway6   of the victim, "" = it has none
+    host, port, bridge  where the victim is plugged in: host's name, the port there, its bridge ("" = none)
+    peer_host, peer_port, peer_bridge      likewise; of a host: itself, "", its bridge
+    uplink, peer_uplink the device of host / peer_host towards the fabric, "" = none between the two
+    fabric      the machine of the fabric between two hosts, "" = none; fabric_ports: its ports [towards host, towards peer_host]
+    router      the machine that routes between the two, "" = none; router_devs: [towards victim, towards peer]
+    spare       another guest of the same network on the victim's host, "" = none
+    same_host   both stand on one host (a host and its own guest do)
+    family      4, 6, or 0 = whatever the fault does by itself
+    """
+
+    def __init__(self, net, **parts):
+        self.net = net
+        self.gateway = self.gateway6 = self.router = self.spare = self.fabric = self.uplink = self.peer_uplink = ""
+        self.fabric_ports, self.router_devs, self.family, self.kind = [], [], 0, "bridged"
+        self.__dict__.update(parts)
+
+    def put_back(self, machine):
+        """The step that gives a machine's interface its first configuration again."""
+        return (machine, self.net.base(machine))
+
+    def __str__(self):
+        return f"{self.kind}/{'same-host' if self.same_host else 'across'}/{self.victim}-{self.peer}"
+
+
+class Injected:
+    """inject, undo: steps (machine, command), run as root there; a Python callable in place of a step is called with the Lab.
+    where       the machine that must be blamed; None = not judged (both ends, the fabric)
+    direction   "to" (towards the victim), "from", "both"; None = not judged
+    cut         (after, before) as the verdict writes points, in any direction; None = not judged
+    state       the states that may be told; None = any but ok
+    also        other causes that must be named, in any order (simultaneous faults)
+    may         causes whose being named besides is right as well
+    settle      seconds between injection and the question
+    args        more arguments of `bothways diagnose`
+    fix         False: no command can heal it (then a sentence is expected)"""
+
+    def __init__(self, inject, undo, where=None, direction=None, cut=None, state=None, also=(), may=(), settle=0.3, args=(), fix=True):
+        self.inject, self.undo, self.where, self.direction, self.cut = inject, undo, where, direction, cut
+        self.state, self.also, self.may, self.settle, self.args, self.fix = state, also, may, settle, args, fix
+
+
+class Fault:
+    def __init__(self, cause, make, needs):
+        self.cause, self.make, self.needs = cause, make, needs
+        self.name = cause + ("" if make.__name__ == cause.replace("-", "_") else "/" + make.__name__.replace("_", "-"))
+
+
+FAULTS = []
+
+
+def fault(cause, needs=()):
+    """needs: predicates of a Site, all of which must hold ("guest", "across", "same-host", "host", "gateway", "router", "spare",
+    "bridge", "fabric", "uplink", or a kind of site)."""
+    def add(make):
+        FAULTS.append(Fault(cause, make, (needs,) if isinstance(needs, str) else tuple(needs)))
+        return make
+    return add
+
+
+def fits(f, s):
+    holds = {"guest": s.guest, "host": not s.guest, "across": not s.same_host, "same-host": s.same_host, "gateway": bool(s.gateway),
+             "router": bool(s.router), "spare": bool(s.spare), "bridge": bool(s.bridge), "fabric": bool(s.fabric), "uplink": bool(s.uplink),
+             s.kind: True}
+    return all(holds.get(n, False) for n in f.needs)
+
+
+def nft(body):
+    return f"nft -f - <<'N'\n{body}\nN"
+
+
+NO_TABLES = "nft flush ruleset"
+
+
+def load():
+    """All faults, those of this folder's files imported."""
+    if not FAULTS:
+        for m in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
+            importlib.import_module(f"faults.{m.name}")
+    return FAULTS
