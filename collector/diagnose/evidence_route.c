@@ -306,6 +306,20 @@ static void behind_nat(const struct inquiry *q, struct finding *f)
 	         name_of(q, q->src), name_of(q, q->dst), ip_format(from, seen), ip_format(hidden, own));
 }
 
+/* ---- of an end of the pair and of a machine in between alike ---- */
+
+static void either(const struct inquiry *q, struct finding *f, const char *first, const char *second)
+{
+	evidence_find(first)->find(q, f);
+	if (f->is != TRI_YES)
+		evidence_find(second)->find(q, f);
+}
+
+static void lost_in_stack(const struct inquiry *q, struct finding *f) { either(q, f, "lost-routing", "in-own-stack"); }
+static void cannot_pass(const struct inquiry *q, struct finding *f) { either(q, f, "lost-routing", "cannot-send"); }
+static void route_refuses(const struct inquiry *q, struct finding *f) { either(q, f, "router-refuses", "refusing-route"); }
+static void rp_strict(const struct inquiry *q, struct finding *f) { either(q, f, "router-rp-strict", "rp-filter-strict"); }
+
 static const struct evidence items[] = {
     {"lost-routing", lost_routing, "cut, links", "it is lost in this machine where it is routed from one interface to another"},
     {"forwarding-off", forwarding_off, "sysctl", "the machine that should route it has forwarding switched off"},
@@ -316,6 +330,14 @@ static const struct evidence items[] = {
      "the router's reverse-path filter is strict and its route back leaves by another interface"},
     {"router-neigh-wrong", router_neigh_wrong, "neighbours, routes, links",
      "the router's neighbour entry for the next hop holds a hardware address that nobody on the way has"},
+    {"lost-in-stack", lost_in_stack, "cut, matrix, links",
+     "it is lost, or left unanswered, inside this end of the pair, or where this machine routes it"},
+    {"cannot-pass", cannot_pass, "cut, matrix, sysctl, links",
+     "what this end sends or answers is lost inside it, or this machine loses what it routes"},
+    {"route-refuses", route_refuses, "routes, rules",
+     "a blackhole, unreachable or prohibit route or rule of the machine covers what it sends or routes"},
+    {"rp-strict", rp_strict, "sysctl, routes",
+     "the machine's reverse-path filter is strict and its route back leaves by another interface"},
     {"behind-nat", behind_nat, "addresses seen", "the machine it is for is known outside by another machine's address only"},
 };
 const struct evidence_table evidence_route = {items, sizeof items / sizeof *items};

@@ -247,14 +247,14 @@ def macvtap():
 
 def router_faults(net, a, b, router, net_b, filters):
     """What a machine that only routes can do wrong; it is named, and the printed fix heals it."""
-    net.fault(a, b, "router-forwarding-off", router, "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
-    net.fault(a, b, "router-blackhole-route", router, f"ip route add unreachable {net.guests[b].ip}", f"ip route del unreachable {net.guests[b].ip}")
+    net.fault(a, b, "ip-forward-off", router, "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
+    net.fault(a, b, "blackhole-route", router, f"ip route add unreachable {net.guests[b].ip}", f"ip route del unreachable {net.guests[b].ip}")
     net.fault(a, b, filters, router, "nft 'table inet f { chain c { type filter hook forward priority 0; udp dport 7401 drop; }; }'", FLUSH)
 
 
 def third_router_faults(net):
     router_faults(net, "a", "b", "h3", "10.0.1.0/24", "router-filter")
-    net.fault("a", "b", "router-rp-filter", "h3", "sysctl -qw net.ipv4.conf.eno0.rp_filter=1; ip route add 10.0.0.11/32 dev eno1",
+    net.fault("a", "b", "rp-filter-strict", "h3", "sysctl -qw net.ipv4.conf.eno0.rp_filter=1; ip route add 10.0.0.11/32 dev eno1",
               "ip route del 10.0.0.11/32 dev eno1; sysctl -qw net.ipv4.conf.eno0.rp_filter=0", fix=False)
     net.fault("a", "b", "mtu-physical-path", "h3", "ip link set eno1 mtu 1300", "ip link set eno1 mtu 1500")
     net.fault("a", "b", "stale-arp-router", "h3", "ip neigh replace 10.0.1.12 lladdr 02:de:ad:00:00:01 dev eno1 nud permanent", "ip neigh del 10.0.1.12 dev eno1")
@@ -287,7 +287,7 @@ def nat_is_one_way(net):
     for route in ("", "ip route add default via 192.0.2.254"):
         net.run("h2", route or "true")
         code, v = net.diagnose("a", "h2")
-        check(v["state"] == "one-way" and [c["id"] for c in v["causes"]] == ["behind-nat"], "NAT is not told as it is\n" + brief(v))
+        check(v["state"] == "one-way" and [c["id"] for c in v["causes"]] == ["nat-no-inbound-mapping"], "NAT is not told as it is\n" + brief(v))
         check(not [k for k, c in v["directions"][0]["initiation"].items() if c not in ("ok", "skipped")], "the way out is not well\n" + brief(v))
 
 

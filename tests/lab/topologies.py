@@ -252,7 +252,7 @@ def routed_guests(n):
     n.fault("p1", "p2", "default-gateway-missing", "p1", "ip route del default", "ip route replace default via 169.254.1.1")
     n.fault("p1", "p2", "blackhole-route", "p1", f"ip route add blackhole {p2.ip}", f"ip route del blackhole {p2.ip}")
     n.fault("r1", "p1", "guest-fw-icmp-only", "p1", drop("input", "icmp type echo-request"), FLUSH)
-    n.fault("p1", "p2", "router-forwarding-off", "r1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
+    n.fault("p1", "p2", "ip-forward-off", "r1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
     n.fault("p1", "p2", None, None, "ip route del 10.50.1.0/24", "ip route replace 10.50.1.0/24 via 192.0.2.1", at="r2")
 
 
