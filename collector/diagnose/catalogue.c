@@ -4,6 +4,7 @@
 #include "proto/base/mem.h"
 #include "proto/conf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,30 @@ extern const unsigned char catalogue_yaml[]; /* catalogue/ in one file, by CMake
 extern const unsigned catalogue_yaml_len;
 
 #define PRIOR_DEFAULT (-1.0)
+
+#define WORDS(list) list, sizeof list / sizeof *list
+
+static const char *const severities[] = {"info", "low", "medium", "high", "critical"};
+static const char *const categories[] = {"address-config",
+                                         "duplicate-addr",
+                                         "arp-nd",
+                                         "attack",
+                                         "l2-bridge-vswitch",
+                                         "loop-storm",
+                                         "vlan",
+                                         "routing-rpfilter",
+                                         "nat-conntrack",
+                                         "mtu",
+                                         "firewall-guest",
+                                         "firewall-host",
+                                         "service-port",
+                                         "vnic-queue",
+                                         "cpu-sched",
+                                         "driver-offload",
+                                         "security-group-antispoof",
+                                         "physical",
+                                         "time-agent",
+                                         "platform-isolation"};
 
 struct catalogue {
 	size_t count, cap;
@@ -78,6 +103,19 @@ static int read_weighed(const struct reading *r, const struct conf_node *n, cons
 	return 0;
 }
 
+/* A text that is one of a list. */
+static int read_word(const struct reading *r, const struct conf_node *n, const char *key, const char *const *words, size_t count,
+                     char **out)
+{
+	if (read_text(r, n, key, out) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(words[i], *out) == 0)
+			return 0;
+	}
+	return wrong(r, conf_get(n, key), "is no such thing:", key);
+}
+
 static const char *const where_names[WHERE_COUNT] = {"src", "dst", "src-host", "dst-host", "router"};
 
 static int read_where(const struct reading *r, const struct conf_node *n)
@@ -125,7 +163,7 @@ static int read_fixes(const struct reading *r, const struct conf_node *n)
 {
 	const struct conf_node *part = conf_get(n, "fix");
 	if (!part || part->type != CONF_LIST || part->count == 0 || part->count > FIXES_MAX)
-		return wrong(r, part ? part : n, "needs a list of 1 to 8 for", "fix");
+		return wrong(r, part ? part : n, "needs a list of 1 to 16 for", "fix");
 	for (size_t i = 0; i < part->count; i++) {
 		if (read_remedy(r, part->items[i]) < 0)
 			return -1;
@@ -162,7 +200,9 @@ static int read_relatives(const struct reading *r, const struct conf_node *n)
 	struct entry *e = r->entry;
 	if (read_list(r, n, "confused_with", e->confused, CONFUSED_MAX, &e->confused_count) < 0 ||
 	    read_list(r, n, "part_of", e->part_of, CONFUSED_MAX, &e->part_of_count) < 0 ||
-	    read_list(r, n, "needs", e->needs, NEEDS_MAX, &e->needs_count) < 0)
+	    read_list(r, n, "needs", e->needs, NEEDS_MAX, &e->needs_count) < 0 ||
+	    read_list(r, n, "platforms", e->platforms, PLATFORMS_MAX, &e->platform_count) < 0 ||
+	    read_list(r, n, "asks", e->asks, ASKS_MAX, &e->ask_count) < 0)
 		return -1;
 	return read_list(r, n, "sources", e->sources, SOURCES_MAX, &e->source_count);
 }
@@ -171,7 +211,8 @@ static int check_keys(const struct reading *r, const struct conf_node *n)
 {
 	static const char *const known[] = {"id",     "title", "explanation", "category", "severity",    "platforms",     "where",
 	                                    "blames", "prior", "requires",    "supports", "contradicts", "confused_with", "part_of",
-	                                    "told",   "fix",   "verify",      "zh",       "needs",       "sources"};
+	                                    "told",   "fix",   "verify",      "zh",       "needs",       "sources",       "asks",
+	                                    "unlike"};
 	for (size_t i = 0; i < n->count; i++) {
 		size_t k = 0;
 		while (k < sizeof known / sizeof *known && strcmp(n->items[i]->key, known[k]) != 0)
@@ -185,13 +226,15 @@ static int check_keys(const struct reading *r, const struct conf_node *n)
 static int read_texts(const struct reading *r, const struct conf_node *n)
 {
 	struct entry *e = r->entry;
-	const char *blames = conf_text(n, "blames"), *verify = conf_text(n, "verify");
+	const char *blames = conf_text(n, "blames"), *verify = conf_text(n, "verify"), *unlike = conf_text(n, "unlike");
 	const struct conf_node *prior = conf_get(n, "prior");
 	e->prior = PRIOR_DEFAULT;
 	e->blames = blames ? mem_strdup(blames) : NULL;
+	e->unlike = unlike ? mem_strdup(unlike) : NULL;
 	e->verify = mem_strdup(verify ? verify : "bothways diagnose {a} {b}{service}");
 	if (read_text(r, n, "title", &e->title) < 0 || read_text(r, n, "explanation", &e->explanation) < 0 ||
-	    read_text(r, n, "category", &e->category) < 0 || read_text(r, n, "severity", &e->severity) < 0)
+	    read_word(r, n, "category", WORDS(categories), &e->category) < 0 ||
+	    read_word(r, n, "severity", WORDS(severities), &e->severity) < 0)
 		return -1;
 	return prior ? read_number(r, prior, &e->prior) : 0;
 }
@@ -255,6 +298,11 @@ static void entry_free(struct entry *e)
 		free(e->needs[i]);
 	for (size_t i = 0; i < e->source_count; i++)
 		free(e->sources[i]);
+	for (size_t i = 0; i < e->platform_count; i++)
+		free(e->platforms[i]);
+	for (size_t i = 0; i < e->ask_count; i++)
+		free(e->asks[i]);
+	free(e->unlike);
 }
 
 void catalogue_free(struct catalogue *c)
@@ -341,6 +389,15 @@ int catalogue_find(const struct catalogue *c, const char *id)
 	return -1;
 }
 
+int catalogue_shift(struct catalogue *c, const char *id, double log_odds)
+{
+	int at = catalogue_find(c, id);
+	if (at < 0 || !isfinite(log_odds))
+		return -1;
+	c->items[at].shift = fmax(-CATALOGUE_SHIFT_MAX, fmin(CATALOGUE_SHIFT_MAX, log_odds));
+	return 0;
+}
+
 bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out)
 {
 	const struct entry *e = catalogue_entry(c, i);
@@ -351,6 +408,20 @@ bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *
 	                                .explanation = e->explanation,
 	                                .category = e->category,
 	                                .severity = e->severity,
+	                                .verify = e->verify,
+	                                .unlike = e->unlike,
+	                                .title_zh = e->title_zh,
+	                                .explanation_zh = e->explanation_zh,
+	                                .prior = e->prior,
+	                                .shift = e->shift,
+	                                .needs_count = e->needs_count,
+	                                .source_count = e->source_count,
+	                                .platform_count = e->platform_count,
+	                                .ask_count = e->ask_count,
+	                                .needs = (const char *const *)e->needs,
+	                                .sources = (const char *const *)e->sources,
+	                                .platforms = (const char *const *)e->platforms,
+	                                .asks = (const char *const *)e->asks,
 	                                .requires_count = e->requires_count,
 	                                .supports_count = e->supports_count,
 	                                .contradicts_count = e->contradicts_count,

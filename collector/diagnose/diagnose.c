@@ -85,7 +85,7 @@ static void study_decide(struct work *w, struct study *s)
 	double best = 0;
 	for (size_t i = 0; i < w->entries; i++) {
 		const struct candidate *c = &s->of[i];
-		if (c->fits != TRI_YES || candidate_confidence(c) < NAMED_FROM)
+		if (!candidate_is_named(c))
 			continue;
 		double odds = odds_with_agreement(w, s, i);
 		if (s->winner < 0 || odds > best) {
@@ -230,8 +230,7 @@ static void founds_make(struct work *w, struct founds *f)
 		for (size_t k = 0; s->winner >= 0 && k < w->entries; k++) {
 			const struct candidate *c = &s->of[k];
 			double rest = 1 - confidence_of(odds_with_agreement(w, s, (size_t)s->winner));
-			bool fits =
-			    c->fits == TRI_YES && candidate_confidence(c) >= NAMED_FROM && c->kinds & s->of[s->winner].kinds;
+			bool fits = candidate_is_named(c) && c->kinds & s->of[s->winner].kinds;
 			if ((int)k != s->winner && fits && candidate_confidence(c) * rest >= TOLD_FROM)
 				found_add(w, f, s, c, false, candidate_confidence(c) * rest);
 		}
@@ -377,7 +376,7 @@ static void note_candidates(struct work *w, const struct study *s)
 	size_t n = 0;
 	for (size_t i = 0; i < w->entries && n < MENTIONED; i++) {
 		const struct candidate *c = &s->of[i];
-		if (c->fits != TRI_UNKNOWN || c->odds <= c->entry->prior || is_named(w->v, c->entry->id))
+		if (c->fits != TRI_UNKNOWN || c->odds <= c->entry->prior + c->entry->shift || is_named(w->v, c->entry->id))
 			continue;
 		buf_printf(&b, "%s%s%s%s%s", n++ ? "; " : "", c->entry->id, c->unknown ? " (" : "", c->unknown ? c->unknown : "",
 		           c->unknown ? ")" : "");

@@ -17,12 +17,22 @@ void catalogue_free(struct catalogue *c);
 size_t catalogue_count(const struct catalogue *c);
 
 struct catalogue_entry { /* lent, for `bothways causes` */
-	const char *id, *title, *explanation, *category, *severity;
+	const char *id, *title, *explanation, *category, *severity, *verify, *unlike;
+	const char *title_zh, *explanation_zh; /* NULL = not translated */
+	double prior, shift;
 	size_t requires_count, supports_count, contradicts_count, fix_count, confused_count;
 	const char *const *requires, *const *supports, *const *contradicts, *const *fixes, *const *confused_with;
+	size_t needs_count, source_count, platform_count, ask_count;
+	const char *const *needs, *const *sources, *const *platforms, *const *asks;
 };
 bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out);
 int catalogue_find(const struct catalogue *c, const char *id);
+
+/* What this fleet has learned of a cause, in log-odds, instead of what was set before: kept within CATALOGUE_SHIFT_MAX either way.
+ * It ranks what fits and colours how sure the verdict is. It never makes a cause win that is contradicted, lacks something
+ * required, or would not be named without it. -1: there is no such cause. */
+#define CATALOGUE_SHIFT_MAX 1.0
+int catalogue_shift(struct catalogue *c, const char *id, double log_odds);
 
 /* One sentence that says what a piece of evidence means; NULL = there is no such evidence. */
 const char *evidence_doc(const char *name);

@@ -161,11 +161,13 @@ char *sentence_make(const struct dossier *d, const struct verdict *v, const stru
 /* ---- catalogue.c ---- */
 
 enum where_role { WHERE_SRC, WHERE_DST, WHERE_SRC_HOST, WHERE_DST_HOST, WHERE_ROUTER, WHERE_COUNT };
-#define EVIDENCE_MAX 8
-#define FIXES_MAX    8
-#define CONFUSED_MAX 6
-#define NEEDS_MAX    4
-#define SOURCES_MAX  8
+#define EVIDENCE_MAX  8
+#define FIXES_MAX     16
+#define CONFUSED_MAX  8
+#define NEEDS_MAX     4
+#define SOURCES_MAX   8
+#define PLATFORMS_MAX 12
+#define ASKS_MAX      4
 
 struct weighed {
 	const struct evidence *evidence;
@@ -183,6 +185,7 @@ struct entry {
 	char *id, *title, *explanation, *category, *severity, *verify;
 	int line;
 	double prior;
+	double shift; /* of this fleet's experience, within CATALOGUE_SHIFT_MAX; 0 = none */
 	size_t where_count;
 	uint8_t where[WHERE_COUNT];
 	char *blames; /* binding that names who is to blame; NULL = who */
@@ -195,8 +198,12 @@ struct entry {
 	char *part_of[CONFUSED_MAX];     /* not told beside one of these, when the same component does both */
 	char *title_zh, *explanation_zh; /* NULL = not translated */
 	size_t needs_count, source_count;
-	char *needs[NEEDS_MAX];             /* what must be known of the platform, or this cause is never judged */
-	char *sources[SOURCES_MAX];         /* where it is described */
+	char *needs[NEEDS_MAX];     /* what must be known of the platform, or this cause is never judged */
+	char *sources[SOURCES_MAX]; /* where it is described */
+	size_t platform_count, ask_count;
+	char *platforms[PLATFORMS_MAX];
+	char *asks[ASKS_MAX];               /* stages of a round that tell it from what it is easily taken for */
+	char *unlike;                       /* why nothing is easily taken for it; NULL = confused_with names what is */
 	bool asked;                         /* told in the direction of the requests, also when answers are what dies */
 	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get */
 	const char *fix_texts[FIXES_MAX];
@@ -231,6 +238,7 @@ void candidate_weigh(const struct entry *e, const struct dossier *d, const struc
                      const struct hits *hits, int only, struct candidate *out);
 void candidate_clear(struct candidate *c);
 double candidate_confidence(const struct candidate *c);
+bool candidate_is_named(const struct candidate *c); /* it fits, and what was seen is enough to say so */
 
 /* ---- fix.c ---- */
 

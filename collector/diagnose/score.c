@@ -40,7 +40,16 @@ void candidate_clear(struct candidate *c)
 	memset(c, 0, sizeof *c);
 }
 
-double candidate_confidence(const struct candidate *c) { return 1.0 / (1.0 + exp(-c->odds)); }
+static double confidence(double odds) { return 1.0 / (1.0 + exp(-odds)); }
+
+double candidate_confidence(const struct candidate *c) { return confidence(c->odds); }
+
+/* With what was seen here alone: experience may hold a cause back, and carries none over the threshold. */
+bool candidate_is_named(const struct candidate *c)
+{
+	double helped = c->entry->shift > 0 ? c->entry->shift : 0;
+	return c->fits == TRI_YES && confidence(c->odds - helped) >= NAMED_FROM;
+}
 
 /* ---- names that every template may use ---- */
 
@@ -135,7 +144,7 @@ static void weigh_contradicting(const struct entry *e, const struct inquiry *q, 
 
 static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 {
-	*c = (struct candidate){.entry = e, .who = q->who, .fits = TRI_YES, .odds = e->prior, .kinds = dying(q)};
+	*c = (struct candidate){.entry = e, .who = q->who, .fits = TRI_YES, .odds = e->prior + e->shift, .kinds = dying(q)};
 	if (inquiry_unheard(q) == q->who && !c->kinds)
 		c->kinds = ~(kind_mask)0;
 	kind_mask all = c->kinds;

@@ -71,7 +71,7 @@ static struct catalogue *read(const char *text, struct err *e)
 	return c;
 }
 
-#define HEAD "causes:\n  - id: x\n    title: t\n    explanation: e\n    category: c\n    severity: low\n"
+#define HEAD "causes:\n  - id: x\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n"
 #define REST "    where: [dst]\n    requires: {is-guest: 1}\n    fix:\n      - command: true\n"
 
 static void mistakes_are_told_with_their_line(void **state)
@@ -86,12 +86,16 @@ static void mistakes_are_told_with_their_line(void **state)
 	    {HEAD "    where: [nowhere]\n", "mine.yaml:7: x: where is one of"},
 	    {HEAD "    where: [dst]\n    requires: {is-guest: heavy}\n", "mine.yaml:8: x: is not a weight: heavy"},
 	    {HEAD "    where: [dst]\n    fix:\n      - command: true\n", "mine.yaml:2: x: needs evidence for requires"},
-	    {HEAD "    where: [dst]\n    requires: [is-guest]\n", "mine.yaml:2: x: needs a list of 1 to 8 for fix"},
+	    {HEAD "    where: [dst]\n    requires: [is-guest]\n", "mine.yaml:2: x: needs a list of 1 to 16 for fix"},
 	    {HEAD "    where: [dst]\n    requires: [is-guest]\n    fix:\n      - at: who\n",
 	     "mine.yaml:10: x: needs a text for command"},
+	    {"causes:\n  - id: x\n    title: t\n    explanation: e\n    category: weather\n    severity: low\n" REST,
+	     "mine.yaml:5: x: is no such thing: category"},
+	    {"causes:\n  - id: x\n    title: t\n    explanation: e\n    category: mtu\n    severity: dire\n" REST,
+	     "mine.yaml:6: x: is no such thing: severity"},
 	    {HEAD REST "    speling: 1\n", "mine.yaml:11: x: unknown part speling"},
 	    {HEAD REST "    confused_with: [y]\n", "mine.yaml:2: x: confused_with names no cause of this catalogue: y"},
-	    {HEAD REST "  - id: x\n    title: t\n    explanation: e\n    category: c\n    severity: low\n" REST,
+	    {HEAD REST "  - id: x\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n" REST,
 	     "mine.yaml:11: x: stands twice"},
 	};
 	(void)state;
@@ -110,7 +114,7 @@ static void a_new_cause_is_data(void **state)
 {
 	static const char text[] =
 	    "causes:\n"
-	    "  - id: udp-lost-in-guest\n    title: UDP is lost in the guest\n    explanation: e\n    category: c\n    severity: "
+	    "  - id: udp-lost-in-guest\n    title: UDP is lost in the guest\n    explanation: e\n    category: mtu\n    severity: "
 	    "low\n"
 	    "    where: [dst]\n    requires: {is-guest: 1, lost-arriving: 3}\n    fix:\n      - command: echo {who} {who.if}\n";
 	struct err e;
@@ -128,12 +132,47 @@ static void a_new_cause_is_data(void **state)
 	catalogue_free(c);
 }
 
+/* Two causes that fit alike: experience decides between them, and no more than that. */
+static void experience_ranks_what_fits(void **state)
+{
+	static const char text[] =
+	    "causes:\n"
+	    "  - id: one\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n"
+	    "    where: [dst]\n    requires: {is-guest: 1, lost-arriving: 1}\n    fix:\n      - command: a\n"
+	    "  - id: two\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n"
+	    "    where: [dst]\n    requires: {is-guest: 1, lost-arriving: 0.8}\n    fix:\n      - command: a\n"
+	    "  - id: wrong\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n"
+	    "    where: [dst]\n    requires: {is-host: 0.9, lost-arriving: 1}\n    fix:\n      - command: a\n"
+	    "  - id: weak\n    title: t\n    explanation: e\n    category: mtu\n    severity: low\n"
+	    "    where: [dst]\n    requires: {is-guest: 0.4, lost-arriving: 0.5}\n    fix:\n      - command: a\n";
+	struct err e;
+	struct catalogue *c = read(text, &e);
+	struct world *w = world_new("h1", "g1");
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(catalogue_shift(c, "two", 0.5), 0);
+	assert_int_equal(catalogue_shift(c, "wrong", 100), 0);
+	assert_int_equal(catalogue_shift(c, "weak", 100), 0);
+	assert_int_equal(catalogue_shift(c, "nobody", 1), -1);
+	assert_true(catalogue_entry(c, 2)->shift == CATALOGUE_SHIFT_MAX);
+	cut(w, "h1", "g1:eth0", "g1:socket", K(UDP), 0);
+	diagnose(c, w->d, w->v);
+	assert_string_equal(w->v->causes[0].id, "two");
+	for (size_t i = 0; i < w->v->cause_count; i++) {
+		assert_string_not_equal(w->v->causes[i].id, "wrong");
+		assert_string_not_equal(w->v->causes[i].id, "weak");
+	}
+	world_free(w);
+	catalogue_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_first_set_is_there),
 	    cmocka_unit_test(mistakes_are_told_with_their_line),
 	    cmocka_unit_test(a_new_cause_is_data),
+	    cmocka_unit_test(experience_ranks_what_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
