@@ -157,6 +157,29 @@ class Lab:
             self.run(g.name, f"ip addr add {g.ip}/24 dev eth0; ip addr add {g.ip6}/64 dev eth0 nodad"
                      + (f"; {g.gateways()}" if g.gateway else ""))
 
+    def remember(self):
+        """What all machines' interfaces are like now is what `base` goes back to."""
+        self.first = {m: self.configuration(m) for m in self.hosts + list(self.guests)}
+
+    def configuration(self, machine):
+        """Commands that give a machine's interfaces the addresses and routes that they have."""
+        links = json.loads(self.run(machine, "ip -j addr") or "[]")
+        told, devs = [], [l for l in links if l.get("ifname") not in (None, "lo") and any(a.get("scope") == "global" for a in l["addr_info"])]
+        for l in devs:
+            dev, mine = l["ifname"], l["addr_info"]
+            told.append(f"ip addr flush dev {dev}; ip link set {dev} up")
+            told += [f"ip addr replace {a['local']}/{a['prefixlen']} dev {dev}" + (" nodad" if a["family"] == "inet6" else " brd +") for a in mine]
+        for version in (4, 6):
+            for r in json.loads(self.run(machine, f"ip -{version} -j route") or "[]"):
+                if r.get("protocol") != "kernel" and r.get("dev") != "lo":
+                    via = f" via {r['gateway']}" if "gateway" in r else ""
+                    told.append(f"ip -{version} route replace {r['dst']}{via} dev {r['dev']}")
+        return "; ".join(told) or "true"
+
+    def base(self, machine):
+        """The command that gives a machine's interfaces their first configuration again."""
+        return self.first[machine]
+
     # ---- programs ----
     def path(self, *parts):
         return os.path.join(self.dir, *parts)

@@ -1,8 +1,8 @@
-"""Runs the lab tests: python3 tests/lab/run.py [-k PATTERN]. One line per test: ok NAME, FAIL NAME, skip NAME: why."""
+"""Runs the lab tests: python3 tests/lab/run.py [-k PATTERN]. PATTERN fault/NAME@all: that fault at all sites of the default lab. One line per test: ok NAME, FAIL NAME, skip NAME: why."""
 import sys, time, traceback
 
 import lab as labs
-import captures, causes, drops, facts, filters, ovs, oob, oob_vm, paths, plane, topologies, vm
+import captures, causes, drops, facts, faults_run, filters, ovs, oob, oob_vm, paths, plane, topologies, vm
 
 
 def report(name, fn):
@@ -26,14 +26,14 @@ def report(name, fn):
 def main(argv):
     pattern = argv[argv.index("-k") + 1].removeprefix("lab/") if "-k" in argv else ""
     ok = True
-    tests = [(n, f) for n, f in plane.alone() + facts.alone() + drops.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() + captures.alone() if pattern in n]
+    tests = [(n, f) for n, f in plane.alone() + facts.alone() + drops.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() + captures.alone() + faults_run.alone() if pattern in n]
     for name, fn in tests:
         ok &= report(name, fn)
     ok &= vm.run_all(report, pattern)
     lab = labs.Lab()
     shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
     shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared() + captures.shared() + filters.shared() + drops.shared()] + shared
-    shared = [(n, f) for n, f in shared if pattern in n]
+    shared = [(n, f) for n, f in shared if pattern in n] + faults_run.cases(lab, pattern)
     if shared:
         services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}
         if report("mesh-comes-up", lambda: plane.start(lab, services)):

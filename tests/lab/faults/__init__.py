@@ -17,7 +17,7 @@ class Site:
     victim      the machine at whose end something is broken (a guest, or a host when `guest` is false)
     peer        the other one
     guest       the victim is a guest
-    dev, ip, plen, ip6, plen6, mac         of the victim; likewise peer_dev, peer_ip, peer_ip6, peer_mac
+    dev, ip, plen, ip6, plen6, mac         of the victim; likewise peer_dev and so on
     gateway, gateway6   of the victim, "" = it has none
     host, port, bridge  where the victim is plugged in: host's name, the port there, its bridge ("" = none)
     peer_host, peer_port, peer_bridge      likewise; of a host: itself, "", its bridge
@@ -27,12 +27,14 @@ class Site:
     spare       another guest of the same network on the victim's host, "" = none
     same_host   both stand on one host (a host and its own guest do)
     family      4, 6, or 0 = whatever the fault does by itself
+    service     a TCP port where the victim has a server, 0 = none
+    network     the name of the network (NETWORKS of faults_run.py)
     """
 
     def __init__(self, net, **parts):
         self.net = net
         self.gateway = self.gateway6 = self.router = self.spare = self.fabric = self.uplink = self.peer_uplink = ""
-        self.fabric_ports, self.router_devs, self.family, self.kind = [], [], 0, "bridged"
+        self.fabric_ports, self.router_devs, self.family, self.kind, self.service, self.well = [], [], 0, "bridged", 0, True
         self.__dict__.update(parts)
 
     def put_back(self, machine):

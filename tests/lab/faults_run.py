@@ -1,0 +1,390 @@
+"""Runs the faults of faults/ at the sites of a network: inject, ask, judge, run the printed fix verbatim, ask again, undo. The lab's
+tests run each at one site; tests/bench/accuracy runs all at all and counts."""
+import json, time, zlib
+
+import faults
+import lab as labs
+import paths, topologies, vm
+from faults import Site
+from lab import Failure, Lab, brief, check, overload
+
+
+# ---- sites: which pairs of a network, and what stands where ----
+
+
+def address_of(net, machine, near=None):
+    """The interface with a global address that shares a network with `near` (an address), else the first that is not for management."""
+    links = json.loads(net.run(machine, "ip -j addr") or "[]")
+    found = []
+    for l in links:
+        mine = [a for a in l.get("addr_info", []) if a.get("scope") == "global"]
+        if l.get("ifname") in (None, "lo") or not mine:
+            continue
+        four = [a for a in mine if a["family"] == "inet"] or [{"local": "", "prefixlen": 0}]
+        six = [a for a in mine if a["family"] == "inet6"] or [{"local": "", "prefixlen": 0}]
+        found.append({"dev": l["ifname"], "mac": l.get("address", ""), "ip": four[0]["local"], "plen": four[0]["prefixlen"],
+                      "ip6": six[0]["local"], "plen6": six[0]["prefixlen"]})
+    check(found, f"{machine} has no address")
+    close = [f for f in found if near and f["ip"] and f["ip"].rsplit(".", 1)[0] == near.rsplit(".", 1)[0]]
+    others = [f for f in found if not f["dev"].startswith("mgmt")]
+    return (close or others or found)[0]
+
+
+def gateway_of(net, machine, version):
+    routes = json.loads(net.run(machine, f"ip -{version} -j route show default") or "[]")
+    return routes[0].get("gateway", "") if routes else ""
+
+
+def master_of(net, host, dev):
+    link = json.loads(net.run(host, f"ip -j link show {dev}"))[0]
+    return link.get("master", "")
+
+
+def ports_of(net, host, bridge):
+    links = json.loads(net.run(host, "ip -j link") or "[]")
+    return [l["ifname"] for l in links if l.get("master") == bridge]
+
+
+class Place:
+    """Where a machine of a network stands, found by looking."""
+
+    def __init__(self, net, name, near=None):
+        self.guest = name in net.guests
+        self.__dict__.update(address_of(net, name, near))
+        self.gateway, self.gateway6 = gateway_of(net, name, 4), gateway_of(net, name, 6)
+        if self.guest:
+            g = net.guests[name]
+            self.host, self.port = g.host, g.port
+            self.bridge = master_of(net, g.host, g.port)
+        else:
+            self.host, self.port = name, ""
+            self.bridge = self.dev if ports_of(net, name, self.dev) else ""
+        others = {g.port for g in net.guests.values()}
+        self.uplink = next((p for p in ports_of(net, self.host, self.bridge) if p not in others), "") if self.bridge else ""
+
+
+class Network:
+    """pairs: (victim, peer) in the order in which small ones come first. parts: what cannot be seen, given to every site of the network
+    (a function of net, victim, peer, same_host). well: a healthy pair is `ok`."""
+
+    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, check=()):
+        self.name, self.kind, self.build, self.pairs, self.parts, self.well = name, kind, build, pairs, parts, well
+
+
+def default_parts(net, victim, peer, same):
+    a, b = net.guests.get(victim), net.guests.get(peer)
+    more = {"spare": {"a1": "a3", "a3": "a1"}.get(victim, ""), "service": 8080 if victim == "a2" else 0}
+    if "a" in (victim[0], peer[0]) and "c1" in (victim, peer):
+        return more | {"kind": "routed", "router": "h1", "router_devs": ["br-c", "br-a"] if victim == "c1" else ["br-a", "br-c"], "spare": "" if victim == "c1" else more["spare"]}
+    if not same:
+        net_of = (a or b).bridge[-1]
+        number = lambda m, g: (g.host if g else m)[-1]
+        more |= {"fabric": "sw", "fabric_ports": [f"s{net_of}{number(victim, a)}", f"s{net_of}{number(peer, b)}"]}
+    return more
+
+
+def fabric_parts(ports, **more):
+    """The switch `sw` joins the hosts; ports: host -> its port there."""
+    def parts(net, victim, peer, same):
+        host = lambda m: net.guests[m].host if m in net.guests else m
+        return ({} if same else {"fabric": "sw", "fabric_ports": [ports[host(victim)], ports[host(peer)]]}) | more
+    return parts
+
+
+def routed_parts(router, towards, **more):
+    """towards: machine -> the router's device on its side."""
+    def parts(net, victim, peer, same):
+        return {"router": router, "router_devs": [towards[victim], towards[peer]], **more}
+    return parts
+
+
+def two_routers_parts(net, victim, peer, same):
+    """Each host routes for its own guests: the one on the victim's side counts."""
+    host = net.guests[victim].host
+    return {"router": host, "router_devs": [net.guests[victim].port, net.guests[peer].port if same else "eth0"], "uplink": "" if same else "eth0",
+            "peer_uplink": "" if same else "eth0", "spare": {"p1": "p3", "p3": "p1"}.get(victim, "")}
+
+
+DEFAULT = Network("default", "bridged", None, [
+    ("a1", "h1"), ("a1", "a3"), ("a1", "a2"), ("a2", "a1"), ("a3", "a1"), ("b1", "b2"), ("b2", "b1"), ("h1", "a1"), ("h2", "a2"), ("h2", "a1"), ("a1", "h2"),
+    ("a2", "h2"), ("c1", "a3"), ("a3", "c1"), ("a3", "a2")], default_parts)
+OTHERS = [
+    Network("one-nic", "bridged", topologies.one_nic, [("vm100", "pve1"), ("vm100", "vm101"), ("vm101", "vm100"), ("vm102", "vm100"), ("pve2", "vm101")],
+            fabric_parts({"pve1": "p1", "pve2": "p2"})),
+    Network("vxlan", "vxlan", topologies.overlay, [("db.prod-1", "web.prod-1"), ("web.prod-1", "db.prod-1"), ("web.prod-2", "db.prod-1")],
+            fabric_parts({"kvm1": "u1", "kvm2": "u2", "kvm3": "u3"})),
+    Network("vxlan-underlay", "vxlan", paths.overlay, [("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"})),
+    Network("routed", "routed", topologies.routed, [("p1", "p2"), ("p2", "p1"), ("p1", "p3"), ("p3", "p1")], two_routers_parts),
+    Network("routed-own-host", "routed", paths.own_router, [("a", "b"), ("b", "a")], routed_parts("h1", {"a": "br0", "b": "br1"})),
+    Network("routed-third-host", "routed", paths.third_router, [("a", "b"), ("b", "a")], routed_parts("h3", {"a": "eno0", "b": "eno1"})),
+    Network("routed-guest", "routed", paths.guest_router, [("a", "b"), ("b", "a")], routed_parts("r", {"a": "eth0", "b": "eth1"})),
+    Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")], fabric_parts({"h1": "u1", "h2": "u2"})),
+    Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), well=False),
+    Network("macvtap", "macvtap", paths.macvtap, [("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
+    Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
+    Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"})),
+    Network("guests-only", "bridged", topologies.guests_only, [("g1", "g2"), ("g2", "g1")]),
+    Network("vm", "vm", vm.two_machines, [("v1", "v2"), ("v2", "v1"), ("v1", "h1"), ("v2", "h2")], fabric_parts({"h1": "u1", "h2": "u2"})),
+]
+NETWORKS = [DEFAULT] + OTHERS
+
+
+def site(net, network, victim, peer, family=0):
+    here = Place(net, victim)
+    there = Place(net, peer, here.ip)
+    here = Place(net, victim, there.ip) if not here.guest else here
+    same = here.host == there.host
+    parts = {k: getattr(here, k) for k in ("guest", "dev", "ip", "plen", "ip6", "plen6", "mac", "gateway", "gateway6", "host", "port", "bridge", "uplink")}
+    parts |= {"peer_" + k: getattr(there, k) for k in ("dev", "ip", "plen", "ip6", "plen6", "mac", "gateway", "gateway6", "host", "port", "bridge", "uplink")}
+    if same:
+        parts["uplink"] = parts["peer_uplink"] = ""
+    parts |= {"kind": network.kind, "same_host": same, "victim": victim, "peer": peer, "family": family, "well": network.well, "network": network.name}
+    parts |= network.parts(net, victim, peer, same)
+    return Site(net, **parts)
+
+
+def sites(net, network=DEFAULT):
+    """All sites of a network that is up and healthy."""
+    net.remember()
+    return [site(net, network, v, p) for v, p in network.pairs if v in net.guests or v in net.hosts]
+
+
+# ---- running one ----
+
+
+class Result:
+    """outcome: "right" (the injected cause is first), "wrong" (another is), "undetermined" (none is named), "unseen" (the state is ok),
+    "error" (it could not be tried: `text` says why). where, direction, cut, others, fix: True, False, or None = not judged."""
+
+    def __init__(self, site, fault):
+        self.fault, self.site, self.family = fault.name, str(site), site.family
+        self.cause = fault.cause
+        self.outcome, self.named, self.others, self.where, self.direction, self.cut, self.fix = "error", [], None, None, None, None, None
+        self.state, self.state_right, self.ms, self.seconds, self.text, self.healed = "", None, None, 0.0, "", None
+
+    def good(self):
+        return self.outcome == "right" and False not in (self.others, self.where, self.direction, self.cut, self.fix, self.state_right)
+
+    def __str__(self):
+        judged = [f"{k} {'right' if getattr(self, k) else 'WRONG'}" for k in ("where", "direction", "cut", "others", "fix", "state_right") if getattr(self, k) is not None]
+        return f"{self.fault} at {self.site}: {self.outcome} {self.named} {', '.join(judged)}{' ' + str(self.ms) + ' ms' if self.ms else ''}"
+
+
+def is_usual(s, v, usual):
+    """Nothing is told besides what is told of this pair when nothing is broken."""
+    if s.well:
+        return v["state"] == "ok" and not v["causes"]
+    return v["state"] == usual["state"] and [c["id"] for c in v["causes"]] == [c["id"] for c in usual["causes"]]
+
+
+def become_usual(s, pair, args, usual, seconds):
+    last = [None]
+
+    def ok():
+        last[0] = s.net.diagnose(*pair, *args)[1]
+        return last[0] and "state" in last[0] and is_usual(s, last[0], usual or last[0])
+    s.net.until(ok, seconds, lambda: f"{' '.join(pair)} is not well: " + brief(last[0]), every=0.5)
+    return last[0]
+
+
+def apply(net, step):
+    if callable(step):
+        step(net)
+    else:
+        net.run(step[0], step[1])
+
+
+def undo_all(net, steps):
+    """All of them, whatever becomes of each. Returns what went wrong."""
+    trouble = []
+    for step in steps:
+        try:
+            apply(net, step)
+        except Exception as e:
+            trouble.append(str(e))
+    return trouble
+
+
+def direction_right(want, cause, s):
+    to, back = f"{s.peer}->{s.victim}", f"{s.victim}->{s.peer}"
+    strip = lambda text: "->".join(n.split("/")[-1] for n in text.split("->"))
+    return strip(cause["direction"] or "") == {"to": to, "from": back, "both": "both"}[want]
+
+
+def cut_right(want, v):
+    return any((c["after"], c["before"]) == tuple(want) for d in v["directions"] for c in d["cuts"])
+
+
+def judge(r, s, injected, v, usual):
+    expected = [] if s.well else [c["id"] for c in usual["causes"]]
+    causes = [c for c in v["causes"] if c["id"] not in expected or c["id"] == r.cause]
+    r.named, r.state, r.ms = [c["id"] for c in causes], v["state"], v.get("took_ms")
+    if v["state"] == "ok" and not causes:
+        r.outcome = "unseen"
+    elif not causes:
+        r.outcome = "undetermined"
+    else:
+        r.outcome = "right" if causes[0]["id"] == r.cause else "wrong"
+    if r.outcome != "right":
+        return causes
+    rest = [c["id"] for c in causes[1:]]
+    r.others = set(injected.also) <= set(rest) and set(rest) <= set(injected.also) | set(injected.may) | {r.cause}
+    r.state_right = v["state"] in injected.state if injected.state else (v["state"] != "ok" if s.well else None)
+    if injected.where:
+        r.where = (causes[0]["where"] or "").split("/")[-1] == injected.where
+    if injected.direction:
+        r.direction = direction_right(injected.direction, causes[0], s)
+    if injected.cut:
+        r.cut = cut_right(injected.cut, v)
+    return causes
+
+
+def run_fixes(net, causes):
+    """Verbatim, where they say. Returns (whether all could be run, what was run or why not)."""
+    fixes = [f for c in causes for f in c["fix"] if not f.get("manual")]
+    if not fixes:
+        return False, "no fix that can be run"
+    for f in fixes:
+        place = f["where"].split("/")[-1]
+        if place not in net.namespaces and place not in getattr(net, "vms", ()):
+            return False, f"the fix names a place that is no machine: {f}"
+        try:
+            net.run(place, f["command"], timeout=20)
+        except Exception as e:
+            return False, f"the fix cannot be run: {f} {e}"
+    return True, f"the fix {[(f['where'], f['command']) for f in fixes]} did not help"
+
+
+def heals(r, s, pair, injected, causes, usual):
+    done, text = run_fixes(s.net, causes)
+    if done:
+        try:
+            become_usual(s, pair, injected.args, usual, 12)
+            return True
+        except Failure as e:
+            text += f": {e}"
+    r.text += "\n" + text
+    return False
+
+
+def ordered(name, s):
+    """The pair as it is asked for: one end first or the other, by the fault's name."""
+    return (s.victim, s.peer) if zlib.crc32(f"{name} {s}".encode()) & 1 else (s.peer, s.victim)
+
+
+def run_fault(net, s, f, injected=None, healthy_before=True):
+    """Always undone. `injected`: of f.make(s), when it is known already."""
+    r, began = Result(s, f), time.monotonic()
+    injected = injected or f.make(s)
+    if injected is None:
+        r.text = "the fault makes no sense here"
+        return r
+    pair = ordered(f.name, s)
+    try:
+        usual = become_usual(s, pair, injected.args, None, 15) if healthy_before else None
+        for step in injected.inject:
+            apply(net, step)
+        time.sleep(injected.settle)
+        v = net.diagnose(*pair, *injected.args)[1]
+        check(v and "directions" in v, f"no verdict: {v}")
+        causes = judge(r, s, injected, v, usual)
+        r.text = brief(v)
+        if r.outcome == "right" and injected.fix:
+            r.fix = heals(r, s, pair, injected, causes, usual)
+    except Exception as e:
+        r.outcome, r.text = "error", f"{type(e).__name__}: {e}"
+    finally:
+        trouble = undo_all(net, injected.undo)
+        if trouble:
+            r.text += "\nundo: " + "; ".join(trouble)
+    r.seconds = time.monotonic() - began
+    return r
+
+
+def explain(r):
+    return f"{r}\n{r.text}"
+
+
+def too_slow(r):
+    return r.ms is not None and r.ms > 3000 * overload()
+
+
+def run_and_check(net, s, f):
+    r = run_fault(net, s, f)
+    check(r.good(), explain(r))
+    check(not too_slow(r), f"took {r.ms} ms")
+
+
+# ---- the lab's tests ----
+
+
+def fitting(f, all_sites):
+    """[(site, injected)] where the fault makes sense."""
+    found = []
+    for s in all_sites:
+        injected = f.make(s) if faults.fits(f, s) else None
+        if injected is not None:
+            found.append((s, injected))
+    return found
+
+
+def turned(items, name):
+    """Another one begins for every name, so that all kinds get their share."""
+    at = zlib.crc32(name.encode()) % len(items) if items else 0
+    return items[at:] + items[:at]
+
+
+def one_site(net, f, all_sites, at_all):
+    places = turned(fitting(f, all_sites), f.name)
+    if not places:
+        return "it fits no site of this network"
+    failures = []
+    for s, _ in places if at_all else places[:1]:
+        r = run_fault(net, s, f)
+        if not r.good():
+            failures.append(explain(r))
+    check(not failures, "\n".join(failures))
+    return None
+
+
+def cases(lab, pattern):
+    """[(name, function)] on the shared lab. A pattern that ends with @all: all sites."""
+    at_all = pattern.endswith("@all")
+    wanted = pattern.removesuffix("@all")
+    known = []
+
+    def look():
+        if not known:
+            known.extend(sites(lab))
+        return known
+    return [(f"fault/{f.name}" + ("@all" if at_all else ""), lambda f=f: one_site(lab, f, look(), at_all)) for f in faults.load()
+            if wanted in f"fault/{f.name}" and not (set(f.needs) & set(ALONE))]
+
+
+# Kinds of site that the default lab does not have: a network each.
+ALONE = {"nat": "nat", "vxlan": "vxlan", "macvtap": "macvtap", "vm": "vm"}
+
+
+def run_alone(kind):
+    network = next(n for n in NETWORKS if n.name == ALONE[kind])
+    try:
+        net = network.build()
+    except vm.image.Unavailable as e:
+        return str(e)
+    try:
+        here, failures = sites(net, network), []
+        for f in faults.load():
+            if kind in f.needs:
+                for s, _ in turned(fitting(f, here), f.name)[:1]:
+                    r = run_fault(net, s, f)
+                    failures += [] if r.good() else [explain(r)]
+        check(not failures, "\n".join(failures))
+        check(not net.crashes(), "\n".join(net.crashes()))
+    finally:
+        net.close()
+    return None
+
+
+def alone():
+    kinds = sorted({k for f in faults.load() for k in f.needs if k in ALONE})
+    return [(f"fault-at/{k}", lambda k=k: run_alone(k)) for k in kinds]
