@@ -11,7 +11,7 @@
 #include "proto/model/plan.h"
 #include "proto/model/snapshot.h"
 
-#define PROTOCOL_VERSION     3 /* what this build speaks */
+#define PROTOCOL_VERSION     4 /* what this build speaks */
 #define PROTOCOL_VERSION_MIN 1 /* the oldest it accepts */
 #ifndef KEY_LEN
 #define KEY_LEN 32

@@ -145,6 +145,7 @@ extern const struct shape snapshot_shape, plan_shape, round_arm_shape, round_arm
 /* Leaves entries out, the largest lists first, until `excess` bytes are saved or nothing is left. Counted in `truncated`. */
 void snapshot_trim(void *snapshot, size_t excess);
 
+extern const struct shape vport_shape, vswitch_shape, swport_shape, pnote_shape;
 int columns_read(const struct field *f, const void *pb, void *model, struct reader *r);
 void columns_write(const struct field *f, const void *model, void *pb, struct writer *w);
 

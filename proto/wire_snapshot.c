@@ -303,6 +303,10 @@ static const struct field snapshot_fields[] = {
     LENIENT_LIST(chains, chain_count, fw_chain_shape, FW_CHAINS_MAX),
     LENIENT_LIST(texts, text_count, text_shape, SNAP_TEXTS_MAX),
     LENIENT_LIST(vlans, vlan_count, port_vlan_shape, SNAP_VLANS_MAX),
+    LENIENT_LIST(vports, vport_count, vport_shape, SNAP_VPORTS_MAX),
+    LENIENT_LIST(vswitches, vswitch_count, vswitch_shape, SNAP_VSWITCHES_MAX),
+    LENIENT_LIST(swports, swport_count, swport_shape, SNAP_SWPORTS_MAX),
+    LENIENT_LIST(pnotes, pnote_count, pnote_shape, SNAP_PNOTES_MAX),
 };
 const struct shape snapshot_shape =
     SHAPE("snapshot", snapshot_fields, bothways__v1__snapshot__descriptor, .check = snapshot_check, .amend = snapshot_amend);

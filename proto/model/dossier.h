@@ -107,6 +107,7 @@ struct dossier {
 	size_t owner_count;
 	struct owner owners[OWNERS_MAX];
 	uint16_t service_port;
+	const struct snapshot *imported; /* what the collector itself was told of platforms and switches; NULL = nothing */
 	struct wall now;
 };
 

@@ -329,6 +329,38 @@ static void add_firewall(struct facts *f, const struct snapshot *s)
 	}
 }
 
+/* ---- platforms and switches ---- */
+
+struct rows {
+	const void *items;
+	size_t count;
+};
+
+static void add_prow(struct facts *f, const struct ptable *t, const void *row, bool passing)
+{
+	char name[2 * PLATFORM_NAME_MAX], text[PLATFORM_MACS_MAX * MAC_TEXT_MAX + 64];
+	prow_name(t, row, name, sizeof name);
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->fields[i].passing == passing && pfield_get(&t->fields[i], row, text, sizeof text))
+			add(f, text, "%s%s.%s.%s", passing ? "counter." : "", t->row, name, t->fields[i].name);
+	}
+}
+
+static void add_prows(struct facts *f, const struct snapshot *s, bool passing)
+{
+	const struct rows rows[PTABLE_COUNT] = {{s->vports, s->vport_count},
+	                                        {s->vswitches, s->vswitch_count},
+	                                        {s->swports, s->swport_count},
+	                                        {s->pnotes, s->pnote_count}};
+	for (size_t t = 0; t < PTABLE_COUNT; t++) {
+		for (size_t i = 0; i < rows[t].count; i++)
+			add_prow(f, &platform_tables[t], (const char *)rows[t].items + i * platform_tables[t].size, passing);
+	}
+}
+
+static void add_platforms(struct facts *f, const struct snapshot *s) { add_prows(f, s, false); }
+static void add_platforms_passing(struct facts *f, const struct snapshot *s) { add_prows(f, s, true); }
+
 /* ---- volatile ---- */
 
 static const char *neigh_state_name(uint16_t state)
@@ -391,9 +423,9 @@ static void add_traffic(struct facts *f, const struct snapshot *s)
 /* ---- the list ---- */
 
 typedef void adder(struct facts *f, const struct snapshot *s);
-static adder *const lasting[] = {add_system, add_texts, add_links,   add_vlans,     add_addrs,
-                                 add_routes, add_rules, add_sysctls, add_listeners, add_firewall};
-static adder *const passing[] = {add_neighs, add_fdbs, add_traffic, add_counters};
+static adder *const lasting[] = {add_system, add_texts,   add_links,     add_vlans,    add_addrs,    add_routes,
+                                 add_rules,  add_sysctls, add_listeners, add_firewall, add_platforms};
+static adder *const passing[] = {add_neighs, add_fdbs, add_traffic, add_counters, add_platforms_passing};
 
 static int fact_cmp(const void *a, const void *b)
 {

@@ -24,7 +24,8 @@ struct fact_change {
 /* Keys: link.NAME.{mac,mtu,admin,carrier,master,kind,arp,parent,mode,active,vlan,vxlan.{vni,port,local,remote},driver,
  * offloads,queues,speed}; port.NAME.{state,isolated,flood,...}; vlan.PORT.{VID,FIRST-LAST}; hardware.*, clock.* and other
  * texts by their names; addr.NAME.PREFIX; route.FAMILY.[table.]DST; rule.FAMILY.PRIO; sysctl.NAME; listen.PROTO.ADDR.PORT;
- * firewall.FAMILY.TABLE.CHAIN (value: hook, policy and the rules' texts). */
+ * firewall.FAMILY.TABLE.CHAIN (value: hook, policy and the rules' texts); vport.VM.NIC.*, vswitch.HOST.NAME.*,
+ * swport.DEVICE.PORT.*, pnote.OBJECT.CODE.* (what platforms and switches say, see platform.h). */
 struct facts facts_of(const struct snapshot *s);
 /* As above, with the volatile ones (neigh.DEV.IP, fdb.BRIDGE.MAC, counter.NAME, counter.link.NAME.*) too: for showing, not for
  * comparing. */

@@ -30,6 +30,10 @@
 #define SNAP_VALUES_MAX    1024 /* sysctls, counters: each */
 #define SNAP_LISTENERS_MAX 1024
 #define FW_CHAINS_MAX      512
+#define SNAP_VPORTS_MAX    2048 /* VMs' adapters, as their platform has them */
+#define SNAP_VSWITCHES_MAX 256
+#define SNAP_SWPORTS_MAX   1024
+#define SNAP_PNOTES_MAX    1024
 #define FW_RULES_MAX       4096  /* in all */
 #define FW_MATCHES_MAX     16    /* per rule */
 #define FW_VALUES_MAX      64    /* per match */

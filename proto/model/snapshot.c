@@ -42,6 +42,10 @@ void snapshot_free(struct snapshot *s)
 	free(s->texts);
 	free(s->vlans);
 	free(s->listeners);
+	free(s->vports);
+	free(s->vswitches);
+	free(s->swports);
+	free(s->pnotes);
 	free(s);
 }
 
@@ -86,6 +90,10 @@ struct snapshot *snapshot_copy(const struct snapshot *s)
 	COPY(c->texts, c->text_count);
 	COPY(c->vlans, c->vlan_count);
 	COPY(c->listeners, c->listener_count);
+	COPY(c->vports, c->vport_count);
+	COPY(c->vswitches, c->vswitch_count);
+	COPY(c->swports, c->swport_count);
+	COPY(c->pnotes, c->pnote_count);
 	COPY(c->chains, c->chain_count);
 	for (size_t i = 0; c->chains && i < c->chain_count; i++)
 		chain_own(&c->chains[i]);

@@ -6,6 +6,7 @@
 #include "proto/base/addr.h"
 #include "proto/base/mono.h"
 #include "proto/model/limits.h"
+#include "proto/model/platform.h"
 
 #include <stddef.h>
 
@@ -263,6 +264,14 @@ struct snapshot {
 	struct listener *listeners;
 	size_t chain_count;
 	struct fw_chain *chains;
+	size_t vport_count; /* these four: what this machine knows of platforms and switches */
+	struct vport *vports;
+	size_t vswitch_count;
+	struct vswitch *vswitches;
+	size_t swport_count;
+	struct swport *swports;
+	size_t pnote_count;
+	struct pnote *pnotes;
 	size_t truncated; /* entries left out because a limit was reached */
 };
 

@@ -201,6 +201,37 @@ static void fill_vlan(struct port_vlan *v)
 	v->untagged = coin();
 }
 
+/* What platforms say: any value that each field may have. */
+static void fill_prow(const struct ptable *t, void *row)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct pfield *f = &t->fields[i];
+		char *at = (char *)row + f->offset;
+		size_t names = 0;
+		while (f->names && f->names[names])
+			names++;
+		switch (f->type) {
+		case PFIELD_TEXT: text(at, f->size); break;
+		case PFIELD_NUMBER:
+			for (size_t b = 0; b < f->size; b++)
+				at[b] = (char)below(256);
+			break;
+		case PFIELD_SAID: *at = (char)below(3); break;
+		case PFIELD_ENUM: *at = (char)below((uint32_t)names); break;
+		case PFIELD_MAC: *(struct mac *)at = mac(); break;
+		case PFIELD_IP: *(struct ip *)(void *)at = ip(0); break;
+		default:
+			((char *)row)[f->count_offset] = (char)below(PLATFORM_MACS_MAX + 1);
+			for (int k = 0; k < ((char *)row)[f->count_offset]; k++)
+				((struct mac *)at)[k] = mac();
+		}
+	}
+}
+static void fill_vport(struct vport *v) { fill_prow(&platform_tables[0], v); }
+static void fill_vswitch(struct vswitch *v) { fill_prow(&platform_tables[1], v); }
+static void fill_swport(struct swport *v) { fill_prow(&platform_tables[2], v); }
+static void fill_pnote(struct pnote *v) { fill_prow(&platform_tables[3], v); }
+
 static void fill_listener(struct listener *l)
 {
 	l->proto = coin() ? 6 : 17;
@@ -274,6 +305,10 @@ static struct snapshot *snapshot(void)
 	FILL(s->chains, s->chain_count, 4, fill_chain);
 	FILL(s->texts, s->text_count, 5, fill_text);
 	FILL(s->vlans, s->vlan_count, 5, fill_vlan);
+	FILL(s->vports, s->vport_count, 3, fill_vport);
+	FILL(s->vswitches, s->vswitch_count, 3, fill_vswitch);
+	FILL(s->swports, s->swport_count, 3, fill_swport);
+	FILL(s->pnotes, s->pnote_count, 3, fill_pnote);
 	return s;
 }
 
@@ -707,6 +742,10 @@ static void same_snapshot(struct snapshot *a, struct snapshot *b)
 	SAME(a, b, counters, counter_count);
 	SAME(a, b, texts, text_count);
 	SAME(a, b, vlans, vlan_count);
+	SAME(a, b, vports, vport_count);
+	SAME(a, b, vswitches, vswitch_count);
+	SAME(a, b, swports, swport_count);
+	SAME(a, b, pnotes, pnote_count);
 	SAME(a, b, listeners, listener_count);
 	assert_int_equal(a->chain_count, b->chain_count);
 	for (size_t i = 0; i < a->chain_count; i++)
