@@ -18,7 +18,7 @@
 #define PB    Bothways__V1__Endpoint
 #define MODEL struct endpoint
 static const struct field endpoint_fields[] = {NAME(ifname), MAC(mac), PREFIX(ip4, 4), PREFIX(ip6, 6), NUM(mtu)};
-static const struct shape endpoint_shape = SHAPE("endpoint", endpoint_fields, bothways__v1__endpoint__descriptor);
+const struct shape endpoint_shape = SHAPE("endpoint", endpoint_fields, bothways__v1__endpoint__descriptor);
 #undef PB
 #undef MODEL
 
@@ -91,7 +91,7 @@ static const struct field flow_fields[] = {
     NAME(ifname),
     FLAG(bind_device),
 };
-static const struct shape flow_shape = SHAPE("flow", flow_fields, bothways__v1__flow__descriptor, .check = flow_check);
+const struct shape flow_shape = SHAPE("flow", flow_fields, bothways__v1__flow__descriptor, .check = flow_check);
 #undef PB
 #undef MODEL
 
@@ -285,13 +285,13 @@ static const struct shape frame_shape = SHAPE("frame", frame_fields, bothways__v
 	FIELD_AS(FIELD_LIST, f, result.f, COUNTED(result.f##_count), .pb_count = offsetof(PB, n_##f),                              \
 	         .item_size = sizeof *((MODEL *)0)->result.f, .shape = &(s), __VA_ARGS__)
 static const struct field round_result_fields[] = {
+    OWNED(snapshot, snapshot_shape), /* stays the first: see below */
     FIELD_AS(FIELD_NUM, id, result.id, .max = UINT64_MAX),
     RESULT_LIST(sent, flow_sent_shape, .max = ROUND_FLOWS_MAX),
     RESULT_LIST(received, flow_received_shape, .max = ROUND_FLOWS_MAX),
     RESULT_LIST(status, point_status_shape, .max = ROUND_POINTS_MAX),
     RESULT_LIST(seen, point_seen_shape, .max = ROUND_FLOWS_MAX * ROUND_POINTS_MAX, .owned = true),
     FIELD_AS(FIELD_SUB, health, result.health, .shape = &health_shape),
-    OWNED(snapshot, snapshot_shape),
     FIELD_AS(FIELD_SUB, drops_looked, result.drops_looked, .shape = &looked_shape),
     FIELD_AS(FIELD_SUB, rules_looked, result.rules_looked, .shape = &looked_shape),
     RESULT_LIST(drops, flow_drop_shape, .max = ROUND_DROPS_MAX, .owned = true),
@@ -300,3 +300,19 @@ static const struct field round_result_fields[] = {
     FIELD_AS(FIELD_NUM, frames_left_out, result.frames_left_out, .max = UINT32_MAX),
 };
 const struct shape round_result_shape = SHAPE("round result", round_result_fields, bothways__v1__round_result__descriptor);
+
+/* Kept frames are a file of their own. */
+static void result_kept_amend(const void *model, void *pb, struct writer *w)
+{
+	(void)model;
+	(void)w;
+	((PB *)pb)->n_frames = 0;
+}
+
+_Static_assert(offsetof(struct msg_round_result, result) == 0, "a round_result is read and written by the fields of its message");
+const struct shape round_result_kept_shape = {.name = "round result",
+                                              .fields = round_result_fields + 1,
+                                              .count = sizeof round_result_fields / sizeof *round_result_fields - 1,
+                                              .size = sizeof(struct round_result),
+                                              .pb = &bothways__v1__round_result__descriptor,
+                                              .amend = result_kept_amend};

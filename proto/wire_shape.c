@@ -419,6 +419,104 @@ static void texts_write(const struct field *f, const void *model, void *pb, stru
 	pb_set(f, pb, out, n);
 }
 
+static int bytes_read(const struct field *f, const void *pb, void *model, struct reader *r)
+{
+	const ProtobufCBinaryData *b = bytes_of(f, pb);
+	(void)r;
+	if (b->len)
+		memcpy(at_mut(model, f->off), b->data, b->len < f->size ? b->len : f->size);
+	return 0;
+}
+
+/* ---- owned text ---- */
+
+#define STRING_LAYOUT "\t\r\n"
+
+static int string_take(const struct field *f, const ProtobufCBinaryData *b, char **out, struct reader *r)
+{
+	if (b->len > f->max)
+		return refuse(r, f, "is too long");
+	if (!text_is_clean(b->data, b->len, STRING_LAYOUT))
+		return refuse(r, f, "is not clean text");
+	*out = mem_alloc(b->len + 1);
+	if (b->len)
+		memcpy(*out, b->data, b->len);
+	return 0;
+}
+
+static ProtobufCBinaryData string_lend(const struct field *f, const char *text, struct writer *w)
+{
+	size_t len = strnlen(text, f->max);
+	if (text_is_clean((const uint8_t *)text, len, STRING_LAYOUT))
+		return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)text, .len = len};
+	char *copy = arena_alloc(&w->arena, len + 1);
+	text_clean((const uint8_t *)text, len, copy, len + 1);
+	return (ProtobufCBinaryData){.data = (uint8_t *)copy, .len = strlen(copy)};
+}
+
+static int string_read(const struct field *f, const void *pb, void *model, struct reader *r)
+{
+	size_t n = pb_count(f, pb);
+	char *text = NULL;
+	if (n > 1)
+		return refuse(r, f, "stands twice");
+	if (n && string_take(f, pb_items(f, pb), &text, r) < 0)
+		return -1;
+	pointer_put(model, f->off, text);
+	return 0;
+}
+
+static void string_write(const struct field *f, const void *model, void *pb, struct writer *w)
+{
+	const char *text = pointer_get(model, f->off);
+	if (!text)
+		return;
+	ProtobufCBinaryData *out = arena_alloc(&w->arena, sizeof *out);
+	*out = string_lend(f, text, w);
+	pb_set(f, pb, out, 1);
+}
+
+static void string_clear(const struct field *f, void *model)
+{
+	free(pointer_get(model, f->off));
+	pointer_put(model, f->off, NULL);
+}
+
+static size_t strings_room(const struct field *f) { return f->size / sizeof(char *); }
+
+static int strings_read(const struct field *f, const void *pb, void *model, struct reader *r)
+{
+	const ProtobufCBinaryData *in = pb_items(f, pb);
+	for (size_t i = 0; i < pb_count(f, pb) && i < strings_room(f); i++) {
+		char *text = NULL;
+		if (in[i].len && string_take(f, &in[i], &text, r) < 0)
+			return -1;
+		pointer_put(model, f->off + i * sizeof text, text);
+	}
+	return 0;
+}
+
+static void strings_write(const struct field *f, const void *model, void *pb, struct writer *w)
+{
+	size_t n = strings_room(f);
+	while (n && !pointer_get(model, f->off + (n - 1) * sizeof(char *)))
+		n--;
+	ProtobufCBinaryData *out = arena_alloc(&w->arena, n * sizeof *out);
+	for (size_t i = 0; i < n; i++) {
+		const char *text = pointer_get(model, f->off + i * sizeof text);
+		out[i] = string_lend(f, text ? text : "", w);
+	}
+	pb_set(f, pb, out, n);
+}
+
+static void strings_clear(const struct field *f, void *model)
+{
+	for (size_t i = 0; i < strings_room(f); i++) {
+		free(pointer_get(model, f->off + i * sizeof(char *)));
+		pointer_put(model, f->off + i * sizeof(char *), NULL);
+	}
+}
+
 /* ---- structs in structs ---- */
 
 static int sub_read(const struct field *f, const void *pb, void *model, struct reader *r)
@@ -568,6 +666,9 @@ static const struct {
     [FIELD_BLOB] = {blob_read, blob_write, pointer_clear},
     [FIELD_JSON] = {json_read, blob_write, pointer_clear},
     [FIELD_NUMBERS] = {numbers_read, numbers_write, NULL},
+    [FIELD_BYTES] = {bytes_read, key_write, NULL},
+    [FIELD_STRING] = {string_read, string_write, string_clear},
+    [FIELD_STRINGS] = {strings_read, strings_write, strings_clear},
     [FIELD_TEXTS] = {texts_read, texts_write, NULL},
     [FIELD_SUB] = {sub_read, sub_write, sub_clear},
     [FIELD_OWNED] = {owned_read, owned_write, owned_clear},

@@ -38,6 +38,9 @@ enum field_type {
 	FIELD_BLOB,    /* owned bytes with a count, <= max */
 	FIELD_JSON,    /* owned text with a count, <= max */
 	FIELD_NUMBERS, /* uint16_t[] with a count */
+	FIELD_BYTES,   /* uint8_t[] without one: fewer are followed by zeros, more are cut */
+	FIELD_STRING,  /* char *: owned text of up to `max` bytes, NULL = absent */
+	FIELD_STRINGS, /* char *[] without a count: as above, the absent and the empty ones are NULL */
 	FIELD_TEXTS,   /* char[][] with a count; the elements are NAMEs */
 	FIELD_SUB,     /* a struct within the struct */
 	FIELD_OWNED,   /* a pointer to a struct, NULL = absent */
@@ -124,6 +127,8 @@ void text_clean(const uint8_t *data, size_t len, char *out, size_t size);
 #define PREFIX(f, family)      FIELD_AS(FIELD_PREFIX, f, f, .max = (family))
 #define BLOB(f, n, m)          FIELD_AS(FIELD_BLOB, f, f, COUNTED(n), .max = (m))
 #define JSON(f, n, m)          FIELD_AS(FIELD_JSON, f, f, COUNTED(n), .max = (m))
+#define BYTES(f)               FIELD_AS(FIELD_BYTES, f, f, .max = 0)
+#define STRING(f, m)           FIELD_AS(FIELD_STRING, f, f, .pb_count = offsetof(PB, n_##f), .max = (m))
 #define NUMBERS(f, n)          FIELD_AS(FIELD_NUMBERS, f, f, COUNTED(n), ITEMS(f))
 #define TEXTS(f, n)            FIELD_AS(FIELD_TEXTS, f, f, COUNTED(n), ITEMS(f))
 #define SUB(f, s)              FIELD_AS(FIELD_SUB, f, f, .shape = &(s))
@@ -141,6 +146,8 @@ void text_clean(const uint8_t *data, size_t len, char *out, size_t size);
 /* ---- shapes that several files use ---- */
 
 extern const struct shape snapshot_shape, plan_shape, round_arm_shape, round_armed_shape, round_result_shape, health_shape;
+extern const struct shape endpoint_shape, flow_shape;
+extern const struct shape round_result_kept_shape; /* its model is struct round_result: without the snapshot, and the frames */
 
 /* Leaves entries out, the largest lists first, until `excess` bytes are saved or nothing is left. Counted in `truncated`. */
 void snapshot_trim(void *snapshot, size_t excess);
