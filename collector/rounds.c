@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANGE_PAIRS_MAX   4     /* looked at for one change of a machine; the watch has the others */
-#define CHANGE_CALM_MS     300   /* between two rounds for changes ... */
-#define CHANGE_CALM_MAX_MS 60000 /* ... up to this, when facts change all the time and nothing comes of it */
+#define CHANGE_PAIRS_MAX   4                  /* looked at for one change of a machine; the watch has the others */
+#define CHANGE_CALM_MS     300                /* between two rounds for changes ... */
+#define CHANGE_CALM_MAX_MS 60000              /* ... up to this, when facts change all the time and nothing comes of it */
 #define WELL_LAG_NS        (2LL * 1000000000) /* what the watch calls well was so before its reports came */
-#define WELL_AFTER_MS      8000  /* the watch is slower than a round: so long it may still believe that all is well */
+#define WELL_AFTER_MS      8000               /* the watch is slower than a round: so long it may still believe that all is well */
 
 /* A round that was asked for; `round` NULL = waits for its turn. */
 struct running {
