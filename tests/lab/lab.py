@@ -266,11 +266,12 @@ class Lab:
             raise Failure(f"bothways --json {' '.join(args)} printed no JSON: {out[:300]}")
 
     def asked(self, *command, verdict=lambda document: document):
-        """A round. On an overloaded machine its verdict may be that an observer got no CPU: one asks again, and the last answer counts."""
+        """A round. Its verdict may be that an observer got no CPU, by load or because the machine's own host took it: one asks again,
+        and the last answer counts."""
         for _ in range(8):
             code, document = self.bw(*command, rc=None)
             notes = (verdict(document) or {}).get("notes", []) if document else []
-            if overload() == 1 or not any(word in note for note in notes for word in UNFIT):
+            if not any(word in note for note in notes for word in UNFIT):
                 break
             Lab.again += 1
             time.sleep(0.5)
