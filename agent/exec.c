@@ -236,6 +236,17 @@ kind_mask exec_unanswered(const struct exec *x, enum stage stage)
 	return kinds;
 }
 
+kind_mask exec_silent(const struct exec *x, enum stage stage)
+{
+	kind_mask kinds = exec_unanswered(x, stage);
+	for (size_t i = 0; i < x->spec.flow_count; i++) {
+		const struct flow *f = &x->spec.flows[i];
+		if (f->stage == stage && is_ours(x, f) && x->sending[i].told.answered)
+			kinds &= ~KIND_BIT(f->kind);
+	}
+	return kinds;
+}
+
 struct mono exec_next(const struct exec *x)
 {
 	struct mono next = NEVER;
@@ -355,7 +366,8 @@ void exec_unresolved(struct exec *x, uint8_t flow)
 		return;
 	const struct flow *f = &x->spec.flows[flow];
 	s->told.unresolved = true;
-	if (!f->onlink || !mac_is_set(f->dst_mac) || kind_info(f->kind)->proto == PROTO_NEIGH || !in_time(x, flow))
+	if (!f->onlink || !mac_is_set(f->dst_mac) || kind_info(f->kind)->proto == PROTO_NEIGH || kind_info(f->kind)->fragments ||
+	    !in_time(x, flow))
 		return;
 	s->directing = true;
 	s->next_at = x->stage_at; /* at once */

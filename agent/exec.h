@@ -30,6 +30,7 @@ struct mono exec_next(const struct exec *x); /* when to ask exec_due or exec_sta
 bool exec_stage_over(struct exec *x, struct mono now, enum stage *stage);
 /* Kinds of a stage with probes that got no answer yet: what MSG_STAGE_DONE tells of it. */
 kind_mask exec_unanswered(const struct exec *x, enum stage stage);
+kind_mask exec_silent(const struct exec *x, enum stage stage); /* of these, kinds of which not one was answered */
 
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now);
 void exec_skipped(struct exec *x, uint8_t flow, const char *why); /* we cannot send this flow at all */

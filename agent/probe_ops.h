@@ -24,6 +24,8 @@ struct shot {
 	bool unicast;         /* neighbours: ask dst_mac alone, as the kernel does when it verifies what it knows */
 	uint16_t dport, size; /* size: IP packet length, 0 = small */
 	uint16_t id_base;     /* 0: choose freely */
+	uint8_t ports, ttl;   /* as the flow says; 0 = nothing special */
+	bool fragments;       /* may be taken apart on the way */
 	uint8_t header[PROBE_HEADER_LEN];
 };
 

@@ -43,6 +43,21 @@ void sock_prepare(int fd, int family)
 	set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
 }
 
+void sock_may_fragment(int fd, int family)
+{
+	if (family == 4) {
+		set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+		return;
+	}
+	set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+	set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 0);
+}
+
+void sock_set_ttl(int fd, int family, uint8_t ttl)
+{
+	set_int(fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6, family == 4 ? IP_TTL : IPV6_UNICAST_HOPS, ttl);
+}
+
 void sock_want_room(int fd)
 {
 	const int bytes = ROOM_BYTES;

@@ -35,6 +35,8 @@ struct rx {
 int sock_open(int family /* 4, 6 */, int type, int protocol);
 /* The options of every probe socket: errors are queued, DF without the cached path MTU, receive drops counted. */
 void sock_prepare(int fd, int family);
+void sock_may_fragment(int fd, int family); /* instead: what is too large leaves in fragments */
+void sock_set_ttl(int fd, int family, uint8_t ttl);
 /* What arrives while we get no CPU for a second waits: the default holds some 250 packets only. */
 void sock_want_room(int fd);
 /* Also tell the arrival address, interface and TTL; with room. */

@@ -21,7 +21,8 @@ struct asker { /* a socket probes leave from */
 	struct prober *prober;
 	int fd, family;
 	struct gather_source *source;
-	struct probe_id id; /* of the one probe in a round */
+	struct probe_id id; /* of the one probe in a round; the first one, where several share a port */
+	uint8_t port_step;  /* beyond the flow's first port */
 	struct ip src;
 	char ifname[IFNAME_LEN]; /* bound to it; "" = not */
 	struct mono born;
@@ -274,6 +275,8 @@ static void asker_readable(void *arg, int fd, int what)
 	prober_arm(p);
 }
 
+static uint8_t port_step(const struct shot *s) { return s->ports ? s->id.seq % s->ports : s->id.seq; }
+
 /* NULL and errno. */
 static struct asker *asker_open(struct prober *p, const struct shot *s, uint16_t port)
 {
@@ -283,6 +286,10 @@ static struct asker *asker_open(struct prober *p, const struct shot *s, uint16_t
 	if (fd < 0)
 		return NULL;
 	sock_prepare(fd, s->dst.family);
+	if (s->fragments)
+		sock_may_fragment(fd, s->dst.family);
+	if (s->ttl)
+		sock_set_ttl(fd, s->dst.family, s->ttl);
 	uint32_t scope = ip_is_link_local(s->src) ? device_index(s->ifname) : 0;
 	if (s->bind_device)
 		error = sock_bind_device(fd, s->ifname);
@@ -298,6 +305,7 @@ static struct asker *asker_open(struct prober *p, const struct shot *s, uint16_t
 	str_copy(a->ifname, sizeof(a->ifname), s->bind_device ? s->ifname : "");
 	if (s->id.x)
 		a->id = s->id;
+	a->port_step = port_step(s);
 	a->source = gather_add(p->gather, fd, LOOP_READ, asker_readable, a);
 	prober_busy(p);
 	return a;
@@ -312,7 +320,7 @@ static int64_t epoch_ms(const struct prober *p)
 static bool asker_serves(const struct prober *p, const struct asker *a, const struct shot *s)
 {
 	if (s->id.x)
-		return a->id.x == s->id.x && a->id.flow == s->id.flow && a->id.seq == s->id.seq;
+		return a->id.x == s->id.x && a->id.flow == s->id.flow && a->port_step == port_step(s);
 	return !a->id.x && a->family == s->dst.family && ip_equal(a->src, s->src) &&
 	       strcmp(a->ifname, s->bind_device ? s->ifname : "") == 0 && mono_ms_since(a->born, mono_now()) < epoch_ms(p);
 }
@@ -327,7 +335,7 @@ static struct asker *asker_get(struct prober *p, const struct shot *s)
 		errno = EINVAL;
 		return NULL;
 	}
-	return asker_open(p, s, s->id.x ? (uint16_t)(s->id_base + s->id.seq) : 0);
+	return asker_open(p, s, s->id.x ? (uint16_t)(s->id_base + port_step(s)) : 0);
 }
 
 static size_t pad_of(const struct shot *s)
@@ -342,7 +350,7 @@ static int udp_send(struct prober *p, const struct shot *s)
 	if (!a)
 		return errno;
 	if (s->directed)
-		return frames_send_directed(p, s, (uint16_t)(s->id_base + s->id.seq), 0);
+		return frames_send_directed(p, s, (uint16_t)(s->id_base + port_step(s)), 0);
 	struct tx t = {.src = s->src,
 	               .dst = s->dst,
 	               .dport = s->dport,

@@ -297,7 +297,10 @@ static struct shot round_shot(const struct round_slot *r, const struct exec_prob
 	                 .directed = e->directed,
 	                 .dport = f->dport,
 	                 .size = e->size,
-	                 .id_base = f->id_base};
+	                 .id_base = f->id_base,
+	                 .ports = f->ports,
+	                 .ttl = f->ttl,
+	                 .fragments = kind_info(f->kind)->fragments};
 	str_copy(s.ifname, sizeof(s.ifname), f->ifname);
 	if (kind_info(f->kind)->large && !f->ladder) /* "large" is what our interface can carry now */
 		s.size = smaller(e->size, device_mtu(f->ifname));

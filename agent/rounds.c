@@ -160,6 +160,7 @@ static void stage_over(void *arg, struct exec *x, enum stage stage)
 	m->u.stage_done.round = exec_spec(x)->id;
 	m->u.stage_done.stage = (uint8_t)stage;
 	m->u.stage_done.unanswered = exec_unanswered(x, stage);
+	m->u.stage_done.silent = exec_silent(x, stage);
 	uplink_send(r->a->uplink, m); /* unheard, the collector goes on when the stage's time is over */
 	msg_free(m);
 }

@@ -162,10 +162,18 @@ static bool service_is_of_other_family(const struct dossier *d, const struct flo
 	return !service_serves(s, f->dport, family) && service_serves(s, f->dport, family == 4 ? 6 : 4);
 }
 
+/* Fragments cannot be sent past the neighbour table: where it fails, they were not measured. */
+static bool is_unsent_fragment(const struct dossier *d, const struct flow *f)
+{
+	const struct flow_sent *s = kind_info((enum kind)f->kind)->fragments ? dossier_sent(d, f->id) : NULL;
+	return s && s->unresolved;
+}
+
 static void views_fill(struct correlation *c)
 {
 	for (size_t i = 0; i < c->d->flow_count; i++) {
-		if (c->d->flows[i].ladder || service_is_of_other_family(c->d, &c->d->flows[i]))
+		if (flow_is_aside(&c->d->flows[i]) || is_unsent_fragment(c->d, &c->d->flows[i]) ||
+		    service_is_of_other_family(c->d, &c->d->flows[i]))
 			continue;
 		struct view *w = &c->views[c->count++];
 		view_fill(c->d, &c->d->flows[i], w);

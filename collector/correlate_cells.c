@@ -238,9 +238,9 @@ static void cells_of_direction(struct correlation *c, int n)
 static int kind_small(int k)
 {
 	const struct kind_info *info = kind_info(k);
-	for (int s = 0; info->large && s < KIND_COUNT; s++) {
+	for (int s = 0; (info->large || info->fragments) && s < KIND_COUNT; s++) {
 		const struct kind_info *other = kind_info(s);
-		if (!other->large && other->proto == info->proto && other->family == info->family)
+		if (!other->large && !other->fragments && other->proto == info->proto && other->family == info->family)
 			return s;
 	}
 	return k;

@@ -111,7 +111,7 @@ kind_mask fleet_kinds(const struct member *from, const struct endpoint *ep_from,
 	kind_mask kinds = 0;
 	for (enum kind k = 0; k < KIND_COUNT; k++) {
 		why[k] = NULL;
-		if (k == KIND_SERVICE || k == KIND_SERVICE6)
+		if (k == KIND_SERVICE || k == KIND_SERVICE6 || kind_info(k)->fragments) /* of rounds only */
 			continue;
 		if (kind_possible(&leg, k, texts[k]))
 			kinds |= KIND_BIT(k);

@@ -64,12 +64,14 @@ static void progress_prepare(struct round *r, const struct fleet *f)
 	static const char *const texts[] = {[STAGE_NEIGH] = "neighbours of %s and %s",
 	                                    [STAGE_A_TO_B] = "probing %s -> %s",
 	                                    [STAGE_B_TO_A] = "probing %s -> %s",
-	                                    [STAGE_LADDER] = "packet sizes between %s and %s"};
+	                                    [STAGE_LADDER] = "packet sizes between %s and %s",
+	                                    [STAGE_PORTS] = "source ports between %s and %s",
+	                                    [STAGE_HOPS] = "hops between %s and %s"};
 	fleet_title(f, r->part[PARTY_A].member, a);
 	fleet_title(f, r->part[PARTY_B].member, b);
 	for (int s = 0; s < STAGE_COUNT; s++) {
 		bool turned = s == STAGE_B_TO_A;
-		snprintf(r->progress[s], sizeof r->progress[s], texts[s], turned ? b : a, turned ? a : b);
+		snprintf(r->progress[s], sizeof r->progress[s], texts[s] ? texts[s] : "%s and %s", turned ? b : a, turned ? a : b);
 	}
 }
 
@@ -163,11 +165,11 @@ static bool all_reported(const struct round *r)
 	return true;
 }
 
-/* The ladder is meant to have steps that stay unanswered. */
+/* What is beside the matrix is meant to stay unanswered, in part. */
 static void stage_over(struct round *r, struct mono now)
 {
 	for (int i = 0; i < 2; i++) {
-		if (r->stage != STAGE_LADDER && r->part[i].armed && round_sends(r, i, r->stage) &&
+		if (r->stage < STAGE_LADDER && r->part[i].armed && round_sends(r, i, r->stage) &&
 		    (r->part[i].lacking || !r->part[i].done[r->stage]))
 			r->unanswered_at = now;
 		r->part[i].lacking = false;
@@ -233,7 +235,10 @@ static void on_stage_done(struct round *r, struct participant *p, struct msg *m,
 		return;
 	kind_mask unanswered = done->unanswered ? done->unanswered : unanswered_guess(r, now);
 	p->lacking = unanswered != 0;
+	if (r->stage >= STAGE_LADDER)
+		return;
 	p->unanswered |= unanswered;
+	p->silent |= done->silent;
 }
 
 static void on_result(struct round *r, struct participant *p, struct msg *m, struct mono now)

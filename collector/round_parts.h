@@ -10,7 +10,8 @@ struct participant {
 	bool asked; /* was online when the round began: it got the spec */
 	bool armed;
 	bool done[STAGE_COUNT];
-	kind_mask unanswered;            /* kinds it sent that were not all answered, as its stages ended */
+	kind_mask unanswered;            /* kinds it sent that were not all answered, as its stages ended; without those aside */
+	kind_mask silent;                /* of these: not one was */
 	bool lacking;                    /* so in the running stage */
 	struct snapshot *before, *after; /* owned */
 	struct round_result *result;     /* owned; NULL = not yet */
@@ -44,8 +45,9 @@ struct round {
 	struct participant part[PARTICIPANTS_MAX];
 	struct endpoint ep[2];
 	bool onlink;
-	size_t flow_count;
+	size_t flow_count, old_flow_count; /* the first of them are what agents know that speak version 3 or less */
 	struct flow flows[ROUND_FLOWS_MAX];
+	kind_mask kinds[2]; /* that can be, in each direction */
 	kind_mask skipped[2];
 	char *skip_why[2][KIND_COUNT]; /* owned */
 	size_t point_count;
@@ -61,10 +63,15 @@ struct round {
 
 /* round_spec.c: flows of both directions, and what one participant is told. */
 void round_flows(struct round *r);
-bool round_stage_needed(const struct round *r, enum stage s); /* somebody who armed has something to send in it */
+struct flow *round_flow_add(struct round *r, enum kind kind, int dir); /* NULL = there is no room */
+bool round_stage_needed(const struct round *r, enum stage s);          /* somebody who armed has something to send in it */
 bool round_sends(const struct round *r, int part, enum stage s);
 uint32_t round_stage_ms(const struct round *r, enum stage s); /* the longest it may take, answers included */
 void round_spec_of(const struct round *r, int part, struct round_spec *out);
+
+/* round_extra.c: flows beside the matrix, and whether their stage is to run. */
+void round_extra_flows(struct round *r);
+bool round_extra_wanted(const struct round *r, enum stage s);
 
 /* round_path.c: participants' placements, capture points and paths. */
 void round_paths(struct round *r, const struct fleet *f);

@@ -9,7 +9,6 @@
 #define WAIT_MS           200
 #define ID_STRIDE         32 /* >= LADDER_COUNT and any probe count */
 #define SERVICE_FLOWS_MAX 8  /* per direction */
-#define LADDER_GAP_MS     4
 
 struct flow_shape {
 	uint8_t count;
@@ -30,7 +29,7 @@ static uint8_t stage_of(enum proto proto, int dir)
 	return dir == 0 ? STAGE_A_TO_B : STAGE_B_TO_A;
 }
 
-static struct flow *flow_add(struct round *r, enum kind kind, int dir)
+struct flow *round_flow_add(struct round *r, enum kind kind, int dir)
 {
 	if (r->flow_count == ROUND_FLOWS_MAX)
 		return NULL;
@@ -59,18 +58,6 @@ static struct flow *flow_add(struct round *r, enum kind kind, int dir)
 	return f;
 }
 
-static void flow_add_ladder(struct round *r, enum kind kind, int dir)
-{
-	struct flow *f = flow_add(r, kind, dir);
-	if (!f)
-		return;
-	f->ladder = true;
-	f->stage = STAGE_LADDER;
-	f->count = LADDER_COUNT;
-	f->gap_ms = LADDER_GAP_MS;
-	f->size = 0;
-}
-
 static bool listens(const struct snapshot *s, uint16_t port, int family)
 {
 	for (size_t i = 0; s && i < s->listener_count; i++) {
@@ -93,12 +80,12 @@ static void flow_add_service(struct round *r, kind_mask kinds, int dir, uint16_t
 {
 	kinds = service_families(r->part[1 - dir].member->snapshot, kinds, port);
 	if (kinds & KIND_BIT(KIND_TCP)) {
-		struct flow *f = flow_add(r, KIND_SERVICE, dir);
+		struct flow *f = round_flow_add(r, KIND_SERVICE, dir);
 		if (f)
 			f->dport = port;
 	}
 	if (kinds & KIND_BIT(KIND_TCP6)) {
-		struct flow *f = flow_add(r, KIND_SERVICE6, dir);
+		struct flow *f = round_flow_add(r, KIND_SERVICE6, dir);
 		if (f)
 			f->dport = port;
 	}
@@ -124,27 +111,26 @@ static void flows_of_services(struct round *r, kind_mask kinds, int dir)
 
 static void flows_of_direction(struct round *r, int dir)
 {
-	const kind_mask services = KIND_BIT(KIND_SERVICE) | KIND_BIT(KIND_SERVICE6);
+	const kind_mask apart =
+	    KIND_BIT(KIND_SERVICE) | KIND_BIT(KIND_SERVICE6) | KIND_BIT(KIND_FRAGMENTS) | KIND_BIT(KIND_FRAGMENTS6);
 	const char *why[KIND_COUNT];
 	kind_mask kinds = fleet_kinds(r->part[dir].member, &r->ep[dir], r->part[1 - dir].member, &r->ep[1 - dir], r->onlink, why);
 	for (int k = 0; k < KIND_COUNT; k++)
 		r->skip_why[dir][k] = mem_strdup(why[k]);
-	r->skipped[dir] = ~kinds & ~services & (KIND_BIT(KIND_COUNT) - 1);
+	r->kinds[dir] = kinds;
+	r->skipped[dir] = ~kinds & ~apart & (KIND_BIT(KIND_COUNT) - 1);
 	for (int k = 0; k < KIND_COUNT; k++) {
-		if (kinds & ~services & KIND_BIT(k))
-			flow_add(r, k, dir);
+		if (kinds & ~apart & KIND_BIT(k))
+			round_flow_add(r, k, dir);
 	}
 	flows_of_services(r, kinds, dir);
-	for (int k = 0; k < KIND_COUNT; k++) {
-		if (kinds & KIND_BIT(k) && kind_info(k)->large)
-			flow_add_ladder(r, k, dir);
-	}
 }
 
 void round_flows(struct round *r)
 {
 	flows_of_direction(r, 0);
 	flows_of_direction(r, 1);
+	round_extra_flows(r);
 }
 
 /* ---- stages ---- */
@@ -158,26 +144,9 @@ bool round_sends(const struct round *r, int part, enum stage s)
 	return false;
 }
 
-/* Large probes stayed unanswered where small ones of the same protocol did not. */
-static bool wants_ladder(const struct participant *p)
-{
-	kind_mask small = 0;
-	for (int k = 0; k < KIND_COUNT; k++) {
-		const struct kind_info *info = kind_info(k);
-		if (p->unanswered & KIND_BIT(k) && !info->large)
-			small |= 1u << (info->proto * 2 + (info->family == 6));
-	}
-	for (int k = 0; k < KIND_COUNT; k++) {
-		const struct kind_info *info = kind_info(k);
-		if (p->unanswered & KIND_BIT(k) && info->large && !(small & 1u << (info->proto * 2 + (info->family == 6))))
-			return true;
-	}
-	return false;
-}
-
 bool round_stage_needed(const struct round *r, enum stage s)
 {
-	if (s == STAGE_LADDER && !wants_ladder(&r->part[PARTY_A]) && !wants_ladder(&r->part[PARTY_B]))
+	if (!round_extra_wanted(r, s))
 		return false;
 	for (int part = 0; part < 2; part++) {
 		if (r->part[part].armed && round_sends(r, part, s))
@@ -213,8 +182,8 @@ void round_spec_of(const struct round *r, int part, struct round_spec *out)
 	out->wait_ms = WAIT_MS;
 	if (out->endpoint) /* who only captures proves nothing and needs no key */
 		memcpy(out->key, r->ask.key, sizeof out->key);
-	out->flow_count = r->flow_count;
-	memcpy(out->flows, r->flows, r->flow_count * sizeof *r->flows);
+	out->flow_count = p->member->hello.version_max < 4 ? r->old_flow_count : r->flow_count;
+	memcpy(out->flows, r->flows, out->flow_count * sizeof *r->flows);
 	out->point_count = p->point_count;
 	memcpy(out->points, p->points, p->point_count * sizeof *p->points);
 	out->keep_frames = r->ask.keep_frames;

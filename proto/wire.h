@@ -111,6 +111,7 @@ struct msg_stage_done {
 	uint64_t round;
 	uint8_t stage;
 	kind_mask unanswered; /* kinds of this stage with probes that got no answer; 0 = none, or an older agent */
+	kind_mask silent;     /* of these, kinds of which not one did; since 4 */
 };
 struct msg_round_end {
 	uint64_t round;

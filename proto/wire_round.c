@@ -90,6 +90,8 @@ static const struct field flow_fields[] = {
     FLAG(onlink),
     NAME(ifname),
     FLAG(bind_device),
+    RANGE(ports, FLOW_PROBES_MAX),
+    RANGE(ttl, 255),
 };
 const struct shape flow_shape = SHAPE("flow", flow_fields, bothways__v1__flow__descriptor, .check = flow_check);
 #undef PB

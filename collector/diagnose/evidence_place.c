@@ -238,6 +238,10 @@ static void only_large(const struct inquiry *q, struct finding *f)
 		find_no(f, "small packets are lost too (%s)", kinds_text(small, text, sizeof text));
 		return;
 	}
+	if (!(dying(q) & ~kinds_fragments())) {
+		find_no(f, "only fragments are lost: packets as large as the interface carries pass");
+		return;
+	}
 	find_yes(f, dying(q), "only large packets are lost (%s)", kinds_text(dying(q), text, sizeof text));
 }
 

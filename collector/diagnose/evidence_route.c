@@ -280,7 +280,7 @@ static struct ip translated_source(const struct inquiry *q)
 {
 	for (size_t i = 0; i < q->d->flow_count; i++) {
 		const struct flow *f = &q->d->flows[i];
-		const struct flow_received *r = f->dir != q->p->dir && !f->ladder ? dossier_received(q->d, f->id) : NULL;
+		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
 		if (r && r->seen && r->from.family == 4 && f->src.family == 4 && !ip_equal(r->from, f->src))
 			return r->from;
 	}

@@ -87,8 +87,8 @@ static void packet_make(const struct dossier *d, const struct flow *f, bool answ
 	k->src = answer ? f->dst : f->src;
 	k->dst = answer ? f->src : f->dst;
 	k->ct = answer ? FW_CT_ESTABLISHED : FW_CT_NEW;
-	k->length =
-	    info->large && !answer ? (struct fw_span){f->size, f->size} : (struct fw_span){28, info->large ? 65535 : SMALL_MAX};
+	k->length = info->large && !answer ? (struct fw_span){f->size, f->size}
+	                                   : (struct fw_span){28, info->large || info->fragments ? 65535 : SMALL_MAX};
 	if (f->onlink) {
 		k->eth_src = d->party[from].ep.mac;
 		if (info->proto != PROTO_NEIGH)

@@ -38,7 +38,8 @@ static inline int dir_src(int dir) { return dir == 0 ? PARTY_A : PARTY_B; }
 static inline int dir_dst(int dir) { return dir == 0 ? PARTY_B : PARTY_A; }
 kind_mask kinds_of_family(int family);
 kind_mask kinds_of_proto(enum proto proto);
-kind_mask kinds_large(void);
+kind_mask kinds_large(void); /* fragments, too */
+kind_mask kinds_fragments(void);
 int point_party(const struct dossier *d, const struct verdict *v, int dir, size_t i); /* -1 = not one of the parties */
 /* Facts that may be relied on: read in this round. NULL = none. */
 const struct snapshot *party_facts(const struct dossier *d, int party);

@@ -12,7 +12,8 @@ static kind_mask kinds_where(int family, int proto, bool large)
 	kind_mask m = 0;
 	for (int k = 0; k < KIND_COUNT; k++) {
 		const struct kind_info *i = kind_info((enum kind)k);
-		if ((family == 0 || i->family == family) && (proto < 0 || (int)i->proto == proto) && (!large || i->large))
+		if ((family == 0 || i->family == family) && (proto < 0 || (int)i->proto == proto) &&
+		    (!large || i->large || i->fragments))
 			m |= KIND_BIT(k);
 	}
 	return m;
@@ -21,6 +22,8 @@ static kind_mask kinds_where(int family, int proto, bool large)
 kind_mask kinds_of_family(int family) { return kinds_where(family, -1, false); }
 kind_mask kinds_of_proto(enum proto proto) { return kinds_where(0, (int)proto, false); }
 kind_mask kinds_large(void) { return kinds_where(0, -1, true); }
+
+kind_mask kinds_fragments(void) { return KIND_BIT(KIND_FRAGMENTS) | KIND_BIT(KIND_FRAGMENTS6); }
 
 /* ---- machines ---- */
 
@@ -66,7 +69,7 @@ const struct link *party_link(const struct dossier *d, int party)
 const struct flow *flow_of(const struct dossier *d, int kind, int dir)
 {
 	for (size_t i = 0; i < d->flow_count; i++) {
-		if (d->flows[i].kind == kind && d->flows[i].dir == dir && !d->flows[i].ladder)
+		if (d->flows[i].kind == kind && d->flows[i].dir == dir && !flow_is_aside(&d->flows[i]))
 			return &d->flows[i];
 	}
 	return NULL;
@@ -267,7 +270,7 @@ int problem_row_kind(const struct dossier *d, const struct problem *p, uint8_t f
 {
 	for (size_t i = 0; i < d->flow_count; i++) {
 		const struct flow *f = &d->flows[i];
-		if (f->id != flow || f->ladder)
+		if (f->id != flow || flow_is_aside(f))
 			continue;
 		kind_mask among = part == PART_PROBE ? p->probes : p->probes | p->answers;
 		bool same_way = (f->dir == p->dir) == (part == PART_PROBE);

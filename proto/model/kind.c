@@ -6,20 +6,22 @@
 #include <string.h>
 
 static const struct kind_info kinds[KIND_COUNT] = {
-    [KIND_ARP] = {"arp", PROTO_NEIGH, 4, false},
-    [KIND_ICMP] = {"icmp", PROTO_ICMP, 4, false},
-    [KIND_UDP] = {"udp", PROTO_UDP, 4, false},
-    [KIND_TCP] = {"tcp", PROTO_TCP, 4, false},
-    [KIND_ICMP_LARGE] = {"icmp_large", PROTO_ICMP, 4, true},
-    [KIND_UDP_LARGE] = {"udp_large", PROTO_UDP, 4, true},
-    [KIND_ND] = {"nd", PROTO_NEIGH, 6, false},
-    [KIND_ICMP6] = {"icmp6", PROTO_ICMP, 6, false},
-    [KIND_UDP6] = {"udp6", PROTO_UDP, 6, false},
-    [KIND_TCP6] = {"tcp6", PROTO_TCP, 6, false},
-    [KIND_ICMP_LARGE6] = {"icmp_large6", PROTO_ICMP, 6, true},
-    [KIND_UDP_LARGE6] = {"udp_large6", PROTO_UDP, 6, true},
-    [KIND_SERVICE] = {"service", PROTO_TCP, 4, false},
-    [KIND_SERVICE6] = {"service6", PROTO_TCP, 6, false},
+    [KIND_ARP] = {"arp", PROTO_NEIGH, 4, false, false},
+    [KIND_ICMP] = {"icmp", PROTO_ICMP, 4, false, false},
+    [KIND_UDP] = {"udp", PROTO_UDP, 4, false, false},
+    [KIND_TCP] = {"tcp", PROTO_TCP, 4, false, false},
+    [KIND_ICMP_LARGE] = {"icmp_large", PROTO_ICMP, 4, true, false},
+    [KIND_UDP_LARGE] = {"udp_large", PROTO_UDP, 4, true, false},
+    [KIND_ND] = {"nd", PROTO_NEIGH, 6, false, false},
+    [KIND_ICMP6] = {"icmp6", PROTO_ICMP, 6, false, false},
+    [KIND_UDP6] = {"udp6", PROTO_UDP, 6, false, false},
+    [KIND_TCP6] = {"tcp6", PROTO_TCP, 6, false, false},
+    [KIND_ICMP_LARGE6] = {"icmp_large6", PROTO_ICMP, 6, true, false},
+    [KIND_UDP_LARGE6] = {"udp_large6", PROTO_UDP, 6, true, false},
+    [KIND_SERVICE] = {"service", PROTO_TCP, 4, false, false},
+    [KIND_SERVICE6] = {"service6", PROTO_TCP, 6, false, false},
+    [KIND_FRAGMENTS] = {"fragments", PROTO_UDP, 4, false, true},
+    [KIND_FRAGMENTS6] = {"fragments6", PROTO_UDP, 6, false, true},
 };
 
 const struct kind_info *kind_info(enum kind k)
@@ -84,6 +86,9 @@ static const struct {
     {KIND_BIT(KIND_UDP_LARGE6), "large IPv6 UDP"},
     {KIND_BIT(KIND_SERVICE), "the service over IPv4"},
     {KIND_BIT(KIND_SERVICE6), "the service over IPv6"},
+    {KIND_BIT(KIND_FRAGMENTS) | KIND_BIT(KIND_FRAGMENTS6), "fragments"},
+    {KIND_BIT(KIND_FRAGMENTS), "IPv4 fragments"},
+    {KIND_BIT(KIND_FRAGMENTS6), "IPv6 fragments"},
 };
 
 const char *kinds_text(kind_mask mask, char *out, size_t size)

@@ -21,6 +21,8 @@ enum kind {
 	KIND_UDP_LARGE6,
 	KIND_SERVICE, /* TCP connect to a port the operator named, IPv4 */
 	KIND_SERVICE6,
+	KIND_FRAGMENTS, /* UDP in a packet that leaves in two fragments; measured in rounds only */
+	KIND_FRAGMENTS6,
 	KIND_COUNT
 };
 
@@ -29,8 +31,9 @@ enum proto { PROTO_NEIGH, PROTO_ICMP, PROTO_UDP, PROTO_TCP }; /* PROTO_NEIGH: AR
 struct kind_info {
 	const char *name; /* the key of the contract: "arp", "icmp", ..., "nd", "icmp6", "icmp_large6" */
 	enum proto proto;
-	int family; /* 4 or 6 */
-	bool large;
+	int family;     /* 4 or 6 */
+	bool large;     /* as large as the interface carries in one packet */
+	bool fragments; /* larger than that */
 };
 
 const struct kind_info *kind_info(enum kind k);

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *stage_name(enum stage s)
+{
+	static const char *const names[STAGE_COUNT] = {"neighbours", "a-to-b", "b-to-a", "ladder", "ports", "hops"};
+	return s < STAGE_COUNT && names[s] ? names[s] : "?";
+}
+
 const uint16_t ladder_sizes[LADDER_COUNT] = {
     576, 1006, 1200, 1280, 1300, 1350, 1380, 1400, 1420, 1430, 1442, 1450, 1460, 1480, 1492, 1498,
 };

@@ -44,11 +44,14 @@ void plan_clear(struct plan *p); /* frees what it owns, leaves an empty plan */
 
 /* ---- round ---- */
 
-enum stage { STAGE_NEIGH, STAGE_A_TO_B, STAGE_B_TO_A, STAGE_LADDER, STAGE_COUNT };
+/* From the ladder on: run only when what came before asks for it (collector/round_extra.c). */
+enum stage { STAGE_NEIGH, STAGE_A_TO_B, STAGE_B_TO_A, STAGE_LADDER, STAGE_PORTS, STAGE_HOPS, STAGE_COUNT };
+const char *stage_name(enum stage s); /* as a cause asks for it: "ladder", "ports", "hops" */
 
 /* One flow: `count` probes of one kind in one direction. Its tuples are chosen by the collector, so that every point on
  * the path knows them in advance and can name the sequence of a packet it sees:
  *   udp, tcp: source port = id_base + seq, destination port = dport
+ *             with `ports`: id_base + seq % ports, and points do not name the sequence
  *   icmp:     echo identifier = id_base, ICMP sequence = seq (and the header is in the payload)
  *   neigh:    the probe header stands in the frame's trailer (ARP) or in a Nonce option (ND, RFC 3971 section 5.3.2) */
 struct flow {
@@ -60,6 +63,8 @@ struct flow {
 	uint16_t gap_ms; /* between probes */
 	uint16_t size;   /* IP packet length; 0 = small */
 	bool ladder;     /* size of seq i is ladder_sizes[i] */
+	uint8_t ports;   /* udp: so many source ports, in turn; 0 = every probe has its own */
+	uint8_t ttl;     /* udp: leaves with it; 0 = the system's own */
 	uint16_t id_base;
 	uint16_t dport;
 	struct ip src, dst;      /* neigh: src may be family 0 (no address of our own on that network): ARP probe, RFC 5227 */
@@ -68,6 +73,9 @@ struct flow {
 	char ifname[IFNAME_LEN]; /* at the sender */
 	bool bind_device;
 };
+
+/* Says more about a loss and is none itself: not part of the matrix. */
+static inline bool flow_is_aside(const struct flow *f) { return f->ladder || f->stage >= STAGE_LADDER; }
 
 extern const uint16_t ladder_sizes[]; /* well-known MTUs, ascending, LADDER_COUNT of them */
 #define LADDER_COUNT 16

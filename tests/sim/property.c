@@ -72,12 +72,14 @@ static bool choose_pair(struct trial *t)
 
 static kind_mask choose_kinds(struct sim *s)
 {
-	const kind_mask neighbours = KIND_BIT(KIND_ARP) | KIND_BIT(KIND_ND), ip = KIND_MASK_4 | KIND_MASK_6;
+	const kind_mask fragments = KIND_BIT(KIND_FRAGMENTS) | KIND_BIT(KIND_FRAGMENTS6);
+	const kind_mask neighbours = KIND_BIT(KIND_ARP) | KIND_BIT(KIND_ND), ip = KIND_MASK_4 | KIND_MASK_6 | fragments;
 	const kind_mask sets[] = {neighbours | ip,
 	                          ip,
 	                          neighbours,
-	                          KIND_MASK_4 | KIND_BIT(KIND_ARP),
-	                          KIND_MASK_6 | KIND_BIT(KIND_ND),
+	                          KIND_MASK_4 | KIND_BIT(KIND_FRAGMENTS) | KIND_BIT(KIND_ARP),
+	                          KIND_MASK_6 | KIND_BIT(KIND_FRAGMENTS6) | KIND_BIT(KIND_ND),
+	                          fragments,
 	                          KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE) | KIND_BIT(KIND_ICMP_LARGE6) |
 	                              KIND_BIT(KIND_UDP_LARGE6),
 	                          KIND_BIT(sim_below(s, KIND_SERVICE)),

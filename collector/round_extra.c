@@ -1,0 +1,168 @@
+/* round_extra: the stages of a round that run only when what came before asks for them, as one table. Their flows are armed with
+ * all others, stand behind them, and are aside of the matrix; agents older than them are not told of them. */
+#include "collector/round_parts.h"
+
+#define PORTS_SWEPT    8
+#define SWEEP_PROBES   (4 * PORTS_SWEPT) /* each port four times: one lost packet is no dead path */
+#define SWEEP_GAP_MS   2
+#define HOPS_TTL       64
+#define HOPS_PROBES    2
+#define LADDER_GAP_MS  4
+#define FRAGMENT_EXTRA 600   /* beyond what fits: two fragments */
+#define MTU_TOO_LARGE  32768 /* of a link like this nothing leaves in fragments */
+
+#define SMALL_KINDS                                                                                                                \
+	(KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_ICMP6) | KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6) | KIND_BIT(KIND_TCP) |              \
+	 KIND_BIT(KIND_TCP6))
+#define LARGE_KINDS (KIND_BIT(KIND_ICMP_LARGE) | KIND_BIT(KIND_UDP_LARGE) | KIND_BIT(KIND_ICMP_LARGE6) | KIND_BIT(KIND_UDP_LARGE6))
+#define PORT_KINDS                                                                                                                 \
+	(KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6) | KIND_BIT(KIND_TCP) | KIND_BIT(KIND_TCP6) | KIND_BIT(KIND_UDP_LARGE) |          \
+	 KIND_BIT(KIND_UDP_LARGE6))
+
+/* ---- when ---- */
+
+static kind_mask alike(int proto, int family, kind_mask among)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		const struct kind_info *info = kind_info((enum kind)k);
+		if (among & KIND_BIT(k) && (int)info->proto == proto && info->family == family)
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+/* Large probes stayed unanswered where small ones of the same protocol did not. */
+static bool wants_ladder(const struct round *r, const struct participant *p)
+{
+	(void)r;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		const struct kind_info *info = kind_info((enum kind)k);
+		if (p->unanswered & LARGE_KINDS & KIND_BIT(k) && !(p->unanswered & alike(info->proto, info->family, SMALL_KINDS)))
+			return true;
+	}
+	return false;
+}
+
+/* Some of what has ports got through and some did not: is it the flow that decides, or chance? */
+static bool wants_ports(const struct round *r, const struct participant *p)
+{
+	kind_mask whole = p->silent & PORT_KINDS, partly = p->unanswered & ~p->silent & PORT_KINDS;
+	(void)r;
+	return partly && !(whole & ~LARGE_KINDS);
+}
+
+/* Nothing small gets through where somebody routes: it may have run out of hops. */
+static bool wants_hops(const struct round *r, const struct participant *p)
+{
+	return !r->onlink && p->silent & (KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6));
+}
+
+/* ---- what ---- */
+
+static struct flow *aside(struct round *r, enum kind kind, int dir, enum stage stage)
+{
+	struct flow *f = round_flow_add(r, kind, dir);
+	if (f)
+		f->stage = (uint8_t)stage;
+	return f;
+}
+
+static void ladder_flow(struct round *r, enum kind kind, int dir)
+{
+	struct flow *f = aside(r, kind, dir, STAGE_LADDER);
+	if (!f)
+		return;
+	f->ladder = true;
+	f->count = LADDER_COUNT;
+	f->gap_ms = LADDER_GAP_MS;
+	f->size = 0;
+}
+
+static void ports_flow(struct round *r, enum kind kind, int dir)
+{
+	struct flow *f = aside(r, kind, dir, STAGE_PORTS);
+	if (!f)
+		return;
+	f->ports = PORTS_SWEPT;
+	f->count = SWEEP_PROBES;
+	f->gap_ms = SWEEP_GAP_MS;
+}
+
+static void hops_flow(struct round *r, enum kind kind, int dir)
+{
+	struct flow *f = r->onlink ? NULL : aside(r, kind, dir, STAGE_HOPS);
+	if (!f)
+		return;
+	f->ttl = HOPS_TTL;
+	f->count = HOPS_PROBES;
+}
+
+#define SMALL_UDP (KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6))
+
+static const struct extra {
+	enum stage stage;
+	uint8_t since;   /* protocol version that knows it */
+	kind_mask kinds; /* one flow of each */
+	bool (*wanted)(const struct round *r, const struct participant *p /* who sends */);
+	void (*flow)(struct round *r, enum kind kind, int dir);
+} extras[] = {
+    {STAGE_LADDER, 1, LARGE_KINDS, wants_ladder, ladder_flow},
+    {STAGE_PORTS, 4, SMALL_UDP, wants_ports, ports_flow},
+    {STAGE_HOPS, 4, SMALL_UDP, wants_hops, hops_flow},
+};
+#define EXTRAS (sizeof extras / sizeof *extras)
+
+/* ---- the flows of both directions ---- */
+
+static bool both_speak(const struct round *r, uint8_t version)
+{
+	return r->part[PARTY_A].member->hello.version_max >= version && r->part[PARTY_B].member->hello.version_max >= version;
+}
+
+static void extra_flows(struct round *r, const struct extra *e, int dir)
+{
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (r->kinds[dir] & e->kinds & KIND_BIT(k))
+			e->flow(r, (enum kind)k, dir);
+	}
+}
+
+static void fragment_flow(struct round *r, enum kind kind, int dir)
+{
+	enum kind udp = kind == KIND_FRAGMENTS ? KIND_UDP : KIND_UDP6;
+	uint32_t mtu = r->ep[dir].mtu;
+	if (!(r->kinds[dir] & KIND_BIT(udp)) || mtu < 1280 || mtu > MTU_TOO_LARGE)
+		return;
+	struct flow *f = round_flow_add(r, kind, dir);
+	if (f)
+		f->size = (uint16_t)(mtu + FRAGMENT_EXTRA);
+}
+
+void round_extra_flows(struct round *r)
+{
+	for (int new = 0; new < 2; new ++) {
+		if (new && !both_speak(r, 4))
+			return;
+		for (int dir = 0; new &&dir < 2; dir++) {
+			fragment_flow(r, KIND_FRAGMENTS, dir);
+			fragment_flow(r, KIND_FRAGMENTS6, dir);
+		}
+		for (size_t i = 0; i < EXTRAS * 2; i++) {
+			const struct extra *e = &extras[i / 2];
+			if ((e->since > 3) == new)
+				extra_flows(r, e, (int)i % 2);
+		}
+		if (!new)
+			r->old_flow_count = r->flow_count;
+	}
+}
+
+bool round_extra_wanted(const struct round *r, enum stage s)
+{
+	for (size_t i = 0; i < EXTRAS; i++) {
+		if (extras[i].stage == s)
+			return extras[i].wanted(r, &r->part[PARTY_A]) || extras[i].wanted(r, &r->part[PARTY_B]);
+	}
+	return true;
+}
