@@ -2,7 +2,7 @@
 tests run each at one site; tests/bench/accuracy runs all at all and counts."""
 import json, time, zlib
 
-import faults
+import conditions, faults
 import lab as labs
 import paths, topologies, vm
 from faults import Site
@@ -65,10 +65,11 @@ class Place:
 
 class Network:
     """pairs: (victim, peer) in the order in which small ones come first. parts: what cannot be seen, given to every site of the network
-    (a function of net, victim, peer, same_host). well: a healthy pair is `ok`."""
+    (a function of net, victim, peer, same_host). well: a healthy pair is `ok`. less: what is missing ("host agent", "capture",
+    "out-of-band path")."""
 
-    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, check=()):
-        self.name, self.kind, self.build, self.pairs, self.parts, self.well = name, kind, build, pairs, parts, well
+    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, less=""):
+        self.name, self.kind, self.build, self.pairs, self.parts, self.well, self.less = name, kind, build, pairs, parts, well, less
 
 
 def default_parts(net, victim, peer, same):
@@ -87,7 +88,7 @@ def fabric_parts(ports, **more):
     """The switch `sw` joins the hosts; ports: host -> its port there."""
     def parts(net, victim, peer, same):
         host = lambda m: net.guests[m].host if m in net.guests else m
-        return ({} if same else {"fabric": "sw", "fabric_ports": [ports[host(victim)], ports[host(peer)]]}) | more
+        return {} if same else {"fabric": "sw", "fabric_ports": [ports[host(victim)], ports[host(peer)]], **more}
     return parts
 
 
@@ -108,6 +109,7 @@ def two_routers_parts(net, victim, peer, same):
 DEFAULT = Network("default", "bridged", None, [
     ("a1", "h1"), ("a1", "a3"), ("a1", "a2"), ("a2", "a1"), ("a3", "a1"), ("b1", "b2"), ("b2", "b1"), ("h1", "a1"), ("h2", "a2"), ("h2", "a1"), ("a1", "h2"),
     ("a2", "h2"), ("c1", "a3"), ("a3", "c1"), ("a3", "a2")], default_parts)
+LESS = [("g1", "g2"), ("g2", "g1"), ("g1", "g3")]
 OTHERS = [
     Network("one-nic", "bridged", topologies.one_nic, [("vm100", "pve1"), ("vm100", "vm101"), ("vm101", "vm100"), ("vm102", "vm100"), ("pve2", "vm101")],
             fabric_parts({"pve1": "p1", "pve2": "p2"})),
@@ -118,12 +120,16 @@ OTHERS = [
     Network("routed-own-host", "routed", paths.own_router, [("a", "b"), ("b", "a")], routed_parts("h1", {"a": "br0", "b": "br1"})),
     Network("routed-third-host", "routed", paths.third_router, [("a", "b"), ("b", "a")], routed_parts("h3", {"a": "eno0", "b": "eno1"})),
     Network("routed-guest", "routed", paths.guest_router, [("a", "b"), ("b", "a")], routed_parts("r", {"a": "eth0", "b": "eth1"})),
-    Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")], fabric_parts({"h1": "u1", "h2": "u2"})),
+    Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
+            fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), well=False),
     Network("macvtap", "macvtap", paths.macvtap, [("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
-    Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"})),
-    Network("guests-only", "bridged", topologies.guests_only, [("g1", "g2"), ("g2", "g1")]),
+    Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
+    Network("guests-only", "bridged", topologies.guests_only, [("g1", "g2"), ("g2", "g1")], less="host agent"),
+    Network("no-host-agents", "bridged", conditions.no_host_agents, LESS, fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
+    Network("no-capture", "bridged", conditions.no_capture, LESS + [("g1", "h1"), ("h2", "g2")], fabric_parts({"h1": "u1", "h2": "u2"}), less="capture"),
+    Network("no-oob", "bridged", conditions.no_oob, LESS + [("g1", "h1"), ("h2", "g2")], fabric_parts({"h1": "u1", "h2": "u2"}), less="out-of-band path"),
     Network("vm", "vm", vm.two_machines, [("v1", "v2"), ("v2", "v1"), ("v1", "h1"), ("v2", "h2")], fabric_parts({"h1": "u1", "h2": "u2"})),
 ]
 NETWORKS = [DEFAULT] + OTHERS
@@ -152,14 +158,20 @@ def sites(net, network=DEFAULT):
 # ---- running one ----
 
 
+def all_heard(net, injected):
+    online = {a["name"] for a in net.bw("agents", rc=None)[1]["agents"] if a["online"]}
+    return all(callable(step) or step[0] in online for step in injected.inject)
+
+
 class Result:
     """outcome: "right" (the injected cause is first), "wrong" (another is), "undetermined" (none is named), "unseen" (the state is ok),
-    "error" (it could not be tried: `text` says why). where, direction, cut, others, fix: True, False, or None = not judged."""
+    "error" (it could not be tried: `text` says why). heard: the broken machines have agents that could be heard. where, direction, cut, others, fix: True, False, or None = not judged."""
 
     def __init__(self, site, fault):
         self.fault, self.site, self.family = fault.name, str(site), site.family
         self.cause = fault.cause
         self.outcome, self.named, self.others, self.where, self.direction, self.cut, self.fix = "error", [], None, None, None, None, None
+        self.heard = True
         self.state, self.state_right, self.ms, self.seconds, self.text, self.healed = "", None, None, 0.0, "", None
 
     def good(self):
@@ -289,6 +301,7 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
         check(v and "directions" in v, f"no verdict: {v}")
         causes = judge(r, s, injected, v, usual)
         r.text = brief(v)
+        r.heard = r.outcome == "right" or all_heard(net, injected)
         if r.outcome == "right" and injected.fix:
             r.fix = heals(r, s, pair, injected, causes, usual)
     except Exception as e:
@@ -297,6 +310,30 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
         trouble = undo_all(net, injected.undo)
         if trouble:
             r.text += "\nundo: " + "; ".join(trouble)
+    r.seconds = time.monotonic() - began
+    return r
+
+
+def run_pair(net, s, f, t, g):
+    """Two faults at once, one at each end: at s (f) and at t (g), the same pair seen from its other end. outcome: "both" are named, "one",
+    "none"; others: False when anything else was named."""
+    r, began = Result(s, f), time.monotonic()
+    r.fault = r.cause = f"{f.name} + {g.name}"
+    one, two = f.make(s), g.make(t)
+    pair = ordered(r.fault, s)
+    try:
+        become_usual(s, pair, (), None, 15)
+        for step in one.inject + two.inject:
+            apply(net, step)
+        time.sleep(max(one.settle, two.settle))
+        v = net.diagnose(*pair)[1]
+        r.named, r.state, r.ms, r.text = [c["id"] for c in v["causes"]], v["state"], v.get("took_ms"), brief(v)
+        hit = len({f.cause, g.cause} & set(r.named))
+        r.outcome, r.others = ("none", "one", "both")[hit], set(r.named) <= {f.cause, g.cause} | set(one.may) | set(two.may)
+    except Exception as e:
+        r.outcome, r.text = "error", f"{type(e).__name__}: {e}"
+    finally:
+        r.text += "".join("\nundo: " + x for x in undo_all(net, two.undo + one.undo))
     r.seconds = time.monotonic() - began
     return r
 

@@ -170,7 +170,8 @@ class Lab:
             told.append(f"ip addr flush dev {dev}; ip link set {dev} up")
             told += [f"ip addr replace {a['local']}/{a['prefixlen']} dev {dev}" + (" nodad" if a["family"] == "inet6" else " brd +") for a in mine]
         for version in (4, 6):
-            for r in json.loads(self.run(machine, f"ip -{version} -j route") or "[]"):
+            routes = json.loads(self.run(machine, f"ip -{version} -j route") or "[]")
+            for r in sorted(routes, key=lambda r: "gateway" in r):  # the way to a gateway comes before what goes through it
                 if r.get("protocol") != "kernel" and r.get("dev") != "lo":
                     via = f" via {r['gateway']}" if "gateway" in r else ""
                     told.append(f"ip -{version} route replace {r['dst']}{via} dev {r['dev']}")

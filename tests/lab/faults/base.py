@@ -8,7 +8,7 @@ DEAD = "02:de:ad:00:00:01"
 def no_address(s):
     if s.family == 6 and not s.ip6:
         return None
-    what = {4: f"ip addr del {s.ip}/{s.plen} dev {s.dev}", 6: f"ip addr del {s.ip6}/{s.plen6} dev {s.dev}"}.get(s.family, f"ip addr flush dev {s.dev}")
+    what = {4: f"ip addr del {s.ip}/{s.plen} dev {s.dev}", 6: f"ip addr del {s.ip6}/{s.plen6} dev {s.dev}"}.get(s.family, f"ip addr flush dev {s.dev} scope global")
     return Injected([(s.victim, what)], undo=[s.put_back(s.victim)], where=s.victim)
 
 
