@@ -7,6 +7,7 @@
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/conf.h"
+#include "proto/platform_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -115,9 +116,16 @@ static void on_fleet(void *arg)
 	free(was);
 }
 
+static void platforms_look(struct collector *c)
+{
+	if (platform_files_look(c->platforms))
+		fleet_import(c->fleet, platform_files_facts(c->platforms));
+}
+
 static void on_sweep(void *arg)
 {
 	struct collector *c = arg;
+	platforms_look(c);
 	rounds_sweep(c->rounds, mono_now());
 	sessions_tick(c->sessions, mono_now());
 	sessions_push_plans(c->sessions); /* those whose queue was full */
@@ -222,6 +230,8 @@ int collector_open(struct collector *c, const struct collector_setup *setup, str
 	detect_seed(c->detect, keys_random64());
 	c->sessions = sessions_new(c);
 	c->rounds = rounds_new(c);
+	c->platforms = platform_files_new(setup->platform_facts, setup->platform_count);
+	platforms_look(c);
 	if (restore(c, setup->admin, e) || listen_all(c, setup, e))
 		return -1;
 	start_timers(c);
@@ -241,6 +251,7 @@ void collector_close(struct collector *c)
 	detect_free(c->detect);
 	planner_free(c->planner);
 	fleet_free(c->fleet);
+	platform_files_free(c->platforms);
 	catalogue_free(c->catalogue);
 	store_close(c->store);
 	loop_free(c->loop);

@@ -13,6 +13,7 @@
 struct sessions;
 struct rounds;
 struct http;
+struct platform_files;
 
 /* What only counts: shown by /metrics, never logged one by one. */
 struct counters {
@@ -41,6 +42,7 @@ struct collector {
 	struct sessions *sessions;
 	struct rounds *rounds;
 	struct http *http;
+	struct platform_files *platforms; /* what was said of platforms and switches */
 	struct loop_source *timers[5];
 	struct mono started, fleet_looked;
 	struct counters count;
@@ -53,6 +55,8 @@ struct collector_setup {
 	const char *http; /* "ADDR:PORT", NULL = none */
 	const char *listen[8];
 	size_t listen_count;
+	const char *platform_facts[16];
+	size_t platform_count;
 	struct keypair key;
 	uint8_t admin[KEY_LEN]; /* public half of admin.key */
 };

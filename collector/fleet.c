@@ -43,6 +43,9 @@ void fleet_free(struct fleet *f)
 	free(f);
 }
 
+void fleet_import(struct fleet *f, const struct snapshot *s) { f->imported = s; }
+const struct snapshot *fleet_imported(const struct fleet *f) { return f->imported; }
+
 static int node_order(const struct node *a, const char *name, const char *tenant)
 {
 	int tenants = strcmp(a->member.tenant, tenant);

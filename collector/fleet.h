@@ -104,6 +104,10 @@ bool fleet_binds_device(const struct member *from, const struct endpoint *ep_fro
 /* Everybody who owns `ip` or `mac` (either may be unset) on the segment of `near` as far as known. */
 size_t fleet_owners(const struct fleet *f, struct owner *out, size_t max, const struct member *near);
 
+/* What the collector itself was told of platforms and switches; lent until the next call. NULL = nothing. */
+void fleet_import(struct fleet *f, const struct snapshot *s);
+const struct snapshot *fleet_imported(const struct fleet *f);
+
 /* Kinds that `m` cannot see arriving for want of rights: its silence about them is no loss. */
 kind_mask fleet_deaf_kinds(const struct member *m);
 

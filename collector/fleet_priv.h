@@ -93,6 +93,7 @@ struct fleet {
 	size_t id_cap;
 	struct mac_owner *macs; /* ordered by octets 1..5, then 0 */
 	size_t mac_count, mac_cap;
+	const struct snapshot *imported; /* lent */
 };
 
 static inline struct node *node_of(const struct member *m) { return (struct node *)(uintptr_t)m; }

@@ -22,6 +22,7 @@ static const struct option_info OPTIONS[] = {
     {"listen", "tcp://ADDR:PORT", "where agents and remote CLIs connect (default " LISTEN_DEFAULT ")", true},
     {"advertise", "tcp://ADDR:PORT", "the address tokens carry (default: the one to listen on, or this machine's own)", false},
     {"http", "ADDR:PORT", "read-only HTTP: API, metrics, page; or none (default " HTTP_DEFAULT ")", false},
+    {"platform-facts", "FILE", "what platforms and switches have configured, in YAML or JSON; read again when it changes", true},
     {"catalogue", "FILE", "catalogue of causes to use instead of the compiled-in one", false},
     {"config", "FILE", "YAML file with any of these options", false},
     {"check-config", NULL, "print what was understood and exit", false},
@@ -79,6 +80,8 @@ static int take_options(const struct options *o, struct collector_setup *setup, 
 	if (strcmp(setup->http, "none") == 0)
 		setup->http = NULL;
 	setup->listen_count = options_all(o, "listen", setup->listen, sizeof setup->listen / sizeof *setup->listen);
+	setup->platform_count =
+	    options_all(o, "platform-facts", setup->platform_facts, sizeof setup->platform_facts / sizeof *setup->platform_facts);
 	if (!setup->listen_count)
 		setup->listen[setup->listen_count++] = LISTEN_DEFAULT;
 	if (options_get(o, "advertise"))

@@ -137,11 +137,27 @@ struct evidence_table {
 	const struct evidence *items;
 	size_t count;
 };
+extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_swport;
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
     evidence_agent, evidence_vlan, evidence_route, evidence_tunnel;
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
 const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */
+
+/* ---- platform.c: what platforms and switches say of the machines of a problem; NULL = nothing is known ---- */
+
+#define SOURCES_OF_MAX (PARTIES_MAX + 1)
+size_t sources_of(const struct inquiry *q, const struct snapshot *out[SOURCES_OF_MAX]);
+bool party_is_called(const struct inquiry *q, int party, const char *name);
+const struct vport *vport_of(const struct inquiry *q, int end);
+bool vport_same(const struct vport *a, const struct vport *b);                      /* told by two, or twice by one */
+const struct vport *vport_next(const struct inquiry *q, const struct vport *after); /* every one; NULL = the first; the last */
+const struct vswitch *vswitch_of(const struct inquiry *q, const struct vport *v);   /* v may be NULL */
+const struct swport *swport_of(const struct inquiry *q, int end);                   /* where its host is plugged in */
+const struct pnote *pnote_of(const struct inquiry *q, int end, const char *const *codes /* up to NULL; "x.*" */);
+/* Binds "component", "platform.at" and, by platform, the names that its commands want: libvirt.{vm,nic,net}, proxmox.{id,nic,plain,
+ * base,unmodelled}, vmware.{vm,nic,net,switch,host}, hyperv.{vm,nic,net,switch,host}. */
+void vport_bind(const struct inquiry *q, int end, const struct vport *v);
 
 /* ---- history.c: what it was before somebody changed it ---- */
 
