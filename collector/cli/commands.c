@@ -1,6 +1,7 @@
 #include "collector/cli/commands.h"
 
 #include "collector/cli/client.h"
+#include "collector/cli/output_codes.h"
 #include "collector/cli/savefile.h"
 #include "proto/base/mem.h"
 #include "proto/base/mono.h"
@@ -14,8 +15,8 @@
 #define DIAGNOSE_SECONDS     60
 #define WAIT_DEFAULT_SECONDS 60
 #define WAIT_POLL_MS         200
-#define WORDS_MAX            4
-#define PARTS_MAX            8
+#define WORDS_MAX            64
+#define PARTS_MAX            (WORDS_MAX + 8)
 
 struct command;
 
@@ -264,6 +265,48 @@ static int run_wait(struct cli *c, const struct call *call, struct err *e)
 	}
 }
 
+/* ---- explain ---- */
+
+static void show_codes(const struct cli *c, const json_t *doc, enum lang lang)
+{
+	if (c->json) {
+		json_dumpf(doc, stdout, JSON_INDENT(2));
+		putchar('\n');
+		return;
+	}
+	struct out o = out_for(stdout);
+	show_explain(&o, doc, lang);
+}
+
+static char *words_joined(const struct call *call)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < call->word_count; i++)
+		buf_printf(&b, "%s%s", i ? " " : "", call->words[i]);
+	return b.data;
+}
+
+/* From the table that is compiled in: no collector is asked. */
+static int run_explain(struct cli *c, const struct call *call, struct err *e)
+{
+	enum lang lang;
+	if (lang_choose(call_option(call, "lang"), &lang, e))
+		return 1;
+	struct codes *codes = codes_builtin();
+	char *query = words_joined(call);
+	json_t *doc = query ? explain_answer(codes, query) : explain_systems(codes);
+	if (doc)
+		show_codes(c, doc, lang);
+	else
+		err_set(e, "explain: nothing is known of \"%.80s\", and nothing is near it (bothways causes lists the causes)",
+		        query);
+	int code = doc ? 0 : 1;
+	json_decref(doc);
+	free(query);
+	codes_free(codes);
+	return code;
+}
+
 /* ---- the table ---- */
 
 #define EVERYWHERE                                                                                                                 \
@@ -291,6 +334,7 @@ static const struct option_info TENANT_OPTIONS[] = {
 };
 static const struct option_info DIAGNOSE_OPTIONS[] = {
     {"service", "PORT", "also connect to this TCP port of B", false},
+    {"deep", NULL, "measure loss, delay, order and queues with a train of probes, whatever the first ones say", false},
     EVERYWHERE,
 };
 static const struct option_info CAPTURE_OPTIONS[] = {
@@ -304,6 +348,10 @@ static const struct option_info TRACE_OPTIONS[] = {
 };
 static const struct option_info FACTS_OPTIONS[] = {
     {"changes", NULL, "what changed, and when, instead of what is", false},
+    EVERYWHERE,
+};
+static const struct option_info EXPLAIN_OPTIONS[] = {
+    {"lang", "LANG", "en or zh (default: what LC_ALL, LC_MESSAGES or LANG say)", false},
     EVERYWHERE,
 };
 static const struct option_info PLAIN_OPTIONS[] = {EVERYWHERE};
@@ -327,6 +375,8 @@ static const struct command COMMANDS[] = {
     {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
     {"causes", "[ID]", "the catalogue of causes, or one of it", 0, 1, OPTIONS(PLAIN_OPTIONS), run_query, show_causes,
      ANSWER_SECONDS},
+    {"explain", "[CODE...]", "what an error number, an ICMP type, a drop reason, an event or a message means", 0, WORDS_MAX,
+     OPTIONS(EXPLAIN_OPTIONS), run_explain, NULL, ANSWER_SECONDS},
 };
 #define COMMAND_COUNT (sizeof COMMANDS / sizeof *COMMANDS)
 

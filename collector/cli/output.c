@@ -147,18 +147,24 @@ void out_pad(struct out *o, int columns)
 		fputc(' ', o->to);
 }
 
-/* How many bytes fit into `room` columns, broken at a blank where there is one. */
+/* Chinese has no blanks: a line may end behind each sign, but must not begin with these. */
+static bool may_begin_line(wchar_t wide) { return !wcschr(L"，。；：、！？）”’》", wide); }
+
+/* How many bytes fit into `room` columns, broken at a blank or beside a wide sign where there is one. */
 static size_t fitting(const char *s, int room)
 {
 	size_t at = 0, blank = 0;
-	int columns, used = 0;
+	int columns, used = 0, last = 0;
 	wchar_t wide;
 	while (s[at] && s[at] != '\n') {
 		int n = char_at(s + at, &columns, &wide);
+		if ((columns == 2 || last == 2) && at && may_begin_line(wide))
+			blank = at;
 		if (used + columns > room)
 			return blank ? blank : at ? at : (size_t)n;
 		if (s[at] == ' ')
 			blank = at;
+		last = columns;
 		used += columns;
 		at += (size_t)n;
 	}

@@ -1,5 +1,6 @@
 /* What people see: documents of tests/golden/cli/NAME.json shown as NAME.txt (BW_GOLDEN=write makes them anew). */
 #include "collector/cli/output.h"
+#include "collector/cli/output_codes.h"
 
 #include "proto/base/mem.h"
 
@@ -49,6 +50,9 @@ static void check(const char *text, const char *golden)
 	assert_string_equal(text, expected);
 }
 
+static void explain_en(struct out *o, const json_t *doc) { show_explain(o, doc, LANG_EN); }
+static void explain_zh(struct out *o, const json_t *doc) { show_explain(o, doc, LANG_ZH); }
+
 static void documents_look_as_they_did(void **state)
 {
 	(void)state;
@@ -74,6 +78,10 @@ static void documents_look_as_they_did(void **state)
 	    {"agents", "agents", show_agents, {.utf8 = true, .width = 120}},
 	    {"changes", "changes", show_facts, {.utf8 = true, .width = 100}},
 	    {"facts", "facts", show_facts, {.utf8 = true, .width = 100}},
+	    {"explain", "explain", explain_en, {.utf8 = true, .width = 100}},
+	    {"explain", "explain-zh", explain_zh, {.utf8 = false, .width = 60}},
+	    {"explain-near", "explain-near", explain_en, {.utf8 = true, .width = 100}},
+	    {"explain-systems", "explain-systems", explain_en, {.utf8 = true, .width = 100}},
 	    {"cause", "cause", show_causes, {.utf8 = true, .width = 100}},
 	};
 	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -108,8 +116,9 @@ static void control_characters_are_not_shown(void **state)
 static void a_wrong_document_is_survived(void **state)
 {
 	(void)state;
-	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,  show_status, show_agents, show_facts,
-	                                                            show_causes,  show_token, show_trace,  show_capture};
+	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,   show_status, show_agents,
+	                                                            show_facts,   show_causes, show_token,  show_trace,
+	                                                            show_capture, explain_zh};
 	static const char *const wrong[] = {
 	    "{}", "[]",
 	    "{\"directions\": 3, \"causes\": [1, null], \"pairs\": [{}], \"agents\": [[]], \"facts\": [], \"problems\": [0]}"};
