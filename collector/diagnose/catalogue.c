@@ -195,6 +195,19 @@ static int read_told(const struct reading *r, const struct conf_node *n)
 	return 0;
 }
 
+/* Names of stages of a round. */
+static int check_asks(const struct reading *r, const struct conf_node *n)
+{
+	for (size_t i = 0; i < r->entry->ask_count; i++) {
+		int s = 0;
+		while (s < STAGE_COUNT && strcmp(stage_name((enum stage)s), r->entry->asks[i]) != 0)
+			s++;
+		if (s == STAGE_COUNT)
+			return wrong(r, conf_get(n, "asks"), "asks for no known stage:", r->entry->asks[i]);
+	}
+	return 0;
+}
+
 static int read_relatives(const struct reading *r, const struct conf_node *n)
 {
 	struct entry *e = r->entry;
@@ -202,7 +215,7 @@ static int read_relatives(const struct reading *r, const struct conf_node *n)
 	    read_list(r, n, "part_of", e->part_of, CONFUSED_MAX, &e->part_of_count) < 0 ||
 	    read_list(r, n, "needs", e->needs, NEEDS_MAX, &e->needs_count) < 0 ||
 	    read_list(r, n, "platforms", e->platforms, PLATFORMS_MAX, &e->platform_count) < 0 ||
-	    read_list(r, n, "asks", e->asks, ASKS_MAX, &e->ask_count) < 0)
+	    read_list(r, n, "asks", e->asks, ASKS_MAX, &e->ask_count) < 0 || check_asks(r, n) < 0)
 		return -1;
 	return read_list(r, n, "sources", e->sources, SOURCES_MAX, &e->source_count);
 }
