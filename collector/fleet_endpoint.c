@@ -118,8 +118,26 @@ static bool cand_is_stale(const struct node *n, const struct cand *c)
 	return false;
 }
 
+/* An interface that got another name without its addresses: they are what it last had. */
+static void cand_inherit(struct node *n, const struct cand *gone)
+{
+	for (size_t i = 0; i < n->cand_count; i++) {
+		struct cand *o = &n->cands[i];
+		if (!o->index || !mac_equal(o->last.mac, gone->last.mac))
+			continue;
+		if (!o->last.ip4.ip.family)
+			o->last.ip4 = gone->last.ip4;
+		if (!cand_has_address6(o) && cand_has_address6(gone))
+			o->last.ip6 = gone->last.ip6;
+	}
+}
+
 static void cands_drop_stale(struct node *n)
 {
+	for (size_t i = 0; i < n->cand_count; i++) {
+		if (!n->cands[i].index && mac_is_set(n->cands[i].last.mac))
+			cand_inherit(n, &n->cands[i]);
+	}
 	size_t kept = 0;
 	for (size_t i = 0; i < n->cand_count; i++)
 		if (!cand_is_stale(n, &n->cands[i]))

@@ -33,7 +33,7 @@ static const struct conf_name conf4_names[] = {
 };
 static const struct conf_name conf6_names[] = {
     {DEVCONF_DISABLE_IPV6, "disable_ipv6"}, {DEVCONF_FORWARDING, "forwarding"}, {DEVCONF_ACCEPT_RA, "accept_ra"},
-    {DEVCONF_ACCEPT_DAD, "accept_dad"},     {DEVCONF_PROXY_NDP, "proxy_ndp"},
+    {DEVCONF_ACCEPT_DAD, "accept_dad"},     {DEVCONF_PROXY_NDP, "proxy_ndp"},   {DEVCONF_HOPLIMIT, "hop_limit"},
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

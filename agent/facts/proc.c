@@ -32,6 +32,7 @@ ssize_t proc_file_read(const char *path, char *out, size_t size)
 /* Dots become slashes to find the file. The interfaces' own come with the links, see netlink.c. */
 static const char *const sysctls[] = {
     "net.ipv4.ip_forward",
+    "net.ipv4.ip_default_ttl",
     "net.ipv4.ip_no_pmtu_disc",
     "net.ipv4.route.min_pmtu",
     "net.ipv4.tcp_mtu_probing",

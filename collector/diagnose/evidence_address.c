@@ -263,7 +263,7 @@ static struct prefix former_prefix(const struct inquiry *q, struct prefix now)
 	return (struct prefix){now.ip, party_prefix(q->d, other_end(q), now.ip.family).len};
 }
 
-static void narrow_bind(const struct inquiry *q, struct prefix now)
+void prefix_bind_shorter(const struct inquiry *q, struct prefix now)
 {
 	char a[PREFIX_TEXT_MAX], b[PREFIX_TEXT_MAX];
 	bool v6 = now.ip.family == 6; /* an address stands there once, whatever its prefix */
@@ -287,7 +287,7 @@ static void prefix_narrow(const struct inquiry *q, struct finding *f)
 			continue;
 		struct prefix now = own_addr(q, s, family)->prefix;
 		kind_mask kinds = kinds_of_family(family) | (f->is == TRI_YES ? f->kinds : 0);
-		narrow_bind(q, now);
+		prefix_bind_shorter(q, now);
 		find_yes(f, kinds, "%s has %s: %s is not on its link, and it has no other route there", name_of(q, q->who),
 		         prefix_format(now, own), prefix_format(party_prefix(q->d, other_end(q), family), peer));
 	}

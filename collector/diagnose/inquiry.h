@@ -140,8 +140,11 @@ struct evidence_table {
 extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_swport;
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
     evidence_agent, evidence_vlan, evidence_route, evidence_tunnel;
+extern const struct evidence_table evidence_config, evidence_policy, evidence_nat;
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
+/* Binds "restore": gives the address of `now` the shorter prefix it had, or its peer has. */
+void prefix_bind_shorter(const struct inquiry *q, struct prefix now);
 const struct evidence *evidence_find(const char *name); /* NULL = no such evidence */
 
 /* ---- platform.c: what platforms and switches say of the machines of a problem; NULL = nothing is known ---- */

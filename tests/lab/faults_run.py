@@ -108,7 +108,7 @@ def two_routers_parts(net, victim, peer, same):
 
 DEFAULT = Network("default", "bridged", None, [
     ("a1", "h1"), ("a1", "a3"), ("a1", "a2"), ("a2", "a1"), ("a3", "a1"), ("b1", "b2"), ("b2", "b1"), ("h1", "a1"), ("h2", "a2"), ("h2", "a1"), ("a1", "h2"),
-    ("a2", "h2"), ("c1", "a3"), ("a3", "c1"), ("a3", "a2")], default_parts)
+    ("a2", "h2"), ("c1", "a3"), ("a3", "c1"), ("a2", "c1"), ("a3", "a2")], default_parts)
 LESS = [("g1", "g2"), ("g2", "g1"), ("g1", "g3")]
 OTHERS = [
     Network("one-nic", "bridged", topologies.one_nic, [("vm100", "pve1"), ("vm100", "vm101"), ("vm101", "vm100"), ("vm102", "vm100"), ("pve2", "vm101")],

@@ -1041,7 +1041,7 @@ static const struct scenario scenarios[] = {
     {"icmp only, rules unreadable", "h1", "g1", icmp_only_unreadable, NULL, NULL, NULL, NULL},
     {"icmp only, the rule is for others", "h1", "g1", icmp_only_no_rule, NULL, NULL, NULL, NULL},
     {"stateful input", "g2", "g1", stateful_input, "guest-fw-inbound-drop", "g1", "ip6 saddr fd00::12 accept", NULL},
-    {"stateless input", "g2", "g1", stateless_input, "guest-fw-inbound-drop", "g1",
+    {"stateless input", "g2", "g1", stateless_input, "guest-fw-stateless-drop", "g1",
      "nft insert rule ip filter INPUT ip saddr 10.0.0.12 accept", NULL},
     {"replies dropped", "g2", "g1", stateless_replies, "guest-fw-icmp-only", "g1", "icmp type echo-reply accept", NULL},
     {"a rule half understood", "g2", "g1", half_understood_fits, "guest-fw-inbound-drop", "g1",
@@ -1055,7 +1055,7 @@ static const struct scenario scenarios[] = {
      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", NULL},
     {"reject", "h1", "g1", reject, "guest-fw-reject", "g1", "ip saddr 10.0.0.1 meta l4proto { udp, tcp } accept", NULL},
     {"echo ignored", "h1", "g1", echo_ignore, "icmp-echo-ignore", "g1", "sysctl -w net.ipv4.icmp_echo_ignore_all=0", NULL},
-    {"echo reply filtered", "h1", "g1", echo_reply_filtered, "guest-fw-egress-drop", "g1",
+    {"echo reply filtered", "h1", "g1", echo_reply_filtered, "guest-fw-egress-stateless", "g1",
      "ip daddr 10.0.0.1 icmp type echo-reply accept", NULL},
     {"host input", "h1", "g1", host_input, "host-fw-input-drop", "h1",
      "nft insert rule inet filter input ip saddr 10.0.0.11 meta l4proto udp accept", NULL},
@@ -1102,7 +1102,7 @@ static const struct scenario scenarios[] = {
     {"spoofing", "g1", "g2", spoof, "arp-spoofing", "g3", "spoof iifname v3 arp saddr ip 10.0.0.12 drop", NULL},
     {"spoofing, by ARP only", "g1", "g2", spoof_by_arp_only, "arp-spoofing", "g3", "ip neigh flush to 10.0.0.12 dev eth0", NULL},
     {"a connection of others", "g1", "g2", only_tcp_to_another, NULL, NULL, NULL, NULL},
-    {"by way of the gateway", "g1", "g2", by_the_gateway, NULL, NULL, NULL, NULL},
+    {"by way of the gateway", "g1", "g2", by_the_gateway, "hairpin-via-gateway", "g1", NULL, NULL},
     {"stale entry for the gateway", "g1", "g2", stale_gateway, "stale-arp-guest", "g1", "ip neigh del 10.0.0.1 dev eth0", NULL},
     {"permanent entry for another guest", "g1", "g2", permanent_to_other_vm, "stale-arp-guest", "g1",
      "ip neigh del 10.0.0.12 dev eth0", NULL},
@@ -1387,7 +1387,7 @@ static void a_hostile_name_makes_no_command(void **state)
 		cut(w, "g2", "g1:eth0", "g1:socket", IP4, IP4);
 		diagnose(c, w->d, w->v);
 		assert_true(w->v->cause_count > 0);
-		assert_string_equal(w->v->causes[0].id, "guest-fw-inbound-drop");
+		assert_string_equal(w->v->causes[0].id, "guest-fw-stateless-drop");
 		for (size_t k = 0; k < w->v->causes[0].fix_count; k++)
 			assert_true(w->v->causes[0].fixes[k].manual);
 		world_free(w);

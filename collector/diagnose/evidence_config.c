@@ -1,0 +1,352 @@
+/* evidence_config: addresses that nobody gave, prefixes that are too short, detours over a gateway, interfaces under another name.
+ */
+#include "collector/diagnose/inquiry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static bool is_end(const struct inquiry *q) { return q->who == q->src || q->who == q->dst; }
+
+static const struct snapshot *facts_of_end(const struct inquiry *q) { return is_end(q) ? party_facts(q->d, q->who) : NULL; }
+
+static struct ip other_ip(const struct inquiry *q, int family) { return party_prefix(q->d, other_end(q), family).ip; }
+
+static kind_mask ip_kinds(int family) { return kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH); }
+
+/* ---- an address the machine gave itself ---- */
+
+static const struct addr *zeroconf_only(const struct snapshot *s, const struct link *l)
+{
+	const struct addr *found = NULL;
+	for (size_t i = 0; l && i < s->addr_count; i++) {
+		const struct addr *a = &s->addrs[i];
+		if (a->link != l->index || a->prefix.ip.family != 4)
+			continue;
+		if (!ip_is_link_local(a->prefix.ip))
+			return NULL;
+		found = a;
+	}
+	return found;
+}
+
+static void zeroconf_address(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	const struct addr *a = s ? zeroconf_only(s, party_link(q->d, q->who)) : NULL;
+	char has[PREFIX_TEXT_MAX];
+	if (!a) {
+		find_no(f, "%s has no address of 169.254.0.0/16 alone", name_of(q, q->who));
+		return;
+	}
+	history_restore(q, 1);
+	bindings_add(q->learned, "restore", "addr del %s dev %s", prefix_format(a->prefix, has), party_if(q->d, q->who));
+	find_yes(f, kinds_of_family(4), "%s:%s has %s and no other IPv4 address: it gave that to itself, no DHCP server answered",
+	         name_of(q, q->who), party_if(q->d, q->who), has);
+}
+
+/* ---- a prefix that takes in other networks ---- */
+
+static const struct addr *own_addr(const struct inquiry *q, const struct snapshot *s, int family)
+{
+	struct ip mine = party_prefix(q->d, q->who, family).ip;
+	const struct addr *a = mine.family ? snapshot_addr_of(s, mine) : NULL;
+	return a && snapshot_link(s, a->link) ? a : NULL;
+}
+
+/* The same address with a longer prefix, in the machine's own past. */
+static bool longer_before(const struct inquiry *q, struct prefix now, struct prefix *out)
+{
+	const struct party *p = &q->d->party[q->who];
+	*out = now.ip.family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
+	if (ip_equal(out->ip, now.ip) && out->len > now.len)
+		return true;
+	for (size_t i = p->change_count; i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		const char *dot = strncmp(c->key, "addr.", 5) == 0 ? strchr(c->key + 5, '.') : NULL;
+		if (dot && c->was && prefix_parse(dot + 1, out) == 0 && ip_equal(out->ip, now.ip) && out->len > now.len)
+			return true;
+	}
+	return false;
+}
+
+/* What the others on its segment call the network, when that is narrower and leaves the peer out. */
+static bool longer_at_others(const struct inquiry *q, struct prefix now, struct ip peer, struct prefix *out)
+{
+	for (size_t i = 0; i < q->d->owner_count; i++) {
+		const struct owner *o = &q->d->owners[i];
+		if (!o->same_segment || o->ip.len <= now.len || strcmp(o->agent, name_of(q, q->who)) == 0 ||
+		    !prefix_contains(o->ip, now.ip) || prefix_contains(o->ip, peer))
+			continue;
+		*out = (struct prefix){now.ip, o->ip.len};
+		return true;
+	}
+	return false;
+}
+
+static void wide_bind(const struct inquiry *q, struct prefix now, struct ip peer)
+{
+	char a[PREFIX_TEXT_MAX], b[PREFIX_TEXT_MAX];
+	const char *dev = party_if(q->d, q->who);
+	struct prefix was;
+	if (!longer_before(q, now, &was) && !longer_at_others(q, now, peer, &was))
+		return;
+	prefix_format(was, a);
+	prefix_format(now, b);
+	if (now.ip.family == 6)
+		bindings_add(q->learned, "restore", "addr del %s dev %s", b, dev);
+	bindings_add(q->learned, "restore", "addr add %s dev %s%s", a, dev, now.ip.family == 6 ? " nodad" : "");
+	if (now.ip.family == 4)
+		bindings_add(q->learned, "restore", "addr del %s dev %s", b, dev);
+}
+
+/* Its peer is on another network and counts itself so, and this machine looks for it on its own link. */
+static bool is_wide(const struct inquiry *q, const struct snapshot *s, const struct addr *a, int family)
+{
+	struct prefix theirs = party_prefix(q->d, other_end(q), family);
+	struct ip peer = theirs.ip;
+	if (!a || !peer.family || q->d->onlink || ip_is_link_local(peer) || ip_is_link_local(a->prefix.ip))
+		return false;
+	if (!prefix_contains(a->prefix, peer) || prefix_contains(theirs, a->prefix.ip))
+		return false;
+	const struct route *r = snapshot_route(s, peer, a->prefix.ip);
+	const struct neigh *n = snapshot_neigh(s, peer, a->link);
+	return r && !r->gateway.family && r->link == a->link && (!n || !mac_is_set(n->mac) || n->state & NEIGH_FAILED);
+}
+
+static void prefix_wide(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	char own[PREFIX_TEXT_MAX], peer[IP_TEXT_MAX];
+	for (int family = 4; s && family <= 6; family += 2) {
+		const struct addr *a = own_addr(q, s, family);
+		if (!(ip_kinds(family) & dying(q)) || !is_wide(q, s, a, family))
+			continue;
+		wide_bind(q, a->prefix, other_ip(q, family));
+		find_yes(f, ip_kinds(family) | (f->is == TRI_YES ? f->kinds : 0),
+		         "%s has %s and looks for %s on its own link, where that is not", name_of(q, q->who),
+		         prefix_format(a->prefix, own), ip_format(other_ip(q, family), peer));
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "the prefix of %s takes in no other network", name_of(q, q->who));
+}
+
+/* ---- by a gateway to a peer on the same link ---- */
+
+static void detour_bind(const struct inquiry *q, const struct addr *a, const struct route *r)
+{
+	char to[PREFIX_TEXT_MAX], via[IP_TEXT_MAX];
+	struct prefix theirs = party_prefix(q->d, other_end(q), a->prefix.ip.family);
+	if (!prefix_contains(a->prefix, theirs.ip)) {
+		prefix_bind_shorter(q, a->prefix);
+		history_restore(q, a->prefix.ip.family == 4 ? 1 : 2);
+	} else if (r->dst.len && r->table == 254) {
+		bindings_add(q->learned, "undo", "%sroute del %s via %s", r->dst.ip.family == 6 ? "-6 " : "",
+		             prefix_format(r->dst, to), ip_format(r->gateway, via));
+	}
+}
+
+static const struct route *detour(const struct inquiry *q, const struct snapshot *s, const struct addr *a, int family)
+{
+	struct prefix theirs = party_prefix(q->d, other_end(q), family);
+	if (!a || !q->d->onlink || !theirs.ip.family || ip_is_link_local(a->prefix.ip) || !prefix_contains(theirs, a->prefix.ip))
+		return NULL;
+	const struct route *r = snapshot_route(s, theirs.ip, a->prefix.ip);
+	bool by_other = r && r->type == ROUTE_UNICAST && r->gateway.family && !ip_equal(r->gateway, theirs.ip);
+	return by_other && r->link == a->link ? r : NULL;
+}
+
+static void sends_by_gateway(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	char peer[IP_TEXT_MAX], via[IP_TEXT_MAX];
+	for (int family = 4; s && family <= 6; family += 2) {
+		const struct addr *a = own_addr(q, s, family);
+		const struct route *r = ip_kinds(family) & dying(q) ? detour(q, s, a, family) : NULL;
+		if (!r)
+			continue;
+		detour_bind(q, a, r);
+		find_yes(f, ip_kinds(family) | (f->is == TRI_YES ? f->kinds : 0),
+		         "%s sends what is for %s by the gateway %s, although the two are on one link", name_of(q, q->who),
+		         ip_format(other_ip(q, family), peer), ip_format(r->gateway, via));
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "%s needs no gateway for its peer, or uses none", name_of(q, q->who));
+}
+
+/* It left the machine, and did not come to its peer's machine. */
+static void lost_behind(const struct inquiry *q, struct finding *f)
+{
+	const struct direction *d = &q->v->dir[q->p->dir];
+	if (q->p->placed && q->who == q->src && q->p->after >= 1 && q->p->before + 1u < d->path_count)
+		find_yes(f, dying(q), "it leaves %s and dies on the way", name_of(q, q->who));
+	else
+		find_no(f, "it is not lost behind %s", name_of(q, q->who));
+}
+
+/* ---- the same network twice ---- */
+
+static const struct addr *addr_of_route(const struct snapshot *s, const struct route *r)
+{
+	for (size_t i = 0; i < s->addr_count; i++) {
+		const struct addr *a = &s->addrs[i];
+		if (a->link == r->link && a->prefix.len == r->dst.len && prefix_contains(r->dst, a->prefix.ip))
+			return a;
+	}
+	return NULL;
+}
+
+/* The route to the peer belongs to an address on another interface, whose network overlaps that of the probed one. */
+static const struct route *overlap(const struct inquiry *q, const struct snapshot *s, int family)
+{
+	const struct link *l = party_link(q->d, q->who);
+	struct prefix mine = party_prefix(q->d, q->who, family);
+	struct ip peer = other_ip(q, family);
+	if (!l || !mine.ip.family || !peer.family || ip_is_link_local(peer) || snapshot_addr_of(s, peer))
+		return NULL;
+	const struct route *r = snapshot_route(s, peer, mine.ip);
+	bool elsewhere = r && r->type == ROUTE_UNICAST && !r->gateway.family && r->link && r->link != l->index;
+	bool overlaps = elsewhere && (prefix_contains(mine, r->dst.ip) || prefix_contains(r->dst, mine.ip));
+	return overlaps && addr_of_route(s, r) ? r : NULL;
+}
+
+static void route_overlaps(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	char net[PREFIX_TEXT_MAX], mine[PREFIX_TEXT_MAX];
+	for (int family = 4; s && family <= 6; family += 2) {
+		const struct route *r = ip_kinds(family) & dying(q) ? overlap(q, s, family) : NULL;
+		const struct link *out = r ? snapshot_link(s, r->link) : NULL;
+		if (!out)
+			continue;
+		prefix_format(r->dst, net);
+		bindings_add(q->learned, "undo", "%sroute del %s dev %s", family == 6 ? "-6 " : "", net, out->name);
+		bindings_add(q->learned, "component", "%s", out->name);
+		find_yes(f, ip_kinds(family) | (f->is == TRI_YES ? f->kinds : 0),
+		         "%s has the network %s on %s, which overlaps %s on %s: what is for %s leaves by %s", name_of(q, q->who),
+		         net, out->name, prefix_format(prefix_network(party_prefix(q->d, q->who, family)), mine),
+		         party_if(q->d, q->who), name_of(q, other_end(q)), out->name);
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "no other interface of %s has an overlapping network", name_of(q, q->who));
+}
+
+/* ---- under another name ---- */
+
+/* "link.IF.mac" of an interface that is gone and had this hardware address. */
+static const char *name_before(const struct party *p, const struct link *l, char *out, size_t size)
+{
+	char mac[MAC_TEXT_MAX];
+	mac_format(l->mac, mac);
+	for (size_t i = p->change_count; i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		size_t len = strlen(c->key);
+		if (strncmp(c->key, "link.", 5) || len < 10 || strcmp(c->key + len - 4, ".mac") || !c->was || c->now ||
+		    strcmp(c->was, mac))
+			continue;
+		snprintf(out, size, "%.*s", (int)(len - 9), c->key + 5);
+		return strcmp(out, l->name) ? out : NULL;
+	}
+	return NULL;
+}
+
+static bool lacks_address(const struct inquiry *q, const struct snapshot *s, const struct link *l)
+{
+	for (size_t i = 0; i < s->addr_count; i++) {
+		if (s->addrs[i].link == l->index && !ip_is_link_local(s->addrs[i].prefix.ip))
+			return false;
+	}
+	return party_prefix(q->d, q->who, 4).ip.family || party_prefix(q->d, q->who, 6).ip.family;
+}
+
+static void interface_renamed(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	const struct link *l = s ? party_link(q->d, q->who) : NULL;
+	char was[IFNAME_LEN];
+	if (!l || !name_before(&q->d->party[q->who], l, was, sizeof was) || !lacks_address(q, s, l)) {
+		find_no(f, "the interface of %s has the name it had", name_of(q, q->who));
+		return;
+	}
+	bindings_add(q->learned, "nic.now", "%s", l->name);
+	bindings_add(q->learned, "nic.was", "%s", was);
+	bindings_add(q->learned, "component", "%s", l->name);
+	history_restore_on(q, was, 3);
+	find_yes(f, ~0u, "the interface that was %s on %s is now %s, and has none of its addresses", was, name_of(q, q->who),
+	         l->name);
+}
+
+/* ---- answers from another of its addresses ---- */
+
+static kind_mask kinds_impostor(const struct inquiry *q)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (q->v->dir[q->p->dir].initiation[k] == CELL_IMPOSTOR)
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+static const struct addr *second_addr(const struct snapshot *s, struct ip first)
+{
+	for (size_t i = 0; i < s->addr_count; i++) {
+		const struct addr *a = &s->addrs[i];
+		if (a->prefix.ip.family == first.family && !ip_equal(a->prefix.ip, first) && !ip_is_link_local(a->prefix.ip) &&
+		    !ip_is_loopback(a->prefix.ip))
+			return a;
+	}
+	return NULL;
+}
+
+/* A twin or a man in the middle answers everything; a program that is bound to all addresses errs in its own protocol only. */
+static void other_source(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q);
+	kind_mask odd = q->who == q->dst ? kinds_impostor(q) & q->p->starts : 0, udp = odd & kinds_of_proto(PROTO_UDP);
+	char text[PREFIX_TEXT_MAX];
+	if (!udp || odd != udp) {
+		find_no(f, "it is not UDP alone that is answered by somebody else");
+		return;
+	}
+	int family = udp & kinds_of_family(4) ? 4 : 6;
+	const struct addr *a = s ? second_addr(s, party_prefix(q->d, q->who, family).ip) : NULL;
+	if (!s)
+		find_unknown(f, "%s did not report its addresses", name_of(q, q->who));
+	else if (!a)
+		find_no(f, "%s has one address only", name_of(q, q->who));
+	else
+		find_yes(f, udp,
+		         "UDP is answered from an address that was not asked, ICMP and TCP from the right one; %s also has %s",
+		         name_of(q, q->who), prefix_format(a->prefix, text));
+}
+
+static void multicast_mac(const struct inquiry *q, struct finding *f)
+{
+	const struct link *l = is_end(q) ? party_link(q->d, q->who) : NULL;
+	char mac[MAC_TEXT_MAX];
+	if (!l || !(l->mac.b[0] & 1)) {
+		find_no(f, "the hardware address of %s is one of a machine", name_of(q, q->who));
+		return;
+	}
+	bindings_add(q->learned, "mac.fixed", "%02x%s", l->mac.b[0] & 0xfe, mac_format(l->mac, mac) + 2);
+	find_yes(f, dying(q), "%s:%s has the hardware address %s, which is a group's, not a machine's", name_of(q, q->who), l->name,
+	         mac_format(l->mac, mac));
+}
+
+static const struct evidence items[] = {
+    {"zeroconf-address", zeroconf_address, "addresses", "the only IPv4 address of the machine is of 169.254.0.0/16"},
+    {"prefix-wide", prefix_wide, "addresses, routes, neighbours, others",
+     "the machine's prefix is so short that it looks for a peer of another network on its own link"},
+    {"sends-by-gateway", sends_by_gateway, "addresses, routes", "the machine sends to a peer on its own link by way of a gateway"},
+    {"lost-behind", lost_behind, "cut", "it leaves the machine and dies before it comes to its peer's"},
+    {"route-overlaps", route_overlaps, "addresses, routes",
+     "another interface of the machine has an overlapping network, and the route to the peer leads there"},
+    {"interface-renamed", interface_renamed, "links, history",
+     "the machine's interface has another name than before, and has lost its addresses with it"},
+    {"other-source", other_source, "matrix, addresses",
+     "UDP alone is answered from another address than was asked, and it has several"},
+    {"multicast-mac", multicast_mac, "links", "the hardware address of the machine's interface is a group address"},
+};
+const struct evidence_table evidence_config = {items, COUNT(items)};
