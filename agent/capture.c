@@ -113,6 +113,9 @@ static void halves_decide(struct capture *c)
 	c->half_count = 0;
 }
 
+/* The kernel tells wall time; differences between the two clocks within a read are nothing. */
+static struct mono mono_of(struct wall at) { return (struct mono){mono_now().ns - (wall_now().ns - at.ns)}; }
+
 static void frame_take(struct point *p, enum frame_way way, const struct listener_frame *f)
 {
 	struct capture *c = p->capture;
@@ -131,6 +134,8 @@ static void frame_take(struct point *p, enum frame_way way, const struct listene
 	s.src = packet.src;
 	s.dst = packet.dst;
 	s.vlan = packet.vlan;
+	s.at = mono_of(f->at);
+	s.damaged = packet.probe_damaged;
 	if (!flow || s.flow >= ROUND_FLOWS_MAX || s.seq >= FLOW_PROBES_MAX)
 		return;
 	if (packet_is_half(&packet, flow, &first)) {

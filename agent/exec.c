@@ -27,7 +27,8 @@ struct receiving {
 
 struct exec {
 	struct round_spec spec;
-	uint8_t stages; /* bit per stage that was started */
+	uint16_t stages; /* bit per stage that was started */
+	struct mono began;
 	bool running, over_told;
 	enum stage stage;
 	struct mono stage_at;
@@ -50,12 +51,25 @@ struct exec {
 	size_t drops_count, drops_cap;
 	struct flow_rule *rules;
 	size_t rules_count, rules_cap;
+	struct flow_times *times; /* of timed flows only */
+	size_t times_count, times_cap;
 };
+_Static_assert(STAGE_COUNT <= 16, "a bit for each");
 
 static bool is_ours(const struct exec *x, const struct flow *f) { return x->spec.endpoint && f->dir == (x->spec.is_a ? 0 : 1); }
 static bool is_theirs(const struct exec *x, const struct flow *f) { return x->spec.endpoint && f->dir == (x->spec.is_a ? 1 : 0); }
 static seqset bit(uint8_t seq) { return (seqset)1 << seq; }
 static seqset all_of(const struct flow *f) { return f->count >= FLOW_PROBES_MAX ? ~(seqset)0 : bit(f->count) - 1; }
+
+static bool asks_for(const struct flow *f, uint8_t seq) { return !f->asks || seq % f->asks == 0; }
+
+static seqset asked_of(const struct flow *f)
+{
+	seqset asked = 0;
+	for (uint8_t seq = 0; seq < f->count; seq++)
+		asked |= asks_for(f, seq) ? bit(seq) : 0;
+	return asked;
+}
 
 static const struct flow *exec_flow(const struct exec *x, uint8_t flow)
 {
@@ -79,7 +93,7 @@ struct exec *exec_new(const struct round_spec *spec, struct mono now)
 {
 	struct exec *x = mem_alloc(sizeof(*x));
 	x->spec = *spec;
-	x->stage_at = now;
+	x->stage_at = x->began = now;
 	if (x->spec.flow_count > ROUND_FLOWS_MAX)
 		x->spec.flow_count = ROUND_FLOWS_MAX;
 	x->sending = mem_array(x->spec.flow_count + 1, sizeof(*x->sending));
@@ -107,6 +121,7 @@ void exec_free(struct exec *x)
 	free(x->frames);
 	free(x->drops);
 	free(x->rules);
+	free(x->times);
 	free(x);
 }
 
@@ -123,6 +138,32 @@ void exec_stage(struct exec *x, enum stage stage, struct mono now)
 	x->stage_at = now;
 	for (size_t i = 0; i < x->spec.flow_count; i++)
 		x->sending[i].next_at = x->sending[i].last_at = now;
+}
+
+/* ---- when it was seen ---- */
+
+static struct flow_times *times_row(struct exec *x, uint8_t point, uint8_t flow, uint8_t part)
+{
+	for (size_t i = 0; i < x->times_count; i++)
+		if (x->times[i].point == point && x->times[i].flow == flow && x->times[i].part == part)
+			return &x->times[i];
+	if (x->times_count == ROUND_TIMES_MAX)
+		return NULL;
+	struct flow_times *row = VEC_ADD(x->times, x->times_count, x->times_cap);
+	*row = (struct flow_times){.point = point, .flow = flow, .part = part};
+	return row;
+}
+
+/* The first time counts. */
+static void times_note(struct exec *x, uint8_t point, uint8_t flow, uint8_t part, uint8_t seq, struct mono at)
+{
+	const struct flow *f = exec_flow(x, flow);
+	struct flow_times *row = f && f->timed && part != PART_REFUSAL && seq < f->count ? times_row(x, point, flow, part) : NULL;
+	int64_t us = mono_us_since(x->began, at);
+	if (!row || row->seqs & bit(seq))
+		return;
+	row->seqs |= bit(seq);
+	row->at_us[seq] = us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
 /* ---- sending ---- */
@@ -153,7 +194,7 @@ static struct exec_probe probe_make(const struct exec *x, const struct flow *f, 
 	    .directed = directed,
 	    .size = probe_size(f, seq),
 	    .header = {.kind = f->kind,
-	               .wants_answer = true,
+	               .wants_answer = asks_for(f, seq),
 	               .pair = x->spec.pair,
 	               .round = x->spec.id,
 	               .flow = f->id,
@@ -174,6 +215,8 @@ static struct exec_probe sending_step(struct exec *x, const struct flow *f, stru
 	s->next_at = mono_add_ms(now, directed && f->gap_ms > DIRECTED_GAP_MS ? DIRECTED_GAP_MS : f->gap_ms);
 	s->last_at = now;
 	s->at_us[seq] = (uint32_t)mono_us_since(x->stage_at, now);
+	if (!asks_for(f, seq))
+		s->settled |= bit(seq);
 	return probe_make(x, f, seq, directed, now);
 }
 
@@ -230,7 +273,7 @@ kind_mask exec_unanswered(const struct exec *x, enum stage stage)
 	for (size_t i = 0; i < x->spec.flow_count; i++) {
 		const struct flow *f = &x->spec.flows[i];
 		const struct flow_sent *t = &x->sending[i].told;
-		if (f->stage == stage && is_ours(x, f) && t->status != FLOW_SKIPPED && t->answered != all_of(f))
+		if (f->stage == stage && is_ours(x, f) && t->status != FLOW_SKIPPED && t->answered != asked_of(f))
 			kinds |= KIND_BIT(f->kind);
 	}
 	return kinds;
@@ -245,6 +288,29 @@ kind_mask exec_silent(const struct exec *x, enum stage stage)
 			kinds &= ~KIND_BIT(f->kind);
 	}
 	return kinds;
+}
+
+/* Only the kernel answers an echo: no program has to wake up for it. */
+static uint32_t shortest_us(const struct sending *s, const struct flow *f, uint32_t than)
+{
+	for (seqset left = kind_info(f->kind)->proto == PROTO_ICMP ? s->told.answered : 0; left; left &= left - 1)
+		if (!than || s->at_us[__builtin_ctzll(left)] < than)
+			than = s->at_us[__builtin_ctzll(left)] ? s->at_us[__builtin_ctzll(left)] : 1;
+	return than;
+}
+
+struct stage_sum exec_sum(const struct exec *x, enum stage stage)
+{
+	struct stage_sum sum = {0};
+	for (size_t i = 0; i < x->spec.flow_count; i++) {
+		const struct flow *f = &x->spec.flows[i];
+		if (f->stage != stage)
+			continue;
+		sum.repeated += x->sending[i].told.duplicates + x->receiving[i].told.duplicates;
+		if (is_ours(x, f))
+			sum.rtt_us = shortest_us(&x->sending[i], f, sum.rtt_us);
+	}
+	return sum;
 }
 
 struct mono exec_next(const struct exec *x)
@@ -270,9 +336,10 @@ struct mono exec_next(const struct exec *x)
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now)
 {
 	struct sending *s = exec_sending(x, flow, seq);
-	(void)now;
 	if (!s)
 		return;
+	if (!error)
+		times_note(x, TIMES_SOCKET, flow, PART_PROBE, seq, now);
 	s->told.status = FLOW_DONE;
 	if (error) {
 		s->told.error = (int16_t)error;
@@ -325,6 +392,7 @@ static void sending_answered(struct exec *x, struct sending *s, uint8_t seq, str
 		return;
 	}
 	s->told.answered |= bit(seq);
+	times_note(x, TIMES_SOCKET, s->told.flow, PART_ANSWER, seq, now);
 	int64_t rtt = mono_us_since(x->stage_at, now) - s->at_us[seq];
 	s->at_us[seq] = (uint32_t)(rtt > 0 ? rtt : 0);
 }
@@ -378,9 +446,9 @@ void exec_unresolved(struct exec *x, uint8_t flow)
 void exec_received(struct exec *x, uint8_t flow, uint8_t seq, struct ip from, uint8_t ttl, struct mono now)
 {
 	struct receiving *r = exec_receiving(x, flow, seq);
-	(void)now;
 	if (!r)
 		return;
+	times_note(x, TIMES_SOCKET, flow, PART_PROBE, seq, now);
 	r->told.from = from;
 	r->told.ttl = ttl;
 	if (r->told.seen & bit(seq)) {
@@ -464,6 +532,9 @@ void exec_seen(struct exec *x, const struct sighting *s)
 	if (i < 0)
 		return;
 	struct point_seen *row = &x->seen[i];
+	times_note(x, s->point, s->flow, (uint8_t)s->part, s->seq, s->at);
+	if (s->damaged)
+		row->damaged |= bit(s->seq);
 	if (s->part == PART_PROBE) {
 		seen_probe(row, &x->ways[i], s);
 	} else if (s->part == PART_REFUSAL) {
@@ -624,6 +695,8 @@ void exec_result(const struct exec *x, struct round_result *out)
 	out->rules_count = x->rules_count;
 	out->drops = rows_copy(x->drops, x->drops_count, sizeof(*out->drops));
 	out->rules = rows_copy(x->rules, x->rules_count, sizeof(*out->rules));
+	out->times_count = x->times_count;
+	out->times = rows_copy(x->times, x->times_count, sizeof(*out->times));
 	out->seen = rows_copy(x->seen, x->seen_count, sizeof(*out->seen));
 	frames_copy(x, out);
 }

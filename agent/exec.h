@@ -31,6 +31,11 @@ bool exec_stage_over(struct exec *x, struct mono now, enum stage *stage);
 /* Kinds of a stage with probes that got no answer yet: what MSG_STAGE_DONE tells of it. */
 kind_mask exec_unanswered(const struct exec *x, enum stage stage);
 kind_mask exec_silent(const struct exec *x, enum stage stage); /* of these, kinds of which not one was answered */
+struct stage_sum {
+	uint32_t repeated; /* probes and answers that came more than once */
+	uint32_t rtt_us;   /* the shortest round trip of an echo; 0 = none */
+};
+struct stage_sum exec_sum(const struct exec *x, enum stage stage);
 
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now);
 void exec_skipped(struct exec *x, uint8_t flow, const char *why); /* we cannot send this flow at all */
@@ -52,6 +57,8 @@ struct sighting {
 	enum frame_way way;
 	struct mac src, dst;
 	uint16_t vlan;
+	struct mono at; /* when; for timed flows */
+	bool damaged;   /* its contents are not what was sent */
 };
 void exec_seen(struct exec *x, const struct sighting *s);
 /* The frame itself, when the round keeps frames: copied; what is beyond FRAMES_MAX or FRAMES_KEEP_MAX is counted. */

@@ -261,6 +261,15 @@ static int parse_gre(struct view v, struct packet *p)
 	return 0;
 }
 
+/* Behind the header we send nothing but zeros. */
+static bool is_padding(const uint8_t *at, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
 static int parse_udp(struct view v, struct packet *p)
 {
 	if (!view_has(&v, 8))
@@ -269,7 +278,9 @@ static int parse_udp(struct view v, struct packet *p)
 	p->dport = get16(v.at + 2);
 	view_skip(&v, 8);
 	find_probe(p, v.at, v.left);
-	if (!p->has_probe)
+	if (p->has_probe)
+		p->probe_damaged = !is_padding(v.at + PROBE_HEADER_LEN, v.left - PROBE_HEADER_LEN);
+	else
 		parse_udp_tunnel(v, p);
 	return 0;
 }

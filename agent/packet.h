@@ -41,7 +41,8 @@ struct packet {
 		uint16_t sport, dport, icmp_id, icmp_seq;
 		uint32_t tcp_seq;
 	} quoted;
-	bool tunneled; /* this is the inner packet of a tunnel; `vlan` is its own tag */
+	bool probe_damaged; /* behind the probe header stands what is never sent there */
+	bool tunneled;      /* this is the inner packet of a tunnel; `vlan` is its own tag */
 };
 
 /* `vlan_aside`: tag the kernel took out of the frame, 0 = none. -1 = malformed or not a frame of ours to care for. */

@@ -312,8 +312,9 @@ static void round_send(struct prober *p, struct round_slot *r, const struct exec
 {
 	const struct flow *f = e->flow;
 	struct shot s = round_shot(r, e);
+	struct mono at = f->timed ? mono_now() : now;
 	int error = s.dst.family ? ops_of(f->kind)->send(p, &s) : EDESTADDRREQ;
-	exec_sent(r->x, f->id, e->seq, e->directed, error, now);
+	exec_sent(r->x, f->id, e->seq, e->directed, error, at);
 	bool by_kernel = !e->directed && kind_info(f->kind)->proto != PROTO_NEIGH;
 	if (by_kernel && error == EHOSTUNREACH && neighbour_is_down(f)) /* an "unreachable" route says the same errno */
 		exec_unresolved(r->x, f->id);

@@ -156,11 +156,14 @@ static void stage_over(void *arg, struct exec *x, enum stage stage)
 {
 	struct rounds *r = arg;
 	struct msg *m = msg_new(MSG_STAGE_DONE);
+	struct stage_sum sum = exec_sum(x, stage);
 
 	m->u.stage_done.round = exec_spec(x)->id;
 	m->u.stage_done.stage = (uint8_t)stage;
 	m->u.stage_done.unanswered = exec_unanswered(x, stage);
 	m->u.stage_done.silent = exec_silent(x, stage);
+	m->u.stage_done.repeated = sum.repeated;
+	m->u.stage_done.rtt_us = sum.rtt_us;
 	uplink_send(r->a->uplink, m); /* unheard, the collector goes on when the stage's time is over */
 	msg_free(m);
 }

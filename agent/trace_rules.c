@@ -358,7 +358,7 @@ static struct span ports_of(const struct round_spec *spec, enum proto proto)
 		const struct flow *f = &spec->flows[i];
 		unsigned last = f->id_base + (f->count ? f->count - 1u : 0u);
 
-		if (f->kind >= KIND_COUNT || kind_info(f->kind)->proto != proto)
+		if (f->kind >= KIND_COUNT || kind_info(f->kind)->proto != proto || f->timed)
 			continue;
 		s.lo = !s.any || f->id_base < s.lo ? f->id_base : s.lo;
 		s.hi = last > s.hi ? last : s.hi;
@@ -436,7 +436,7 @@ void trace_put_table(struct trace_batch *b, uint8_t family, const char *table, b
 		put_leads(b, family, table, "out", spec);
 	}
 	for (size_t i = 0; i < spec->flow_count && !b->full; i++)
-		if (spec->flows[i].kind < KIND_COUNT && spec->flows[i].count)
+		if (spec->flows[i].kind < KIND_COUNT && spec->flows[i].count && !spec->flows[i].timed) /* too many to trace */
 			put_marks(b, family, table, &spec->flows[i]);
 }
 

@@ -114,6 +114,8 @@ static void state_fill(struct correlation *c)
 {
 	struct verdict *v = c->v;
 	verdict_decide_state(v);
+	if (v->state == STATE_OK && (v->dir[0].quality.odd_count || v->dir[1].quality.odd_count))
+		v->state = STATE_DEGRADED;
 	for (int n = 0; n < 2; n++) {
 		for (int duplicates = 0; duplicates < 2; duplicates++) {
 			uint32_t odd = repeated_in(c, n, duplicates);
@@ -195,6 +197,7 @@ void correlate(const struct dossier *d, struct verdict *v)
 	service_fill(c);
 	cells_fill(c);
 	cuts_fill(c);
+	quality_fill(c);
 	drops_fill(c);
 	notes_fill(c);
 	state_fill(c);

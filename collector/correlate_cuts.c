@@ -141,6 +141,12 @@ static void cut_answers_of_neighbour(struct correlation *c, const struct view *w
 		cut_add(&c->v->dir[1 - w->flow->dir], &g, w->flow->kind, true);
 }
 
+void cuts_partial(struct correlation *c, int dir, uint8_t after, uint8_t before, uint8_t kind)
+{
+	struct gap g = {after, before, true};
+	cut_add(&c->v->dir[dir], &g, kind, false);
+}
+
 void cuts_fill(struct correlation *c)
 {
 	for (size_t i = 0; i < c->count; i++)

@@ -65,6 +65,12 @@ void cells_fill(struct correlation *c);
 /* correlate_cuts.c */
 void cuts_fill(struct correlation *c);
 
+/* A part of that kind's probes is lost on this stretch. */
+void cuts_partial(struct correlation *c, int dir, uint8_t after, uint8_t before, uint8_t kind);
+
+/* correlate_quality.c: what trains of probes say of what arrives. */
+void quality_fill(struct correlation *c);
+
 /* correlate_drops.c: what the kernels say of the packets that die at the cuts. */
 void drops_fill(struct correlation *c);
 /* A cut at this machine has no word (no rule), and it could not look: the reason; NULL = that is not so. */

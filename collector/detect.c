@@ -20,6 +20,20 @@
 #define SLOW_LOST    5298 /* ln(0.02 / 1e-4) */
 #define SLOW_GOOD    20   /* -ln(0.98 / 0.9999) */
 
+/* All kinds of one direction together: single losses that are no chance. Doubt is looked into by a train of probes. */
+#define POOL_DOUBTS 9210 /* ln(1e4), in 1/1000 */
+
+/* The usual round trip, as its logarithm in 1/256 of an octave: learned in steps, so that nothing that lasts seconds moves it. */
+#define USUAL_OCTAVE   256
+#define USUAL_YOUNG    32 /* epochs in which it is learned by halves */
+#define SLOW_OCTAVE    USUAL_OCTAVE
+#define SLOW_MORE_US   3000 /* twice the usual, and that much more */
+#define SLOW_DECIDE    10   /* epochs, every one of them: a busy machine has quick moments */
+#define SLOW_WELL      20
+#define SLOW_LAG_US    20000 /* of an observer who was late himself nothing is slow */
+#define COPIES_DECIDES 48    /* each epoch with copies adds COPIES_PAID, one without takes 1 */
+#define COPIES_PAID    8
+
 /* Good probes in a row that make a bad cell well again. */
 #define WELL_LOST    5
 #define WELL_PARTIAL 40 /* of a loss that the fast test found, 30 % and more: 0.7^40 < 1e-6 */
@@ -60,19 +74,27 @@ _Static_assert(sizeof(struct tally) == 8, "hot memory");
 struct side { /* one direction */
 	struct tally tallies[KINDS];
 	uint32_t rtt_us, sent, received;
+	uint16_t pool;        /* the test of all kinds together, or when lossy: good ones in a row */
+	uint16_t usual;       /* logarithm of the usual round trip; 0 = not known */
+	uint32_t young : 6;   /* epochs it was learned from, up to USUAL_YOUNG */
+	uint32_t late : 5;    /* in a row; when slow: quick ones in a row */
+	uint32_t copies : 6;  /* the test */
+	uint32_t lost_at : 8; /* stamp of the last loss that counted in the pool */
+	uint32_t lossy : 1, slow : 1, doubt : 1, doubled : 1;
 };
+_Static_assert(sizeof(struct side) == 116, "hot memory");
 
 struct hot { /* one pair */
 	uint32_t a, b;
 	uint16_t kinds[2];
 	uint32_t blind_until; /* in 100 ms; 0 = nothing heard yet */
-	bool used, suspect, well, listed;
+	bool used, suspect : 1, well : 1, listed : 1, doubt : 1;
 	struct side dir[2];
 };
 
 struct watcher { /* an agent as an observer */
 	bool known, online;
-	struct mono heard, fluent_since, unfit, stalled;
+	struct mono heard, fluent_since, unfit, stalled, lagged;
 	int64_t spacing_ms; /* between its reports, smoothed */
 	int64_t late_ms;    /* its rows have come that late */
 	kind_mask deaf;
@@ -183,8 +205,10 @@ static void watcher_hear(struct watcher *w, const struct health *h, struct mono 
 	if (!w->known) {
 		w->known = w->online = true;
 		w->spacing_ms = 100;
-		w->unfit = w->stalled = (struct mono){INT64_MIN};
+		w->unfit = w->stalled = w->lagged = (struct mono){INT64_MIN};
 	}
+	if (h->lag_us > SLOW_LAG_US)
+		w->lagged = now;
 	w->heard = now;
 	if (h->socket_drops || h->lag_us > UNFIT_LAG_US)
 		w->unfit = now;
@@ -288,6 +312,101 @@ static void delivery_recover(struct tally *c, unsigned lost, unsigned good)
 	c->slow = c->fast[0] = 0;
 }
 
+/* ---- quality ---- */
+
+static void pair_doubt(struct detect *d, uint32_t pair)
+{
+	struct hot *p = &d->pairs[pair];
+	p->doubt = true;
+	if (p->listed)
+		return;
+	p->listed = true;
+	*VEC_ADD(d->dirty, d->dirty_count, d->dirty_cap) = pair;
+}
+
+/* A kind that is cut is no loss here and there. What is lost within a moment, of whatever kind, has one reason, and may be a nap
+ * of an observer: it counts once. */
+static void pool_feed(struct detect *d, uint32_t pair, struct side *s, unsigned lost, unsigned good, struct mono now)
+{
+	bool again = lost && s->lost_at == stamp_of(now);
+	if (lost)
+		s->lost_at = stamp_of(now);
+	lost = again ? 0 : lost > 0;
+	if (s->lossy) {
+		s->pool = lost ? 0 : (uint16_t)test_feed(s->pool, good, 1, 0, 0, UINT16_MAX);
+		s->lossy = s->pool < WELL_SLOW;
+		s->pool = s->lossy ? s->pool : 0;
+		if (!s->lossy)
+			pair_mark(d, pair, false);
+		return;
+	}
+	s->pool = (uint16_t)test_feed(s->pool, lost, SLOW_LOST, good, SLOW_GOOD, UINT16_MAX);
+	bool doubt = s->pool >= POOL_DOUBTS && !lost; /* where nothing gets through any more there is nothing to doubt */
+	if (doubt && !s->doubt)
+		pair_doubt(d, pair);
+	s->doubt = doubt || (s->doubt && s->pool);
+	if (s->pool < SLOW_DECIDES)
+		return;
+	s->lossy = true;
+	s->pool = 0;
+	pair_mark(d, pair, true);
+}
+
+/* log2 in 1/256, of the highest bit and the eight below it: near enough. */
+static uint16_t octaves(uint32_t us)
+{
+	unsigned top = 31 - (unsigned)__builtin_clz(us | 1);
+	uint32_t fraction = top >= 8 ? us >> (top - 8) & 255 : us << (8 - top) & 255;
+	return (uint16_t)(top * USUAL_OCTAVE + fraction);
+}
+
+static uint32_t octaves_us(uint16_t v)
+{
+	unsigned top = v / USUAL_OCTAVE;
+	uint32_t us = 256 + v % USUAL_OCTAVE;
+	return top >= 8 ? us << (top - 8) : us >> (8 - top);
+}
+
+static void usual_learn(struct side *s, uint16_t v)
+{
+	if (s->young < USUAL_YOUNG) {
+		s->usual = s->young++ ? (uint16_t)(s->usual + (v - s->usual) / 4) : v;
+		return;
+	}
+	s->usual = (uint16_t)(s->usual + (v > s->usual) - (v < s->usual));
+}
+
+static bool rtt_is_late(const struct side *s, uint32_t rtt_us, uint16_t v)
+{
+	return s->young == USUAL_YOUNG && v > s->usual + SLOW_OCTAVE && rtt_us > octaves_us(s->usual) + SLOW_MORE_US;
+}
+
+static void feed_rtt(struct detect *d, uint32_t pair, struct side *s, uint32_t rtt_us)
+{
+	uint16_t v = octaves(rtt_us);
+	bool late = rtt_is_late(s, rtt_us, v), was = s->slow;
+	if (!late)
+		usual_learn(s, v);
+	s->late = late == was ? 0 : (s->late + 1) & 31;
+	if (s->late < (was ? SLOW_WELL : SLOW_DECIDE))
+		return;
+	s->slow = !was;
+	s->late = 0;
+	pair_mark(d, pair, s->slow);
+}
+
+static void feed_copies(struct detect *d, uint32_t pair, struct side *s, bool copies)
+{
+	if (copies)
+		s->copies = (s->copies + COPIES_PAID > COPIES_DECIDES ? COPIES_DECIDES : s->copies + COPIES_PAID) & 63;
+	else if (s->copies)
+		s->copies = (s->copies - 1) & 63;
+	bool doubled = s->copies >= COPIES_DECIDES || (s->doubled && s->copies);
+	if (doubled && !s->doubled)
+		pair_doubt(d, pair);
+	s->doubled = doubled;
+}
+
 static void feed_delivery(struct detect *d, uint32_t pair, uint8_t dir, uint8_t kind, unsigned lost, unsigned good, struct mono now)
 {
 	struct side *s = &d->pairs[pair].dir[dir];
@@ -302,6 +421,10 @@ static void feed_delivery(struct detect *d, uint32_t pair, uint8_t dir, uint8_t 
 	c->measured = true;
 	s->sent += lost + good;
 	s->received += good;
+	if (cell_is_bad(c->delivery))
+		s->pool = s->lossy = s->doubt = 0; /* has its own test */
+	else if (c->streak < 2)
+		pool_feed(d, pair, s, lost, good, now);
 	if (cell_is_bad(c->delivery) != was_bad)
 		pair_mark(d, pair, !was_bad);
 }
@@ -323,6 +446,10 @@ static bool tally_anew(struct tally *c)
 void detect_anew(struct detect *d, uint32_t pair)
 {
 	struct hot *p = pair_of(d, pair);
+	for (size_t dir = 0; p && dir < 2; dir++) {
+		p->dir[dir].pool = 0;
+		p->dir[dir].lossy = p->dir[dir].doubt = false;
+	}
 	for (size_t i = 0; p && i < 2 * KINDS; i++)
 		if (tally_anew(&p->dir[i / KINDS].tallies[i % KINDS]))
 			pair_mark(d, pair, false);
@@ -582,8 +709,12 @@ static void take_initiation(struct detect *d, const struct watch_row *r, bool fi
 		asked_flush(d, r, now);
 		feed_initiation(d, r->pair, r->dir, r->kind, &a, now);
 	}
-	if (r->rtt_us)
-		d->pairs[r->pair].dir[r->dir].rtt_us = r->rtt_us;
+	if (!r->rtt_us)
+		return;
+	d->pairs[r->pair].dir[r->dir].rtt_us = r->rtt_us;
+	bool late_itself = watcher_of(d, sender_of(&d->pairs[r->pair], r->dir))->lagged.ns == now.ns;
+	if (fit && !late_itself && kind_info(r->kind)->proto == PROTO_ICMP && !kind_info(r->kind)->large)
+		feed_rtt(d, r->pair, &d->pairs[r->pair].dir[r->dir], r->rtt_us);
 }
 
 /* It was taken for lost, wrongly: this observer needs more time. */
@@ -597,6 +728,8 @@ static void take_back(struct detect *d, const struct hot *p, const struct waitin
 	d->stats.late_rows++;
 	s->sent -= s->sent < lost ? s->sent : lost;
 	c->streak = 0;
+	if (!s->lossy)
+		s->pool = (uint16_t)test_feed(s->pool, 0, 0, lost, SLOW_LOST, UINT16_MAX);
 	if (cell_is_bad(c->delivery))
 		return;
 	c->fast[0] = 0;
@@ -610,6 +743,8 @@ static void take_arrivals(struct detect *d, const struct hot *p, const struct wa
 		wait_put(d, &d->rx, r, r->seen, !fit, now);
 		return;
 	}
+	if (fit && kind_info(r->kind)->proto == PROTO_UDP && !kind_info(r->kind)->large)
+		feed_copies(d, r->pair, &d->pairs[r->pair].dir[r->dir], r->duplicated > 0);
 	if (e->judged && !e->unfit)
 		take_back(d, p, e);
 	judge_older(d, p, r, now);
@@ -684,9 +819,16 @@ static void sweep(struct detect *d, struct mono now)
 		d->watchers[i].late_ms -= d->watchers[i].late_ms < LATE_STEP_MS ? d->watchers[i].late_ms : LATE_STEP_MS;
 }
 
+/* What single kinds do not show yet: told of those that are measured most. */
+static kind_mask poor_mask(const struct hot *p, size_t dir, bool delivery)
+{
+	const kind_mask told = KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6) | KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_ICMP6);
+	return (delivery ? p->dir[dir].lossy : p->dir[dir].slow) ? told & p->kinds[dir] : 0;
+}
+
 static kind_mask bad_mask(const struct hot *p, size_t dir, bool delivery)
 {
-	kind_mask bad = 0;
+	kind_mask bad = poor_mask(p, dir, delivery);
 	for (size_t k = 0; k < KINDS; k++) {
 		const struct tally *c = &p->dir[dir].tallies[k];
 		if (cell_is_bad(delivery ? c->delivery : c->initiation))
@@ -695,13 +837,23 @@ static kind_mask bad_mask(const struct hot *p, size_t dir, bool delivery)
 	return bad;
 }
 
+static bool side_is_poor(const struct side *s)
+{
+	bool partial = s->lossy || s->slow || s->doubled;
+	for (size_t k = 0; k < KINDS; k++)
+		partial |= s->tallies[k].delivery == CELL_PARTIAL || s->tallies[k].initiation == CELL_PARTIAL;
+	return partial;
+}
+
+static bool pair_is_poor(const struct hot *p) { return side_is_poor(&p->dir[0]) || side_is_poor(&p->dir[1]); }
+
 /* Fills the event, if there is one to tell. */
 static bool pair_event(struct detect *d, uint32_t pair, struct detect_event *out)
 {
 	struct hot *p = &d->pairs[pair];
-	bool suspect = p->suspect, well = p->well;
+	bool suspect = p->suspect, well = p->well, doubt = p->doubt;
 	kind_mask all = 0;
-	p->listed = p->suspect = p->well = false;
+	p->listed = p->suspect = p->well = p->doubt = false;
 	if (!p->used)
 		return false;
 	*out = (struct detect_event){.pair = pair};
@@ -710,8 +862,9 @@ static bool pair_event(struct detect *d, uint32_t pair, struct detect_event *out
 		out->initiation[dir] = bad_mask(p, dir, false);
 		all |= out->delivery[dir] | out->initiation[dir];
 	}
-	out->type = all ? DETECT_SUSPECT : DETECT_WELL;
-	return all ? suspect : well;
+	out->type = all ? DETECT_SUSPECT : doubt ? DETECT_DOUBT : DETECT_WELL;
+	out->poor = doubt || pair_is_poor(p);
+	return (all ? suspect : well) || doubt;
 }
 
 size_t detect_tick(struct detect *d, struct mono now, struct detect_event *out, size_t max)
@@ -743,7 +896,13 @@ static void show_side(const struct detect *d, const struct hot *p, size_t dir, s
 		bool watched = k < KINDS && p->kinds[dir] & KIND_BIT(k);
 		out->delivery[dir][k] = watched ? cell_shown(d, s->tallies[k].delivery, s->tallies[k].at[0]) : CELL_SKIPPED;
 		out->initiation[dir][k] = watched ? cell_shown(d, s->tallies[k].initiation, s->tallies[k].at[1]) : CELL_SKIPPED;
+		if (poor_mask(p, dir, true) & KIND_BIT(k) && out->delivery[dir][k] == CELL_OK)
+			out->delivery[dir][k] = CELL_PARTIAL;
+		if (poor_mask(p, dir, false) & KIND_BIT(k) && out->initiation[dir][k] == CELL_OK)
+			out->initiation[dir][k] = CELL_SLOW;
 	}
+	out->usual_us[dir] = s->young == USUAL_YOUNG ? octaves_us(s->usual) : 0;
+	out->doubtful |= s->doubt || s->pool > POOL_DOUBTS / 2;
 	out->rtt_us[dir] = s->rtt_us;
 	out->sent[dir] = s->sent;
 	out->received[dir] = s->received;

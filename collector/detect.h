@@ -9,16 +9,20 @@
 
 struct detect;
 
-enum detect_event_type { DETECT_SUSPECT, DETECT_WELL };
+/* DETECT_DOUBT: too many single losses to be chance, too few to call it ill. */
+enum detect_event_type { DETECT_SUSPECT, DETECT_WELL, DETECT_DOUBT };
 struct detect_event {
 	enum detect_event_type type;
 	uint32_t pair;
 	kind_mask delivery[2], initiation[2]; /* what is bad now */
+	bool poor;                            /* some is lost, late or doubled: worth a train of probes */
 };
 
 struct cells {
 	uint8_t delivery[2][KIND_COUNT], initiation[2][KIND_COUNT]; /* enum cell */
 	uint32_t rtt_us[2];
+	uint32_t usual_us[2];          /* round trip, the usual one: learned slowly; 0 = not yet */
+	bool doubtful;                 /* losses that are not yet enough to call it ill, or just were */
 	uint32_t sent[2], received[2]; /* last minute or so */
 	bool measured;
 };

@@ -209,6 +209,7 @@ static void ask_round(struct collector *c, const struct asker *who, const struct
 		return;
 	}
 	wish.service_port = (uint16_t)service;
+	wish.deep = query_option(q, "deep") != NULL;
 	if (rounds_ask(c->rounds, &wish, r, &e))
 		reply_error(r, e.text);
 }

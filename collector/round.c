@@ -66,11 +66,14 @@ static void progress_prepare(struct round *r, const struct fleet *f)
 	                                    [STAGE_B_TO_A] = "probing %s -> %s",
 	                                    [STAGE_LADDER] = "packet sizes between %s and %s",
 	                                    [STAGE_PORTS] = "source ports between %s and %s",
-	                                    [STAGE_HOPS] = "hops between %s and %s"};
+	                                    [STAGE_HOPS] = "hops between %s and %s",
+	                                    [STAGE_TRAIN] = "a train of probes between %s and %s",
+	                                    [STAGE_BURST_A] = "a burst %s -> %s",
+	                                    [STAGE_BURST_B] = "a burst %s -> %s"};
 	fleet_title(f, r->part[PARTY_A].member, a);
 	fleet_title(f, r->part[PARTY_B].member, b);
 	for (int s = 0; s < STAGE_COUNT; s++) {
-		bool turned = s == STAGE_B_TO_A;
+		bool turned = s == STAGE_B_TO_A || s == STAGE_BURST_B;
 		snprintf(r->progress[s], sizeof r->progress[s], texts[s] ? texts[s] : "%s and %s", turned ? b : a, turned ? a : b);
 	}
 }
@@ -239,6 +242,9 @@ static void on_stage_done(struct round *r, struct participant *p, struct msg *m,
 		return;
 	p->unanswered |= unanswered;
 	p->silent |= done->silent;
+	p->repeated += done->repeated;
+	if (done->rtt_us && (!p->rtt_us || done->rtt_us < p->rtt_us))
+		p->rtt_us = done->rtt_us;
 }
 
 static void on_result(struct round *r, struct participant *p, struct msg *m, struct mono now)

@@ -188,6 +188,7 @@ void round_dossier(const struct round *r, const struct fleet *f, const struct pl
 	out->now = now;
 	out->service_port = r->ask.service_port;
 	out->onlink = r->onlink;
+	memcpy(out->usual_us, r->ask.usual_us, sizeof out->usual_us);
 	out->imported = fleet_imported(f);
 	out->party_count = r->part_count;
 	for (size_t i = 0; i < r->part_count; i++)

@@ -5,6 +5,12 @@
 #define PORTS_SWEPT    8
 #define SWEEP_PROBES   (4 * PORTS_SWEPT) /* each port four times: one lost packet is no dead path */
 #define SWEEP_GAP_MS   2
+#define TRAIN_FLOWS    6    /* each with a port of its own */
+#define TRAIN_GAP_MS   6    /* all of them together: a thousand packets a second */
+#define TRAIN_SIZE     300  /* what a capture keeps of a frame */
+#define TRAIN_ASKS     4    /* answers are rationed */
+#define TRAIN_REPEATED 3    /* fewer copies are chance */
+#define TRAIN_SLOW_US  2000 /* worth a look; what is called slow is decided by the train */
 #define HOPS_TTL       64
 #define HOPS_PROBES    2
 #define LADDER_GAP_MS  4
@@ -98,6 +104,75 @@ static void hops_flow(struct round *r, enum kind kind, int dir)
 	f->count = HOPS_PROBES;
 }
 
+/* ---- quality ---- */
+
+/* Some arrive and some do not, or twice, or late; and the way is open at all. A train is a few hundred small packets in less than
+ * half a second, the bursts are as much as any TCP connection begins with. */
+static bool wants_train(const struct round *r, const struct participant *p)
+{
+	uint32_t usual = r->ask.usual_us[p == &r->part[PARTY_B]], slow = usual ? 2 * usual : TRAIN_SLOW_US;
+	if ((p->silent & SMALL_KINDS) == (p->unanswered & SMALL_KINDS) && p->silent & SMALL_KINDS)
+		return false;
+	return r->ask.deep || p->unanswered & ~p->silent || p->repeated >= TRAIN_REPEATED ||
+	       (p->rtt_us > slow && p->rtt_us > usual + TRAIN_SLOW_US);
+}
+
+/* One family is enough. */
+static bool train_kind(const struct round *r, enum kind kind, int dir)
+{
+	return kind_info(kind)->family == 4 || !(r->kinds[dir] & (KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP_LARGE)));
+}
+
+/* They have more probes than others: their identifiers are further apart. */
+static struct flow *timed(struct round *r, enum kind kind, int dir, enum stage stage)
+{
+	size_t before = 0;
+	for (size_t i = 0; i < r->flow_count; i++)
+		before += r->flows[i].timed;
+	struct flow *f = aside(r, kind, dir, stage);
+	if (!f)
+		return NULL;
+	f->timed = true;
+	f->ports = 1;
+	f->count = FLOW_PROBES_MAX;
+	f->id_base = (uint16_t)(f->id_base + before * (FLOW_PROBES_MAX - ID_STRIDE));
+	return f;
+}
+
+static void train_flow(struct round *r, enum kind kind, int dir)
+{
+	for (int i = 0; i < TRAIN_FLOWS && train_kind(r, kind, dir); i++) {
+		struct flow *f = timed(r, kind, dir, STAGE_TRAIN);
+		if (!f)
+			return;
+		f->asks = TRAIN_ASKS;
+		f->gap_ms = TRAIN_GAP_MS;
+		f->size = TRAIN_SIZE;
+	}
+}
+
+static void burst_flow(struct round *r, enum kind kind, int dir)
+{
+	struct flow *f = train_kind(r, kind, dir) ? timed(r, kind, dir, dir == 0 ? STAGE_BURST_A : STAGE_BURST_B) : NULL;
+	if (!f)
+		return;
+	f->asks = FLOW_PROBES_MAX;
+	f->gap_ms = 0;
+}
+
+static void burst_a(struct round *r, enum kind kind, int dir)
+{
+	if (dir == 0)
+		burst_flow(r, kind, dir);
+}
+
+static void burst_b(struct round *r, enum kind kind, int dir)
+{
+	if (dir == 1)
+		burst_flow(r, kind, dir);
+}
+
+#define LARGE_UDP (KIND_BIT(KIND_UDP_LARGE) | KIND_BIT(KIND_UDP_LARGE6))
 #define SMALL_UDP (KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6))
 
 static const struct extra {
@@ -110,6 +185,9 @@ static const struct extra {
     {STAGE_LADDER, 1, LARGE_KINDS, wants_ladder, ladder_flow},
     {STAGE_PORTS, 4, SMALL_UDP, wants_ports, ports_flow},
     {STAGE_HOPS, 4, SMALL_UDP, wants_hops, hops_flow},
+    {STAGE_BURST_A, 4, LARGE_UDP, wants_train, burst_a},
+    {STAGE_BURST_B, 4, LARGE_UDP, wants_train, burst_b},
+    {STAGE_TRAIN, 4, SMALL_UDP, wants_train, train_flow}, /* stands last: it takes what room there is */
 };
 #define EXTRAS (sizeof extras / sizeof *extras)
 

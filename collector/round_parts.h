@@ -13,6 +13,8 @@ struct participant {
 	kind_mask unanswered;            /* kinds it sent that were not all answered, as its stages ended; without those aside */
 	kind_mask silent;                /* of these: not one was */
 	bool lacking;                    /* so in the running stage */
+	uint32_t repeated;               /* probes and answers that came more than once */
+	uint32_t rtt_us;                 /* the shortest round trip of an echo; 0 = none */
 	struct snapshot *before, *after; /* owned */
 	struct round_result *result;     /* owned; NULL = not yet */
 	struct placement at;             /* where it is plugged in; `host` is an index into `part` */
@@ -60,6 +62,8 @@ struct round {
 	struct mono started, stage_began, unanswered_at, deadline, ended;
 	char progress[STAGE_COUNT][2 * TITLE_MAX_LEN + 32];
 };
+
+#define ID_STRIDE 32 /* between the identifiers of two flows: >= LADDER_COUNT and any probe count but of timed ones */
 
 /* round_spec.c: flows of both directions, and what one participant is told. */
 void round_flows(struct round *r);

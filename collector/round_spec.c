@@ -7,8 +7,7 @@
 #include <string.h>
 
 #define WAIT_MS           200
-#define ID_STRIDE         32 /* >= LADDER_COUNT and any probe count */
-#define SERVICE_FLOWS_MAX 8  /* per direction */
+#define SERVICE_FLOWS_MAX 8 /* per direction */
 
 struct flow_shape {
 	uint8_t count;

@@ -25,7 +25,7 @@ struct running {
 	uint32_t a, b;
 	uint16_t service_port;
 	struct crew crew;
-	bool automatic, capture;
+	bool automatic, capture, deep;
 	bool announced;       /* begun because of a change of facts */
 	struct wall began;    /* what changed later may be what it did not see */
 	struct reply reply;   /* of a person; c NULL = automatic */
@@ -37,6 +37,7 @@ struct suspect {
 	uint32_t a, b;
 	bool ill;    /* by the watch */
 	bool wanted; /* an automatic round is due at `next` */
+	bool deep;   /* it is to measure quality */
 	struct mono next;
 	int64_t cooldown_ms;
 	enum state state;    /* of the last automatic round */
@@ -319,6 +320,18 @@ static void send_to(void *arg, struct member *to, const struct msg *m)
 	sessions_send(r->c->sessions, to, m);
 }
 
+/* Round trips that the watch of this pair is used to. */
+static void usual_fill(const struct rounds *r, const struct running *run, uint32_t usual_us[2])
+{
+	struct cells cells;
+	bool swapped;
+	int64_t number = planner_find(r->c->planner, run->a, run->b, &swapped);
+	if (number < 0 || !detect_cells(r->c->detect, (uint32_t)number, &cells))
+		return;
+	usual_us[0] = cells.usual_us[swapped];
+	usual_us[1] = cells.usual_us[!swapped];
+}
+
 static int begin(struct rounds *r, struct running *run, struct err *e)
 {
 	struct collector *c = r->c;
@@ -327,7 +340,9 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .b = fleet_by_id(c->fleet, run->b),
 	                        .service_port = run->service_port,
 	                        .keep_frames = run->capture,
+	                        .deep = run->deep,
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
+	usual_fill(r, run, ask.usual_us);
 	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
 	keys_random(ask.key, sizeof ask.key);
 	run->began = wall_now();
@@ -491,8 +506,12 @@ static int refuse_silent(const struct rounds *r, const struct member *a, const s
 
 int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct reply *reply, struct err *e)
 {
-	struct running run = {
-	    .a = wish->a->id, .b = wish->b->id, .service_port = wish->service_port, .capture = wish->capture, .reply = *reply};
+	struct running run = {.a = wish->a->id,
+	                      .b = wish->b->id,
+	                      .service_port = wish->service_port,
+	                      .capture = wish->capture,
+	                      .deep = wish->deep,
+	                      .reply = *reply};
 	if (!wish->a->online && !wish->b->online)
 		return refuse_silent(r, wish->a, wish->b, e);
 	if (!run_add(r, run))
@@ -533,9 +552,10 @@ static void begin_wanted(struct rounds *r, struct mono now)
 			continue;
 		const struct member *a = fleet_by_id(r->c->fleet, s->a), *b = fleet_by_id(r->c->fleet, s->b);
 		bool asked = a && b && (a->online || b->online);
-		if (asked && !run_add(r, (struct running){.a = s->a, .b = s->b, .automatic = true, .announced = s->announced}))
+		if (asked && !run_add(r, (struct running){
+		                             .a = s->a, .b = s->b, .automatic = true, .announced = s->announced, .deep = s->deep}))
 			continue;
-		s->wanted = s->announced = false;
+		s->wanted = s->announced = s->deep = false;
 	}
 }
 
@@ -552,6 +572,11 @@ void rounds_event(struct rounds *r, const struct detect_event *event)
 	if (!p)
 		return;
 	struct suspect *s = suspect_get(r, p->a, p->b);
+	s->deep = event->poor;
+	if (event->type == DETECT_DOUBT) { /* too little to call it ill: a round with a train of probes decides */
+		want_round(r, p->a, p->b);
+		return;
+	}
 	s->ill = event->type == DETECT_SUSPECT;
 	s->cooldown_ms = ROUND_COOLDOWN_MS;
 	if (s->ill) {
@@ -624,7 +649,7 @@ static enum opinion watch_opinion(const struct rounds *r, uint32_t a, uint32_t b
 		for (int k = 0; k < KIND_COUNT; k++)
 			if (cell_is_bad((enum cell)cells.delivery[d][k]) || cell_is_bad((enum cell)cells.initiation[d][k]))
 				return OPINION_ILL;
-	return OPINION_WELL;
+	return cells.doubtful ? OPINION_NONE : OPINION_WELL;
 }
 
 static bool is_stale(const struct rounds *r, const struct current *v, struct mono now)
@@ -644,7 +669,7 @@ void rounds_sweep(struct rounds *r, struct mono now)
 		struct suspect *s = &r->suspects[i];
 		if (s->ill && !s->wanted && mono_reached(s->next, now) && !rounds_current(r, s->a, s->b) &&
 		    watch_opinion(r, s->a, s->b) == OPINION_ILL)
-			s->wanted = true; /* ill for the watch, well in the round: look again, ever more rarely */
+			s->wanted = s->deep = true; /* ill for the watch, well in the round: look again, ever more rarely */
 	}
 	rounds_tick(r, now);
 }

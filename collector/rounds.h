@@ -30,6 +30,7 @@ void rounds_restore(struct rounds *r, const struct stored_verdict *v);
 struct round_wish {
 	struct member *a, *b;
 	uint16_t service_port;
+	bool deep;    /* measure quality in any case */
 	bool capture; /* the answer brings a capture file in parts, and a summary of it around the verdict */
 };
 int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct reply *reply, struct err *e);

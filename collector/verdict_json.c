@@ -131,6 +131,46 @@ static json_t *cuts_json(const struct direction *d)
 	return list;
 }
 
+static json_t *odds_json(const struct direction *d)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < d->quality.odd_count; i++) {
+		char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+		const struct odd *o = &d->quality.odds[i];
+		json_t *j = json_pack("{s:s, s:o, s:o, s:I}", "what", odd_name((enum oddity)o->what), "after",
+		                      json_text(path_point_name(&d->path[o->after], after)), "before",
+		                      json_text(path_point_name(&d->path[o->before], before)), odd_unit((enum oddity)o->what),
+		                      (json_int_t)o->amount);
+		if (o->around)
+			json_object_set_new(j, "both_ways", json_true());
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+/* Numbers of the train; what was not measured is left out. */
+static json_t *quality_json(const struct direction *d)
+{
+	const struct quality *q = &d->quality;
+	const struct {
+		const char *key;
+		uint32_t value;
+	} more[] = {{"rtt_us", q->rtt_us},
+	            {"rtt_p95_us", q->rtt_p95_us},
+	            {"usual_us", q->usual_us},
+	            {"queue_us", q->queue_us},
+	            {"rate_kbit", q->rate_kbit}};
+	json_t *o = json_pack(
+	    "{s:I, s:I, s:f, s:I, s:I, s:I, s:I}", "sent", (json_int_t)q->sent, "received", (json_int_t)q->received, "loss_percent",
+	    q->sent ? round((q->sent - q->received) * 10000.0 / q->sent) / 100 : 0.0, "duplicates", (json_int_t)q->duplicates,
+	    "reordered", (json_int_t)q->reordered, "damaged", (json_int_t)q->damaged, "jitter_us", (json_int_t)q->jitter_us);
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		if (more[i].value)
+			json_object_set_new(o, more[i].key, json_integer(more[i].value));
+	json_object_set_new(o, "odd", odds_json(d));
+	return o;
+}
+
 static json_t *direction_json(const struct direction *d)
 {
 	json_t *o = json_pack("{s:s, s:s}", "from", d->from, "to", d->to);
@@ -144,6 +184,8 @@ static json_t *direction_json(const struct direction *d)
 	json_object_set_new(o, "path", path_json(d));
 	json_object_set_new(o, "path_complete", json_boolean(d->path_complete));
 	json_object_set_new(o, "cuts", cuts_json(d));
+	if (d->quality.measured)
+		json_object_set_new(o, "quality", quality_json(d));
 	return o;
 }
 

@@ -91,8 +91,12 @@ static const struct field round_go_fields[] = {NUM(round), RANGE(stage, STAGE_CO
 static const struct shape round_go_shape = SHAPE("round go", round_go_fields, bothways__v1__round_stage__descriptor);
 #undef MODEL
 #define MODEL struct msg_stage_done
-static const struct field stage_done_fields[] = {
-    NUM(round), RANGE(stage, STAGE_COUNT - 1), MASK(unanswered, KIND_BIT(KIND_COUNT) - 1), MASK(silent, KIND_BIT(KIND_COUNT) - 1)};
+static const struct field stage_done_fields[] = {NUM(round),
+                                                 RANGE(stage, STAGE_COUNT - 1),
+                                                 MASK(unanswered, KIND_BIT(KIND_COUNT) - 1),
+                                                 MASK(silent, KIND_BIT(KIND_COUNT) - 1),
+                                                 NUM(repeated),
+                                                 NUM(rtt_us)};
 static const struct shape stage_done_shape = SHAPE("stage done", stage_done_fields, bothways__v1__round_stage__descriptor);
 #undef PB
 #undef MODEL

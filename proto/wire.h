@@ -112,6 +112,8 @@ struct msg_stage_done {
 	uint8_t stage;
 	kind_mask unanswered; /* kinds of this stage with probes that got no answer; 0 = none, or an older agent */
 	kind_mask silent;     /* of these, kinds of which not one did; since 4 */
+	uint32_t repeated;    /* probes and answers that came more than once */
+	uint32_t rtt_us;      /* the shortest round trip of an echo; 0 = none */
 };
 struct msg_round_end {
 	uint64_t round;

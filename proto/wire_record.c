@@ -181,6 +181,8 @@ static const struct field dossier_fields[] = {
     LIST(owners, owner_count, owner_shape, OWNERS_MAX),
     NUM(service_port),
     OWNED(imported, snapshot_shape),
+    ONE_WAY(FIELD_NUM, usual_us, usual_us_a, 0, .max = UINT32_MAX),
+    ONE_WAY(FIELD_NUM, usual_us, usual_us_b, 1, .max = UINT32_MAX),
     FIELD_AS(FIELD_SIGNED, now, now.ns, .max = 0),
 };
 static const struct shape dossier_shape =

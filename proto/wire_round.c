@@ -92,6 +92,8 @@ static const struct field flow_fields[] = {
     FLAG(bind_device),
     RANGE(ports, FLOW_PROBES_MAX),
     RANGE(ttl, 255),
+    NUM(asks),
+    FLAG(timed),
 };
 const struct shape flow_shape = SHAPE("flow", flow_fields, bothways__v1__flow__descriptor, .check = flow_check);
 #undef PB
@@ -218,9 +220,40 @@ static const struct field point_seen_fields[] = {
     NUM(refusals),   MAC(probe_src),
     MAC(probe_dst),  MAC(answer_src),
     MAC(answer_dst), NUM(vlan),
-    NUM(duplicates),
+    NUM(duplicates), NUM(damaged),
 };
 static const struct shape point_seen_shape = SHAPE("point seen", point_seen_fields, bothways__v1__point_seen__descriptor);
+#undef PB
+#undef MODEL
+
+/* By sequence in the model, one after the other on the wire. */
+static int flow_times_check(const void *pb, void *model, struct reader *r)
+{
+	const Bothways__V1__FlowTimes *in = pb;
+	struct flow_times *t = model;
+	size_t n = 0;
+	for (seqset left = t->seqs; left; left &= left - 1) {
+		if (n == in->n_at_us)
+			return shape_refuse(r, "times", "are fewer than their sequences");
+		t->at_us[__builtin_ctzll(left)] = in->at_us[n++];
+	}
+	return 0;
+}
+
+static void flow_times_amend(const void *model, void *pb, struct writer *w)
+{
+	Bothways__V1__FlowTimes *out = pb;
+	const struct flow_times *t = model;
+	out->at_us = arena_alloc(&w->arena, FLOW_PROBES_MAX * sizeof *out->at_us);
+	for (seqset left = t->seqs; left; left &= left - 1)
+		out->at_us[out->n_at_us++] = t->at_us[__builtin_ctzll(left)];
+}
+
+#define PB    Bothways__V1__FlowTimes
+#define MODEL struct flow_times
+static const struct field flow_times_fields[] = {NUM(point), RANGE(flow, ROUND_FLOWS_MAX - 1), RANGE(part, PART_ANSWER), NUM(seqs)};
+static const struct shape flow_times_shape =
+    SHAPE("times", flow_times_fields, bothways__v1__flow_times__descriptor, .check = flow_times_check, .amend = flow_times_amend);
 #undef PB
 #undef MODEL
 
@@ -300,6 +333,7 @@ static const struct field round_result_fields[] = {
     RESULT_LIST(rules, flow_rule_shape, .max = ROUND_DROPS_MAX, .owned = true),
     RESULT_LIST(frames, frame_shape, .max = FRAMES_MAX, .owned = true),
     FIELD_AS(FIELD_NUM, frames_left_out, result.frames_left_out, .max = UINT32_MAX),
+    RESULT_LIST(times, flow_times_shape, .max = ROUND_TIMES_MAX, .owned = true),
 };
 const struct shape round_result_shape = SHAPE("round result", round_result_fields, bothways__v1__round_result__descriptor);
 

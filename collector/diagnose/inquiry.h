@@ -24,6 +24,9 @@ struct problem {
 	uint8_t cut_dir, cut; /* the cut it stands for; NO_CUT = none */
 	int unheard;          /* the end that did not report, -1 = not about that */
 	int drop_party;       /* whose kernel or rule dropped it, -1 = not known */
+	uint8_t odd;          /* enum oddity: it arrives, but not as it should; 0 = it is lost */
+	uint32_t amount;      /* of it, as in struct odd */
+	bool around;          /* there and back together */
 };
 
 static inline kind_mask problem_kinds(const struct problem *p) { return p->probes | p->answers | p->starts; }
@@ -141,6 +144,10 @@ extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_sw
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
     evidence_agent, evidence_vlan, evidence_route, evidence_tunnel;
 extern const struct evidence_table evidence_config, evidence_policy, evidence_nat;
+/* ---- evidence_quality.c: what arrives and is odd ---- */
+extern const struct evidence_table evidence_quality;
+struct entry;
+bool entry_is_of_quality(const struct entry *e); /* it speaks of what arrives: others are not asked about an oddity */
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
 /* Binds "restore": gives the address of `now` the shorter prefix it had, or its peer has. */

@@ -173,17 +173,49 @@ static kind_mask kinds_answered_wrongly(const uint8_t *cells)
 	return m;
 }
 
+/* Conversations that are slow because the way is: told as what is odd about the way. */
+static kind_mask kinds_slow(const struct verdict *v, int dir)
+{
+	const struct quality *q = &v->dir[dir].quality;
+	kind_mask slow = 0;
+	bool explained = false;
+	for (size_t i = 0; i < q->odd_count; i++)
+		explained |= q->odds[i].what == ODD_DELAY;
+	for (int k = 0; explained && k < KIND_COUNT; k++)
+		slow |= v->dir[dir].initiation[k] == CELL_SLOW ? KIND_BIT(k) : 0;
+	return slow;
+}
+
 /* Conversations that fail although neither their probes nor their answers are known to die. Where answers die on the same
  * stretch as probes of the same kind, only the probes are told: hence both. */
 static void list_starts(struct list *l, int dir)
 {
 	const uint8_t *cells = l->v->dir[dir].initiation;
-	kind_mask bad = kinds_bad(cells) & ~kinds_bad(l->v->dir[dir].delivery);
+	kind_mask bad = kinds_bad(cells) & ~kinds_bad(l->v->dir[dir].delivery) & ~kinds_slow(l->v, dir);
 	bad &= ~(kinds_cut(l->v, dir, false) | kinds_cut(l->v, 1 - dir, true));
 	bad &= ~(kinds_cut(l->v, 1 - dir, false) & ~kinds_answered_wrongly(cells));
 	struct problem *p = bad ? list_add(l, dir) : NULL;
 	if (p)
 		p->starts = bad;
+}
+
+/* What arrives, but not as it should. Loss has its cut already. */
+static void list_odds(struct list *l, int dir)
+{
+	const struct quality *q = &l->v->dir[dir].quality;
+	for (size_t i = 0; i < q->odd_count; i++) {
+		const struct odd *o = &q->odds[i];
+		struct problem *p = o->what == ODD_LOSS ? NULL : list_add(l, dir);
+		if (!p)
+			continue;
+		p->odd = o->what;
+		p->amount = o->amount;
+		p->around = o->around;
+		p->placed = true;
+		p->after = o->after;
+		p->before = o->before;
+		p->probes = KIND_BIT(KIND_UDP) | KIND_BIT(KIND_UDP6);
+	}
 }
 
 static struct problem *neighbour_problem(struct list *l, int dir, int family)
@@ -262,6 +294,8 @@ size_t problems_find(const struct dossier *d, const struct verdict *v, struct pr
 		list_fold_starts(&l, &l.items[i]);
 	list_unheard(&l, PARTY_A);
 	list_unheard(&l, PARTY_B);
+	list_odds(&l, 0);
+	list_odds(&l, 1);
 	list_drop_empty(&l);
 	return l.count;
 }
@@ -270,7 +304,7 @@ int problem_row_kind(const struct dossier *d, const struct problem *p, uint8_t f
 {
 	for (size_t i = 0; i < d->flow_count; i++) {
 		const struct flow *f = &d->flows[i];
-		if (f->id != flow || flow_is_aside(f))
+		if (f->id != flow || (flow_is_aside(f) && !f->timed))
 			continue;
 		kind_mask among = part == PART_PROBE ? p->probes : p->probes | p->answers;
 		bool same_way = (f->dir == p->dir) == (part == PART_PROBE);

@@ -212,6 +212,8 @@ void candidate_weigh(const struct entry *e, const struct dossier *d, const struc
                      const struct hits *hits, int only, struct candidate *out)
 {
 	*out = (struct candidate){.entry = e, .who = -1, .fits = TRI_NO};
+	if (p->odd && !entry_is_of_quality(e))
+		return;
 	for (size_t i = 0; i < e->where_count; i++) {
 		struct inquiry q = {.d = d, .v = v, .p = p, .hits = hits, .src = dir_src(p->dir), .dst = dir_dst(p->dir)};
 		for (size_t n = 0; (q.who = role_party(&q, e->where[i], n)) >= 0; n++) {

@@ -89,6 +89,10 @@ static void say_place(const struct dossier *d, const struct verdict *v, const st
 		const struct party *end = &d->party[p->unheard];
 		buf_printf(b, ". The agent of %s %s", end->name,
 		           end->online && end->heard ? "was too slow to take part" : "is not heard");
+	} else if (p->odd) {
+		path_point_name(&v->dir[p->dir].path[p->after], after);
+		path_point_name(&v->dir[p->dir].path[p->before], before);
+		buf_printf(b, ". What is odd (%s) begins between %s and %s", odd_name((enum oddity)p->odd), after, before);
 	} else if (p->placed) {
 		path_point_name(&v->dir[p->dir].path[p->after], after);
 		path_point_name(&v->dir[p->dir].path[p->before], before);

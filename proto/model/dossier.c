@@ -74,6 +74,15 @@ const struct point_seen *dossier_seen(const struct dossier *d, uint8_t point, ui
 	return NULL;
 }
 
+const struct flow_times *dossier_times(const struct dossier *d, int party, uint8_t point, uint8_t flow, uint8_t part)
+{
+	const struct round_result *r = d->party[party].result;
+	for (size_t i = 0; r && i < r->times_count; i++)
+		if (r->times[i].point == point && r->times[i].flow == flow && r->times[i].part == part)
+			return &r->times[i];
+	return NULL;
+}
+
 int dossier_party(const struct dossier *d, const char *name)
 {
 	for (size_t i = 0; i < d->party_count; i++) {

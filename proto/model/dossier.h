@@ -101,6 +101,7 @@ struct dossier {
 	size_t path_count[2];          /* ordered points of each direction: index into points, -1 - party for a socket */
 	int path[2][PATH_POINTS_MAX];
 	bool path_complete[2];
+	uint32_t usual_us[2]; /* round trip that the watch is used to, as each end measures it; 0 = not known */
 	bool onlink; /* both ends are known to share an L2 segment */
 	size_t witness_count;
 	struct witness witnesses[WITNESSES_MAX];
@@ -116,6 +117,8 @@ const struct flow_sent *dossier_sent(const struct dossier *d, uint8_t flow);
 const struct flow_received *dossier_received(const struct dossier *d, uint8_t flow);
 /* NULL = armed and saw nothing; *looked tells whether anybody looked there. */
 const struct point_seen *dossier_seen(const struct dossier *d, uint8_t point, uint8_t flow, bool *looked);
+/* When `party` saw the probes or answers of a timed flow at a point of its own, or TIMES_SOCKET; NULL = it did not. */
+const struct flow_times *dossier_times(const struct dossier *d, int party, uint8_t point, uint8_t flow, uint8_t part);
 int dossier_party(const struct dossier *d, const char *name); /* index or -1 */
 /* The host of a party: itself when it is a host, the placement's host for a guest; -1 = not known. */
 int dossier_host(const struct dossier *d, int party);

@@ -16,6 +16,7 @@
 #define FLOW_PROBES_MAX    64           /* probes per flow or epoch: one bitmap */
 #define FLOW_MACS_MAX      4            /* different machines that answered one flow */
 #define ROUND_DROPS_MAX    256          /* rows of kernel drops, and of rules, of one agent in one round: each */
+#define ROUND_TIMES_MAX    512          /* rows of times of one agent in one round */
 #define FRAMES_MAX         2048         /* kept frames of one agent in one round ... */
 #define FRAMES_KEEP_MAX    (512 * 1024) /* ... and their bytes */
 #define FRAME_KEEP_MAX     320          /* of one */
@@ -29,11 +30,11 @@
 #define SNAP_FDB_MAX       8192
 #define SNAP_VALUES_MAX    1024 /* sysctls, counters: each */
 #define SNAP_LISTENERS_MAX 1024
-#define FW_CHAINS_MAX      512
 #define SNAP_VPORTS_MAX    2048 /* VMs' adapters, as their platform has them */
 #define SNAP_VSWITCHES_MAX 256
 #define SNAP_SWPORTS_MAX   1024
 #define SNAP_PNOTES_MAX    1024
+#define FW_CHAINS_MAX      512
 #define FW_RULES_MAX       4096  /* in all */
 #define FW_MATCHES_MAX     16    /* per rule */
 #define FW_VALUES_MAX      64    /* per match */

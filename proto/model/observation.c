@@ -12,5 +12,6 @@ void round_result_clear(struct round_result *r)
 	free(r->drops);
 	free(r->rules);
 	free(r->seen);
+	free(r->times);
 	memset(r, 0, sizeof *r);
 }

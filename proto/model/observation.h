@@ -100,6 +100,7 @@ struct point_seen {
 	struct mac answer_src, answer_dst; /* of the last answer */
 	uint16_t vlan;                     /* tag of the last probe, 0 = none */
 	uint16_t duplicates;
+	seqset damaged; /* probes whose contents are not what was sent */
 };
 
 struct point_status {
@@ -107,6 +108,18 @@ struct point_status {
 	bool armed;
 	uint32_t dropped; /* the capture lost packets itself: its "not seen" is not proof */
 	char why[REASON_MAX_LEN];
+};
+
+/* When one machine saw the probes of a timed flow, or their answers, at one place: the first sighting of each, by its own clock;
+ * so only differences of times of the same machine say something. At its socket: when the sender handed a probe to its kernel;
+ * when the probe reached the receiver's program, and the answer the sender's. */
+#define TIMES_SOCKET 255
+struct flow_times {
+	uint8_t point; /* or TIMES_SOCKET */
+	uint8_t flow;
+	uint8_t part; /* PART_PROBE or PART_ANSWER */
+	seqset seqs;
+	uint32_t at_us[FLOW_PROBES_MAX]; /* by sequence, since the round began; 0 where it is not in seqs */
 };
 
 /* Packets of a flow that the kernel of this machine (its network namespace) dropped, with its own word for why: skb:kfree_skb.
@@ -173,6 +186,8 @@ struct round_result { /* of one agent */
 	size_t frames_count;
 	struct frame_kept *frames; /* owned, in order of time; <= FRAMES_MAX */
 	uint32_t frames_left_out;  /* beyond what may be kept */
+	size_t times_count;
+	struct flow_times *times; /* owned; <= ROUND_TIMES_MAX */
 	struct health health;
 };
 void round_result_clear(struct round_result *r);

@@ -45,7 +45,18 @@ void plan_clear(struct plan *p); /* frees what it owns, leaves an empty plan */
 /* ---- round ---- */
 
 /* From the ladder on: run only when what came before asks for it (collector/round_extra.c). */
-enum stage { STAGE_NEIGH, STAGE_A_TO_B, STAGE_B_TO_A, STAGE_LADDER, STAGE_PORTS, STAGE_HOPS, STAGE_COUNT };
+enum stage {
+	STAGE_NEIGH,
+	STAGE_A_TO_B,
+	STAGE_B_TO_A,
+	STAGE_LADDER,
+	STAGE_PORTS,
+	STAGE_HOPS,
+	STAGE_TRAIN,   /* many small probes at an even pace, both ways at once: loss, delay, jitter, order, copies */
+	STAGE_BURST_A, /* large ones as fast as they go, from a ... */
+	STAGE_BURST_B, /* ... and from b: what the way carries, and how long its queues get */
+	STAGE_COUNT
+};
 const char *stage_name(enum stage s); /* as a cause asks for it: "ladder", "ports", "hops" */
 
 /* One flow: `count` probes of one kind in one direction. Its tuples are chosen by the collector, so that every point on
@@ -65,6 +76,8 @@ struct flow {
 	bool ladder;     /* size of seq i is ladder_sizes[i] */
 	uint8_t ports;   /* udp: so many source ports, in turn; 0 = every probe has its own */
 	uint8_t ttl;     /* udp: leaves with it; 0 = the system's own */
+	uint8_t asks;    /* one probe of so many wants an answer; 0 = all */
+	bool timed;      /* every machine keeps when it saw each of them: struct flow_times */
 	uint16_t id_base;
 	uint16_t dport;
 	struct ip src, dst;      /* neigh: src may be family 0 (no address of our own on that network): ARP probe, RFC 5227 */

@@ -128,6 +128,14 @@ void verdict_free(struct verdict *v)
 	free(v);
 }
 
+const char *odd_name(enum oddity o)
+{
+	static const char *const names[ODD_COUNT] = {"none", "loss", "delay", "jitter", "reorder", "duplicates", "damage", "queue"};
+	return o < ODD_COUNT ? names[o] : "?";
+}
+
+const char *odd_unit(enum oddity o) { return o == ODD_DELAY || o == ODD_JITTER || o == ODD_QUEUE ? "us" : "of_10000"; }
+
 /* ---- state ---- */
 
 struct tally {

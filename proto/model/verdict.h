@@ -57,6 +57,42 @@ struct cut { /* the last point that saw it and the first that should have and di
 };
 #define CUTS_MAX 12
 
+/* What is odd about packets that arrive, and on which stretch of the path it comes about. */
+enum oddity {
+	ODD_NONE,
+	ODD_LOSS,       /* more than chance; amount: lost of 10000 */
+	ODD_DELAY,      /* us more than usual */
+	ODD_JITTER,     /* us: half of them are later than the quickest by more than that */
+	ODD_REORDER,    /* of 10000 */
+	ODD_DUPLICATES, /* of 10000 */
+	ODD_DAMAGE,     /* of 10000 */
+	ODD_QUEUE,      /* us that packets wait behind a burst of their own */
+	ODD_COUNT
+};
+const char *odd_name(enum oddity o); /* "loss" "delay" "jitter" "reorder" "duplicates" "damage" "queue" */
+const char *odd_unit(enum oddity o); /* of its amount: "us", "of_10000" */
+#define ODDS_MAX 8
+
+struct odd {
+	uint8_t what;          /* enum oddity */
+	uint8_t after, before; /* indexes into the path */
+	bool around;           /* there and back together: which of the two ways it is cannot be told */
+	uint32_t amount;
+};
+
+/* Measured by a train of probes, when there was reason for one. Times of one machine's clock only. */
+struct quality {
+	bool measured;
+	uint32_t sent, received, duplicates, reordered, damaged;
+	uint32_t rtt_us, rtt_p95_us; /* the quickest round trip, 19 of 20 are quicker; 0 = none came back */
+	uint32_t usual_us;           /* what the watch is used to, 0 = not known */
+	uint32_t jitter_us;          /* median delay beyond the quickest, from the sender's interface to the receiver's */
+	uint32_t queue_us;           /* the longest wait behind the burst */
+	uint32_t rate_kbit;          /* what the way carries, when that is so little that the burst showed it; else 0 */
+	size_t odd_count;
+	struct odd odds[ODDS_MAX];
+};
+
 struct direction {
 	char from[TITLE_MAX_LEN], to[TITLE_MAX_LEN];
 	uint8_t delivery[KIND_COUNT]; /* enum cell */
@@ -68,6 +104,7 @@ struct direction {
 	bool path_complete; /* every hop between the two is known */
 	size_t cut_count;
 	struct cut cuts[CUTS_MAX];
+	struct quality quality;
 };
 
 struct fix {

@@ -106,7 +106,7 @@ struct sim_collector {
 	uint64_t plan_sent[SIM_MACHINES];
 	bool stale;
 	uint64_t rows_applied, again;
-	size_t event_count;
+	size_t event_count, doubts;
 	struct {
 		struct detect_event event;
 		struct mono at;

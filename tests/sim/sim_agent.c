@@ -152,6 +152,10 @@ static void round_step(struct sim *s, int machine)
 	struct msg *done = msg_new(MSG_STAGE_DONE);
 	done->u.stage_done = (struct msg_stage_done){
 	    .round = exec_spec(m->exec)->id, .stage = (uint8_t)stage, .unanswered = exec_unanswered(m->exec, stage)};
+	struct stage_sum sum = exec_sum(m->exec, stage);
+	done->u.stage_done.silent = exec_silent(m->exec, stage);
+	done->u.stage_done.repeated = sum.repeated;
+	done->u.stage_done.rtt_us = sum.rtt_us;
 	control_send(s, machine, -1, done);
 	msg_free(done);
 }

@@ -191,6 +191,10 @@ void collector_tick(struct sim *s)
 	}
 	size_t n = detect_tick(c->detect, s->now, events, 16);
 	for (size_t i = 0; i < n && c->event_count < 256; i++) {
+		if (events[i].type == DETECT_DOUBT) { /* no alarm: a reason to look */
+			c->doubts++;
+			continue;
+		}
 		c->events[c->event_count].event = events[i];
 		c->events[c->event_count++].at = s->now;
 	}

@@ -28,7 +28,7 @@ struct sim {
 	int error;         /* of the sender's kernel */
 	struct health health_a, health_b;
 	struct watch_row held[16];
-	size_t suspects, wells;
+	size_t suspects, wells, doubts;
 	struct detect_event last;
 	unsigned long sent, lost; /* since the loss began */
 };
@@ -47,8 +47,10 @@ static void sim_tick(struct sim *s)
 		s->last = e[i];
 		if (e[i].type == DETECT_SUSPECT)
 			s->suspects++;
-		else
+		else if (e[i].type == DETECT_WELL)
 			s->wells++;
+		else
+			s->doubts++;
 	}
 }
 
