@@ -75,23 +75,23 @@ static void lost_at_adapter(const struct inquiry *q, struct finding *f)
 	find_yes(f, dying(q), "packets are %s: the adapter of %s is in between", text, name_of(q, q->who));
 }
 
-static bool step_leaves_machine(const struct inquiry *q, int end, size_t i)
+static bool is_socket(const struct inquiry *q, size_t i) { return q->v->dir[q->p->dir].path[i].role == POINT_SOCKET; }
+
+static bool step_is_outside(const struct inquiry *q, int end, size_t i)
 {
+	int a = owner(q, i), b = owner(q, i + 1);
+	bool in_guest = a == b && (a == PARTY_A || a == PARTY_B) && is_guest(q, a);
 	(void)end;
-	return owner(q, i) != owner(q, i + 1);
+	return !in_guest && !is_socket(q, i) && !is_socket(q, i + 1);
 }
 
-/* At no machine's own stack, but between a machine's interface and another machine, or within a host on the way. */
+/* In no machine's own stack: between two interfaces. */
 static void lost_outside(const struct inquiry *q, struct finding *f)
 {
 	char text[2 * POINT_NAME_MAX + 48];
-	bool crossing = false;
 	if (!q->p->placed)
 		return;
-	ask(q, "lost-at-port", f);
-	crossing = f->is == TRI_YES;
-	memset(f, 0, sizeof *f);
-	if (!crossing && !stretch_has(q, q->who, step_leaves_machine)) {
+	if (!stretch_has(q, q->who, step_is_outside)) {
 		find_no(f, "it is lost within a machine, not on the way");
 		return;
 	}
@@ -118,6 +118,24 @@ static void not_all_lost(const struct inquiry *q, struct finding *f)
 		find_yes(f, some, "some of it passes, or late (%s)", kinds_text(some, text, sizeof text));
 	else
 		find_no(f, "it is not slow or lost in part, but lost");
+}
+
+static void only_late(const struct inquiry *q, struct finding *f)
+{
+	char text[KINDS_TEXT_MAX];
+	for (int k = 0; k < KIND_COUNT; k++) {
+		for (int dir = 0; dir < 2; dir++) {
+			const struct direction *d = &q->v->dir[dir];
+			uint8_t cells[] = {d->delivery[k], d->initiation[k]};
+			for (size_t i = 0; dying(q) & KIND_BIT(k) && i < COUNT(cells); i++) {
+				if (cell_is_bad(cells[i]) && cells[i] != CELL_SLOW) {
+					find_no(f, "it is not only late, but lost");
+					return;
+				}
+			}
+		}
+	}
+	find_yes(f, dying(q), "all of it arrives, and late (%s)", kinds_text(dying(q), text, sizeof text));
 }
 
 static void only_neighbours(const struct inquiry *q, struct finding *f)
@@ -188,7 +206,8 @@ static void unplugged(const struct inquiry *q, struct finding *f)
 	if (!v || v->connected != SAID_NO)
 		return;
 	vport_bind(q, q->who, v);
-	bindings_add(q->learned, "cable", "%s", bindings_get(q->learned, "platform.at"));
+	int host = dossier_host(q->d, q->who);
+	bindings_add(q->learned, "cable", "%s", name_of(q, host >= 0 ? host : q->who));
 	find_yes(f, ~0u, "the platform says that %s of %s is not connected", v->nic[0] ? v->nic : "the adapter", v->vm);
 }
 
@@ -488,6 +507,7 @@ static const struct evidence items[] = {
     {"lost-at-adapter", lost_at_adapter, "cut", "it is lost where the guest's virtual adapter is"},
     {"lost-outside", lost_outside, "cut", "it is lost on the way between machines, not in the stack of one"},
     {"not-all-lost", not_all_lost, "matrix", "some of it passes, or late"},
+    {"only-late", only_late, "matrix", "all of it arrives, and late"},
     {"only-neighbours", only_neighbours, "cut", "only ARP or neighbour discovery is lost"},
     {"vm-paused", vm_paused, "platform: state of the VM", "the VM is paused or stunned"},
     {"vm-off", vm_off, "platform: state of the VM", "the VM is off or has crashed"},

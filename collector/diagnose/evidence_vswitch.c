@@ -168,7 +168,10 @@ static void vlans_differ(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s and %s are in the same VLAN (%u)", me->vm, other->vm, mine);
 		return;
 	}
-	bindings_add(q->learned, theirs ? "want.vlan" : "want.untagged", "%u", theirs);
+	if (theirs)
+		bindings_add(q->learned, "want.vlan", "%u", theirs);
+	else
+		bindings_add(q->learned, "untag", "%s", "");
 	snprintf(what, sizeof what, "%s is in VLAN %u, %s in VLAN %u", me->vm, mine, other->vm, theirs);
 	blame(q, f, me, other, "vlan", same_vlan, what);
 }

@@ -166,7 +166,8 @@ const struct vswitch *vswitch_of(const struct inquiry *q, const struct vport *v)
 const struct swport *swport_of(const struct inquiry *q, int end);                   /* where its host is plugged in */
 const struct pnote *pnote_of(const struct inquiry *q, int end, const char *const *codes /* up to NULL; "x.*" */);
 /* Binds "component", "platform.at" and, by platform, the names that its commands want: libvirt.{vm,nic,net}, proxmox.{id,nic,plain,
- * base,unmodelled}, vmware.{vm,nic,net,switch,host}, hyperv.{vm,nic,net,switch,host}. */
+ * base,fresh,unmodelled}, vmware.{vm,nic,net,switch,host}, hyperv.{vm,nic,net,switch,host};
+ * is.PLATFORM is an empty text. */
 void vport_bind(const struct inquiry *q, int end, const struct vport *v);
 
 /* ---- history.c: what it was before somebody changed it ---- */

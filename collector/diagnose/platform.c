@@ -240,7 +240,16 @@ static void bind_proxmox(const struct inquiry *q, const struct vport *v)
 	bindings_add(q->learned, "proxmox.plain", "%s=%s,bridge=%s", v->model, mac_format(v->mac, mac), v->network);
 	bindings_add(q->learned, "proxmox.base", "%s=%s,bridge=%s%s%s", v->model, mac, v->network, tag,
 	             v->firewall == SAID_YES ? ",firewall=1" : "");
+	bindings_add(q->learned, "proxmox.fresh", "%s,bridge=%s%s", v->model, v->network, tag);
 	bindings_add(q->learned, "proxmox.unmodelled", "%s,bridge=%s%s", mac, v->network, tag);
+}
+
+/* A name without a text: it only says for which platform a command is. */
+static void bind_platform(const struct inquiry *q, const struct vport *v)
+{
+	char key[24];
+	snprintf(key, sizeof key, "is.%s", v->platform);
+	bindings_add(q->learned, key, "%s", "");
 }
 
 void vport_bind(const struct inquiry *q, int end, const struct vport *v)
@@ -251,6 +260,7 @@ void vport_bind(const struct inquiry *q, int end, const struct vport *v)
 	bindings_add(q->learned, "platform.at", "%s", at[0] ? at : name_of(q, end));
 	bindings_add(q->learned, "component", "%s%s%s", v->vm, v->nic[0] ? " " : "", v->nic);
 	bindings_add(q->learned, "vport.mac", "%s", mac_format(v->mac, mac));
+	bind_platform(q, v);
 	if (strcmp(v->platform, "libvirt") == 0)
 		bind_adapter(q, v, "libvirt", v->port[0] ? v->port : mac);
 	else if (strcmp(v->platform, "proxmox") == 0)
