@@ -1,6 +1,8 @@
 /* fleet_kinds: what can be probed between two places at all, and who owns which address. */
 #include "collector/fleet_priv.h"
 
+#include "proto/base/mem.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -141,12 +143,29 @@ struct listing {
 	size_t count, max;
 };
 
+static bool link_proxies(const struct snapshot *s, const struct link *link)
+{
+	char own[96];
+	int64_t all = 0, here = 0;
+	snprintf(own, sizeof own, "net.ipv4.conf.%s.proxy_arp", link->name);
+	snapshot_sysctl(s, "net.ipv4.conf.all.proxy_arp", &all);
+	snapshot_sysctl(s, own, &here);
+	return all || here;
+}
+
+static const char *or_empty(const char *text) { return text ? text : ""; }
+
 static void listing_add(struct listing *l, const struct member *m, const struct link *link, struct prefix ip, bool same_segment)
 {
 	if (l->count == l->max)
 		return;
 	struct owner *o = &l->out[l->count++];
-	*o = (struct owner){.mac = link->mac, .ip = ip, .same_segment = same_segment};
+	*o = (struct owner){.mac = link->mac,
+	                    .ip = ip,
+	                    .same_segment = same_segment,
+	                    .host = m->kind == AGENT_HOST,
+	                    .proxies = link_proxies(m->snapshot, link)};
+	str_copy(o->machine, sizeof o->machine, or_empty(snapshot_text(m->snapshot, "machine.id")));
 	if (l->titled != m)
 		fleet_title(l->f, l->titled = m, l->title);
 	memcpy(o->agent, l->title, sizeof(o->agent));
@@ -158,8 +177,10 @@ static void listing_link(struct listing *l, const struct member *m, const struct
 	const struct snapshot *s = m->snapshot;
 	size_t before = l->count;
 	for (size_t i = 0; i < s->addr_count; i++)
-		if (s->addrs[i].link == link->index)
+		if (s->addrs[i].link == link->index) {
 			listing_add(l, m, link, s->addrs[i].prefix, same_segment);
+			l->out[l->count - 1].leased |= l->count > before && s->addrs[i].leased;
+		}
 	if (l->count == before)
 		listing_add(l, m, link, (struct prefix){0}, same_segment);
 }

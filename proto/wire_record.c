@@ -110,7 +110,8 @@ static const struct shape witness_shape = SHAPE("witness", witness_fields, bothw
 
 #define PB    Bothways__V1__Owner
 #define MODEL struct owner
-static const struct field owner_fields[] = {NAME(agent), TEXT(ifname), MAC(mac), PREFIX(ip, 0), FLAG(same_segment), FLAG(host)};
+static const struct field owner_fields[] = {NAME(agent), TEXT(ifname),  MAC(mac),     PREFIX(ip, 0), FLAG(same_segment),
+                                            FLAG(host),  FLAG(proxies), FLAG(leased), TEXT(machine)};
 static const struct shape owner_shape = SHAPE("owner", owner_fields, bothways__v1__owner__descriptor);
 #undef PB
 #undef MODEL

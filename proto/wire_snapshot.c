@@ -65,7 +65,8 @@ static const struct shape link_shape = SHAPE("link", link_fields, bothways__v1__
 
 #define PB    Bothways__V1__Addr
 #define MODEL struct addr
-static const struct field addr_fields[] = {NUM(link), PREFIX(prefix, 0), FLAG(tentative), FLAG(dadfailed), FLAG(temporary)};
+static const struct field addr_fields[] = {NUM(link),       PREFIX(prefix, 0), FLAG(tentative),
+                                           FLAG(dadfailed), FLAG(temporary),   FLAG(leased)};
 static const struct shape addr_shape = SHAPE("address", addr_fields, bothways__v1__addr__descriptor);
 #undef PB
 #undef MODEL
@@ -79,8 +80,8 @@ static int route_check(const void *pb, void *model, struct reader *r)
 
 #define PB    Bothways__V1__Route
 #define MODEL struct route
-static const struct field route_fields[] = {NUM(type),  NUM(table), PREFIX(dst, 0), IP(gateway),
-                                            IP(source), NUM(link),  NUM(metric),    NUM(mtu)};
+static const struct field route_fields[] = {NUM(type), NUM(table),  PREFIX(dst, 0), IP(gateway),  IP(source),
+                                            NUM(link), NUM(metric), NUM(mtu),       NUM(protocol)};
 static const struct shape route_shape = SHAPE("route", route_fields, bothways__v1__route__descriptor, .check = route_check);
 #undef PB
 #undef MODEL

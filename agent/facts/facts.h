@@ -2,7 +2,10 @@
  * No shelling out. One file per source, in a table of sources. Left out: sysctls of bridge ports, UDP sockets on ephemeral
  * ports, kernel-made neighbours (NOARP), VLANs of bridges that do not filter, tables of our own (FW_TABLE_OURS).
  *
- * Texts: hardware.{vendor,product,bios,hypervisor}, clock.{source,synchronized}.
+ * Sysctls, beside those by their own names: bridge.NAME.{mcast_snooping,mcast_querier,fdb_max_learned}, and of bridge ports
+ * port.NAME.{guard,hairpin,neigh_suppress} that are on. Counters: bridge.NAME.fdb_learned.
+ *
+ * Texts: machine.id, a digest of it: clones have the same; hardware.{vendor,product,bios,hypervisor}, clock.{source,synchronized}.
  * Counters, beside those of /proc/net/{snmp,netstat,snmp6} by their names there: link.NAME.{rx_missed,rx_fifo,tx_carrier,...}
  * when not zero; softnet.{dropped,squeezed}; conntrack.{drop,insert_failed,early_drop,invalid} and, a counter rather than a
  * sysctl, net.netfilter.nf_conntrack_count; neigh.{arp,nd}.{entries,failed,discards,table_full} (first namespace only);

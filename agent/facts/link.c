@@ -188,6 +188,68 @@ void link_read_counters(struct snapshot *s, const char *name, const struct nlatt
 	}
 }
 
+/* ---- settings ---- */
+
+struct setting {
+	uint16_t type;
+	const char *name;
+};
+
+static void setting_add(struct snapshot *s, const char *what, const struct link *l, const struct setting *of, int64_t v)
+{
+	char full[96];
+
+	snprintf(full, sizeof full, "%s.%s.%s", what, l->name, of->name);
+	snapshot_add_sysctl(s, full, v);
+}
+
+/* Since Linux 6.7; older headers do not know them. */
+#define BR_FDB_LEARNED     48
+#define BR_FDB_MAX_LEARNED 49
+
+static void bridge_settings(struct snapshot *s, const struct link *l, const struct nlattr *data)
+{
+	static const struct setting flags[] = {{IFLA_BR_MCAST_SNOOPING, "mcast_snooping"},
+	                                       {IFLA_BR_MCAST_QUERIER, "mcast_querier"}};
+	static const struct setting max = {BR_FDB_MAX_LEARNED, "fdb_max_learned"};
+	const struct nlattr *tb[BR_FDB_MAX_LEARNED + 1];
+	char full[96];
+
+	nl_nested(data, tb, BR_FDB_MAX_LEARNED);
+	for (size_t i = 0; i < COUNT(flags); i++)
+		if (tb[flags[i].type])
+			setting_add(s, "bridge", l, &flags[i], nl_u8(tb[flags[i].type]));
+	if (nl_u32(tb[BR_FDB_MAX_LEARNED]))
+		setting_add(s, "bridge", l, &max, nl_u32(tb[BR_FDB_MAX_LEARNED]));
+	if (!tb[BR_FDB_LEARNED])
+		return;
+	snprintf(full, sizeof full, "bridge.%s.fdb_learned", l->name);
+	snapshot_add_counter(s, full, nl_u32(tb[BR_FDB_LEARNED]));
+}
+
+static void port_settings(struct snapshot *s, const struct link *l, const struct nlattr *data)
+{
+	static const struct setting flags[] = {
+	    {IFLA_BRPORT_GUARD, "guard"}, {IFLA_BRPORT_MODE, "hairpin"}, {IFLA_BRPORT_NEIGH_SUPPRESS, "neigh_suppress"}};
+	const struct nlattr *tb[IFLA_BRPORT_MAX + 1];
+
+	nl_nested(data, tb, IFLA_BRPORT_MAX);
+	for (size_t i = 0; i < COUNT(flags); i++)
+		if (nl_u8(tb[flags[i].type]))
+			setting_add(s, "port", l, &flags[i], 1);
+}
+
+void link_read_settings(struct snapshot *s, const struct link *l, const struct nlattr *info)
+{
+	const struct nlattr *tb[IFLA_INFO_MAX + 1];
+
+	nl_nested(info, tb, IFLA_INFO_MAX);
+	if (strcmp(l->kind, "bridge") == 0)
+		bridge_settings(s, l, tb[IFLA_INFO_DATA]);
+	if (l->port)
+		port_settings(s, l, tb[IFLA_INFO_SLAVE_DATA]);
+}
+
 /* ---- the link ---- */
 
 static void link_flags(struct link *l, unsigned flags)

@@ -2,6 +2,7 @@
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,23 @@ static void hypervisor_read(struct snapshot *s, const char *vendor)
 	snapshot_add_text(s, "hardware.hypervisor", name);
 }
 
+/* ---- identity ---- */
+
+/* Machines that were cloned without care have the same. The identifier itself is nobody's business (machine-id(5)): a digest of it
+ * tells as much (FNV-1a, of 64 bits). */
+static void identity_read(struct snapshot *s)
+{
+	char id[64], text[20];
+	uint64_t h = 0xcbf29ce484222325u;
+
+	line_read("/etc/machine-id", id, sizeof id);
+	for (const char *c = id; *c; c++)
+		h = (h ^ (unsigned char)*c) * 0x100000001b3u;
+	snprintf(text, sizeof text, "%016" PRIx64, h);
+	if (strlen(id) >= 32)
+		snapshot_add_text(s, "machine.id", text);
+}
+
 /* ---- hardware and clock ---- */
 
 static void hardware_read(struct snapshot *s)
@@ -145,6 +163,7 @@ int fact_read_machine(struct snapshot *s, struct err *e)
 		str_copy(s->hostname, sizeof s->hostname, u.nodename);
 		str_copy(s->kernel, sizeof s->kernel, u.release);
 	}
+	identity_read(s);
 	hardware_read(s);
 	clock_read(s);
 	return 0;

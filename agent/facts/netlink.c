@@ -124,6 +124,7 @@ static int on_link(const struct nlmsghdr *h, void *arg)
 	nl_attrs(h, sizeof *i, tb, IFLA_MAX);
 	link_read(l, h);
 	link_read_counters(p->s, l->name, tb[IFLA_STATS64]);
+	link_read_settings(p->s, l, tb[IFLA_LINKINFO]);
 	conf_read(p, l->index, tb[IFLA_AF_SPEC]);
 	return MNL_CB_OK;
 }
@@ -152,6 +153,7 @@ static int on_addr(const struct nlmsghdr *h, void *arg)
 	a->tentative = flags & IFA_F_TENTATIVE;
 	a->dadfailed = flags & IFA_F_DADFAILED;
 	a->temporary = i->ifa_family == AF_INET6 && (flags & IFA_F_TEMPORARY);
+	a->leased = !(flags & IFA_F_PERMANENT);
 	return MNL_CB_OK;
 }
 
@@ -198,6 +200,7 @@ static struct route *route_add(struct pull *p, const struct rtmsg *m, const stru
 		return NULL;
 	r->type = m->rtm_type;
 	r->table = tb[RTA_TABLE] ? nl_u32(tb[RTA_TABLE]) : m->rtm_table;
+	r->protocol = m->rtm_protocol;
 	r->dst.ip = nl_ip(tb[RTA_DST], m->rtm_family);
 	r->dst.ip.family = m->rtm_family == AF_INET ? 4 : 6;
 	r->dst.len = m->rtm_dst_len;

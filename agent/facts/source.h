@@ -48,6 +48,8 @@ void link_read(struct link *l, const struct nlmsghdr *h); /* RTM_NEWLINK */
 /* Those that are not zero, as link.NAME.WHAT; of few links only when there are very many. */
 void link_read_counters(struct snapshot *s, const char *name, const struct nlattr *stats);
 #define LINK_COUNTERS_MAX 192
+/* Settings of a bridge and of its ports beyond those of struct link, see facts.h. */
+void link_read_settings(struct snapshot *s, const struct link *l, const struct nlattr *info);
 /* RTM_NEWLINK of AF_BRIDGE. The links are read already. VLANs of a bridge that does not filter have no effect and are left out. */
 void link_read_vlans(struct snapshot *s, const struct nlmsghdr *h);
 void fdb_read(struct snapshot *s, const struct nlmsghdr *h); /* RTM_NEWNEIGH of AF_BRIDGE */

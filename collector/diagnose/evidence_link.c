@@ -187,11 +187,6 @@ static void bridge_down(const struct inquiry *q, struct finding *f)
 
 /* ---- ports: pairs that frames cross ---- */
 
-struct crossing {
-	const struct link *in, *out;
-	uint8_t in_role, out_role;
-};
-
 static const struct path_point *at_point(const struct inquiry *q, size_t i) { return &q->v->dir[q->p->dir].path[i]; }
 
 /* The step from point i to the next, when both are interfaces of `who`. */
@@ -205,8 +200,7 @@ static bool crossing_at(const struct inquiry *q, size_t i, struct crossing *c)
 	return c->in && c->out;
 }
 
-static bool crossing_find(const struct inquiry *q, bool (*is)(const struct inquiry *q, const struct crossing *c),
-                          struct crossing *c)
+bool crossing_find(const struct inquiry *q, crossing_fn *is, struct crossing *c)
 {
 	for (size_t i = q->p->after; q->p->placed && i < q->p->before; i++) {
 		if (crossing_at(q, i, c) && is(q, c))

@@ -9,7 +9,7 @@
 
 /* ---- whose hardware address ---- */
 
-static bool mac_of_party(const struct dossier *d, int party, struct mac m)
+bool mac_of_party(const struct dossier *d, int party, struct mac m)
 {
 	const struct party *p = &d->party[party];
 	const struct snapshot *s = party_facts(d, party);
@@ -31,7 +31,7 @@ static bool mac_of_hosts(const struct inquiry *q, struct mac m)
 	return false;
 }
 
-static const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere)
+const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere)
 {
 	for (size_t i = 0; i < d->owner_count; i++) {
 		if ((anywhere || d->owners[i].same_segment) && mac_equal(d->owners[i].mac, m))
@@ -228,6 +228,25 @@ static void neigh_entry_permanent(const struct inquiry *q, struct finding *f)
 		find_yes(f, wrong_entries(q, true), "the entry is permanent: nothing but a person made it");
 	else
 		find_no(f, "no such entry of %s is permanent", name_of(q, q->src));
+}
+
+/* What it holds is what the peer had until it changed. */
+static void neigh_entry_former(const struct inquiry *q, struct finding *f)
+{
+	char key[64], mac[MAC_TEXT_MAX];
+	snprintf(key, sizeof key, "link.%s.mac", party_if(q->d, q->dst));
+	const struct fact_change *c = history_last(&q->d->party[q->dst], key);
+	kind_mask kinds = 0;
+	for (int family = 4; family <= 6 && c && c->was; family += 2) {
+		const struct neigh *n = q->who == q->src ? wrong_entry(q, family) : NULL;
+		if (n && strcmp(c->was, mac_format(n->mac, mac)) == 0)
+			kinds |= kinds_of_family(family);
+	}
+	if (kinds)
+		find_yes(f, kinds, "%s had %s until it changed, and %s was not told", name_of(q, q->dst), c->was,
+		         name_of(q, q->src));
+	else
+		find_no(f, "the hardware address that %s has for %s was never its own", name_of(q, q->src), name_of(q, q->dst));
 }
 
 /* ---- another machine with the same address ---- */
@@ -579,6 +598,18 @@ static void bystander_gets_it(const struct inquiry *q, struct finding *f)
 		         name_of(q, q->dst), mac, b.owner->agent, ip);
 }
 
+/* It does so because it is set up to, not with ill will. */
+static void bystander_proxies(const struct inquiry *q, struct finding *f)
+{
+	struct bystander b;
+	if (!bystander_find(q, &b) || !b.owner->proxies) {
+		find_no(f, "no machine that answers for others was seen in between");
+		return;
+	}
+	bindings_add(q->learned, "proxy", "%s", b.owner->ifname);
+	find_yes(f, ~0u, "%s answers ARP for others on %s (proxy_arp)", b.owner->agent, b.owner->ifname);
+}
+
 static void bystander_answers(const struct inquiry *q, struct finding *f)
 {
 	struct bystander b;
@@ -714,6 +745,8 @@ static const struct evidence items[] = {
      "the machine's frames for its peer carry a hardware address that is not the peer's"},
     {"neigh-entry-wrong", neigh_entry_wrong, "neighbour table",
      "the machine's neighbour entry for its peer holds a wrong hardware address"},
+    {"neigh-entry-former", neigh_entry_former, "neighbour table, what changed",
+     "that entry holds what the peer had before its hardware address changed"},
     {"neigh-entry-permanent", neigh_entry_permanent, "neighbour table", "that entry is permanent"},
     {"twin-claims", twin_claims, "ARP answers, addresses of all agents",
      "another machine on the segment has the address of one end, and it shows"},
@@ -722,6 +755,7 @@ static const struct evidence items[] = {
     {"twin-answers", twin_answers, "ARP answers", "the other owner answers ARP for the address"},
     {"bystander-gets-it", bystander_gets_it, "captures, addresses of all agents",
      "the machine's frames for its peer go to a third machine that does not own the address"},
+    {"bystander-proxies", bystander_proxies, "sysctl of all agents", "that third machine is set up to answer ARP for others"},
     {"bystander-answers", bystander_answers, "ARP answers", "that third machine answers ARP for the address"},
     {"arp-silenced", arp_silenced, "links, sysctl, ARP rules",
      "the machine has the address and is set up not to answer ARP for it"},

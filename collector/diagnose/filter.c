@@ -538,6 +538,55 @@ static void hits_trace(const struct dossier *d, const struct verdict *v, const s
 	}
 }
 
+/* ---- asking again, with another packet ---- */
+
+/* A chain that a trace brought up: its interfaces are those of the step where it stands. */
+static bool hit_devices(const struct inquiry *q, const struct hit *h, const char **iif, const char **oif)
+{
+	const struct path_point *path = q->v->dir[q->p->dir].path;
+	for (size_t i = q->p->after; q->p->placed && i < q->p->before; i++) {
+		if (point_party(q->d, q->v, q->p->dir, i) != h->party || point_party(q->d, q->v, q->p->dir, i + 1) != h->party)
+			continue;
+		*iif = path[i].role == POINT_SOCKET ? "" : path[i].ifname;
+		*oif = path[i + 1].role == POINT_SOCKET ? "" : path[i + 1].ifname;
+		return true;
+	}
+	return false;
+}
+
+bool hit_packet(const struct inquiry *q, const struct hit *h, struct fw_packet *k)
+{
+	const struct snapshot *s = party_facts(q->d, h->party);
+	const struct flow *f = flow_of(q->d, h->kind, h->answer ? 1 - q->p->dir : q->p->dir);
+	const char *iif = h->iif, *oif = h->oif;
+	if (!s || !f || !((q->p->probes | q->p->answers) & KIND_BIT(h->kind)))
+		return false;
+	if (!iif[0] && !oif[0] && !hit_devices(q, h, &iif, &oif))
+		return false;
+	packet_make(q->d, f, h->answer, k);
+	k->iif = iif;
+	k->oif = oif;
+	k->in_bridge = bridge_over(s, iif);
+	k->out_bridge = bridge_over(s, oif);
+	return true;
+}
+
+bool hit_lets(const struct inquiry *q, const struct hit *h, const struct fw_packet *k)
+{
+	const struct fw_chain *base = h->decision.base;
+	struct fw_decision found[DECISIONS_MAX];
+	enum fw_layer layer = !strcmp(base->family, "bridge")   ? FW_LAYER_BRIDGE
+	                      : !strcmp(base->family, "netdev") ? FW_LAYER_NETDEV
+	                                                        : FW_LAYER_IP;
+	size_t n = firewall_decide(party_facts(q->d, h->party), layer, base->hook, base->device[0] ? base->device : NULL, k, found,
+	                           DECISIONS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (found[i].base == base)
+			return false;
+	}
+	return true;
+}
+
 /* ---- rules that cannot be read in full ---- */
 
 static bool same_rule(const struct hit *a, const struct hit *b)

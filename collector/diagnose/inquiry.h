@@ -119,6 +119,7 @@ static inline int other_end(const struct inquiry *q) { return q->who == q->src ?
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }
 static inline kind_mask dying(const struct inquiry *q) { return problem_kinds(q->p); }
 
+struct entry;
 struct finding {
 	enum tri is;
 	kind_mask kinds; /* when yes: which of the problem's kinds it accounts for */
@@ -142,11 +143,23 @@ struct evidence_table {
 };
 extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_swport;
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
-    evidence_agent, evidence_vlan, evidence_route, evidence_tunnel;
-extern const struct evidence_table evidence_config, evidence_policy, evidence_nat;
+    evidence_agent, evidence_vlan, evidence_route, evidence_tunnel, evidence_config, evidence_policy, evidence_nat;
+extern const struct evidence_table evidence_l2, evidence_spoof, evidence_twins, evidence_attack;
+/* A step on the stretch between two interfaces of `who`. */
+struct crossing {
+	const struct link *in, *out;
+	uint8_t in_role, out_role; /* enum point_role */
+};
+typedef bool crossing_fn(const struct inquiry *q, const struct crossing *c);
+bool crossing_find(const struct inquiry *q, crossing_fn *is, struct crossing *c); /* the first of which `is` holds */
+/* The packet of a hit as its chain sees it; false: nobody knows. */
+bool hit_packet(const struct inquiry *q, const struct hit *h, struct fw_packet *k);
+bool hit_lets(const struct inquiry *q, const struct hit *h, const struct fw_packet *k); /* that chain would let this one through */
+/* ---- evidence_neigh.c: whose hardware address that is ---- */
+bool mac_of_party(const struct dossier *d, int party, struct mac m);
+const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere); /* NULL = nobody's */
 /* ---- evidence_quality.c: what arrives and is odd ---- */
 extern const struct evidence_table evidence_quality;
-struct entry;
 bool entry_is_of_quality(const struct entry *e); /* it speaks of what arrives: others are not asked about an oddity */
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);

@@ -79,6 +79,9 @@ struct owner {
 	struct prefix ip;  /* family 0 for a MAC without address */
 	bool same_segment; /* as far as known on the L2 segment of the pair */
 	bool host;         /* a host's agent, not a guest's */
+	bool proxies;      /* that interface answers ARP for others (proxy_arp) */
+	bool leased;       /* the address was given by DHCP or a router */
+	char machine[20];  /* the machine's "machine.id", "" = not known */
 };
 #define OWNERS_MAX 256
 

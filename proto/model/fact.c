@@ -182,7 +182,7 @@ static void add_addrs(struct facts *f, const struct snapshot *s)
 	char text[PREFIX_TEXT_MAX];
 	for (size_t i = 0; i < s->addr_count; i++) {
 		const struct addr *a = &s->addrs[i];
-		const char *how = a->dadfailed ? "dadfailed" : a->temporary ? "temporary" : "present";
+		const char *how = a->dadfailed ? "dadfailed" : a->temporary ? "temporary" : a->leased ? "leased" : "present";
 		add(f, how, "addr.%s.%s", name_of(s, a->link), prefix_format(a->prefix, text));
 	}
 }

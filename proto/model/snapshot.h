@@ -71,6 +71,7 @@ struct addr {
 	uint32_t link;
 	struct prefix prefix;
 	bool tentative, dadfailed, temporary;
+	bool leased; /* it ends some day: somebody else gave it, by DHCP or a router's advertisement */
 };
 
 enum route_type { ROUTE_UNICAST = 1, ROUTE_BLACKHOLE = 6, ROUTE_UNREACHABLE = 7, ROUTE_PROHIBIT = 8 }; /* RTN_* */
@@ -83,8 +84,11 @@ struct route {
 	struct ip source;  /* preferred source */
 	uint32_t link;     /* 0 = none */
 	uint32_t metric;
-	uint32_t mtu; /* RTAX_MTU, 0 = not set */
+	uint32_t mtu;     /* RTAX_MTU, 0 = not set */
+	uint8_t protocol; /* who made it: RTPROT_*; 0 = not known */
 };
+#define ROUTE_BY_RA   9 /* RTPROT_RA: a router's advertisement */
+#define ROUTE_BY_DHCP 16
 
 struct policy_rule { /* `ip rule`, without the three standard ones */
 	uint8_t family;

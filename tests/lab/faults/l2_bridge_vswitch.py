@@ -1,0 +1,140 @@
+"""What a bridge, its ports and the cables plugged into it can do wrong. Each is tried at the victim's end, wherever the peer stands."""
+from . import NO_TABLES, Injected, fault
+
+
+def port_setting(s, name, bad, good, port=None):
+    host, p = (s.host, port or s.port)
+    return [(host, f"bridge link set dev {p} {name} {bad}")], [(host, f"bridge link set dev {p} {name} {good}")]
+
+
+def replug(s):
+    return (s.host, f"ip link set {s.port} nomaster; ip link set {s.port} master {s.bridge} up")
+
+
+# ---- cables ----
+
+
+@fault("vnic-link-down", needs="guest")
+def host_side_down(s):
+    return Injected([(s.host, f"ip link set {s.port} down")], undo=[(s.host, f"ip link set {s.port} up")])
+
+
+@fault("guest-nic-admin-down", needs="guest")
+def guest_side_down(s):
+    return Injected([(s.victim, f"ip link set {s.dev} down")], undo=[s.put_back(s.victim)], where=s.victim)
+
+
+@fault("vnic-wrong-network", needs=("guest", "bridge"))
+def plugged_elsewhere(s):
+    other = "br-x0"
+    return Injected([(s.host, f"ip link add {other} type bridge; ip link set {other} up; ip link set {s.port} master {other}")],
+                    undo=[(s.host, f"ip link set {s.port} master {s.bridge}; ip link del {other}")], where=s.host)
+
+
+# ---- the bridge itself ----
+
+
+@fault("bridge-down", needs=("guest", "bridge"))
+def bridge_off(s):
+    addresses = s.net.base(s.host) if s.host in s.net.hosts else "true"
+    return Injected([(s.host, f"ip link set {s.bridge} down")], undo=[(s.host, f"ip link set {s.bridge} up; {addresses}")], where=s.host)
+
+
+@fault("uplink-missing-from-bridge", needs=("across", "uplink", "bridge"))
+def uplink_outside(s):
+    return Injected([(s.host, f"ip link set {s.uplink} nomaster")], undo=[(s.host, f"ip link set {s.uplink} master {s.bridge}")], where=s.host)
+
+
+@fault("host-ip-on-enslaved-nic", needs=("host", "bridge"))
+def address_left_on_the_uplink(s):
+    port = s.uplink or (s.peer_port if s.same_host else "")
+    if not port or not s.ip:
+        return None
+    return Injected([(s.host, f"ip addr del {s.ip}/{s.plen} dev {s.bridge}; ip addr add {s.ip}/{s.plen} dev {port}")],
+                    undo=[(s.host, f"ip addr del {s.ip}/{s.plen} dev {port}; ip addr replace {s.ip}/{s.plen} dev {s.bridge}")], where=s.host, settle=0.6)
+
+
+# ---- ports ----
+
+
+@fault("port-isolation", needs=("guest", "same-host", "bridge"))
+def both_isolated(s):
+    if not s.peer_port or s.peer_bridge != s.bridge:
+        return None
+    steps = [(s.host, f"bridge link set dev {p} isolated {{}}") for p in (s.port, s.peer_port)]
+    return Injected([(h, c.format("on")) for h, c in steps], undo=[(h, c.format("off")) for h, c in steps], where=s.host, direction="both")
+
+
+@fault("port-isolation-uplink", needs=("guest", "across", "uplink", "bridge"))
+def uplink_isolated(s):
+    steps = [(s.host, f"bridge link set dev {p} isolated {{}}") for p in (s.port, s.uplink)]
+    return Injected([(h, c.format("on")) for h, c in steps], undo=[(h, c.format("off")) for h, c in steps], where=s.host, direction="both")
+
+
+@fault("stp-not-forwarding", needs=("guest", "bridge"))
+def port_disabled(s):
+    return Injected([(s.host, f"bridge link set dev {s.port} state 0")], undo=[replug(s)], where=s.host, direction="both")
+
+
+@fault("stp-not-forwarding", needs=("guest", "bridge"))
+def port_learning(s):
+    return Injected([(s.host, f"bridge link set dev {s.port} state 2")], undo=[replug(s)], where=s.host, direction="both")
+
+
+@fault("stp-not-forwarding", needs=("guest", "across", "uplink", "bridge"))
+def uplink_disabled(s):
+    return Injected([(s.host, f"bridge link set dev {s.uplink} state 0")],
+                    undo=[(s.host, f"ip link set {s.uplink} nomaster; ip link set {s.uplink} master {s.bridge} up")], where=s.host, direction="both")
+
+
+@fault("bridge-port-locked", needs=("guest", "bridge"))
+def port_is_locked(s):
+    bad, good = port_setting(s, "locked", "on", "off")
+    return Injected([(s.host, f"bridge fdb del {s.mac} dev {s.port} master; true")] + bad + [(s.host, f"bridge fdb del {s.mac} dev {s.port} master; true")],
+                    undo=good, where=s.host, direction="from")
+
+
+@fault("broadcast-flood-off", needs=("guest", "bridge"))
+def no_broadcasts(s):
+    bad, good = port_setting(s, "bcast_flood", "off", "on")
+    return None if s.family == 6 or not s.ip or s.router else Injected(bad, undo=good, where=s.host, direction="to")
+
+
+@fault("broadcast-flood-off", needs=("guest", "bridge"))
+def no_multicasts(s):
+    bad, good = port_setting(s, "mcast_flood", "off", "on")
+    return None if s.family == 4 or not s.ip6 or s.router else Injected(bad, undo=good, where=s.host, direction="to")
+
+
+@fault("mac-learning-disabled", needs=("guest", "bridge"))
+def neither_learned_nor_flooded(s):
+    return Injected([(s.host, f"bridge link set dev {s.port} flood off learning off; bridge fdb del {s.mac} dev {s.port} master; true")],
+                    undo=[(s.host, f"bridge link set dev {s.port} flood on learning on")], where=s.host, direction=None if s.router else "to")
+
+
+@fault("stale-fdb", needs=("guest", "bridge", "spare"))
+def sticky_entry(s):
+    """Frames for the victim go to another guest's port."""
+    wrong = s.net.guests[s.spare].port
+    return Injected([(s.host, f"bridge fdb replace {s.mac} dev {wrong} master static sticky")], undo=[(s.host, f"bridge fdb del {s.mac} dev {wrong} master; true")],
+                    where=s.host, direction=None if s.router else "to")
+
+
+@fault("stale-fdb", needs=("guest", "bridge", "spare"))
+def entry_of_the_bridge(s):
+    """The bridge takes the address for a port's own."""
+    wrong = s.net.guests[s.spare].port
+    return Injected([(s.host, f"bridge fdb replace {s.mac} dev {wrong} master permanent")], undo=[(s.host, f"bridge fdb del {s.mac} dev {wrong} master; true")],
+                    where=s.host, direction=None if s.router else "to")
+
+
+@fault("mcast-snooping-breaks-nd", needs=("guest", "bridge"))
+def unheard_member(s):
+    """The bridge queries and the guest's reports are lost: after a while it knows of no member behind the port."""
+    if s.family == 4 or not s.ip6 or s.router:
+        return None
+    soon, on = "mcast_query_response_interval 30", "mcast_snooping 1 mcast_querier 1"  # in this order: the interval counts when it begins
+    off = "mcast_snooping 0 mcast_querier 0 mcast_query_response_interval 1000"
+    return Injected([(s.victim, "nft 'table inet silent { chain c { type filter hook output priority 0; icmpv6 type { 131, 132, 143 } drop; }; }'"),
+                     (s.host, f"ip link set {s.bridge} type bridge {soon} && ip link set {s.bridge} type bridge {on}")],
+                    undo=[(s.host, f"ip link set {s.bridge} type bridge {off}"), (s.victim, NO_TABLES)], where=s.host, direction="to", settle=1.5)
