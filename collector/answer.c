@@ -460,46 +460,6 @@ json_t *answer_changes(const struct collector *c, const struct member *m)
 	return o;
 }
 
-/* ---- causes ---- */
-
-static json_t *list_json(const char *const *items, size_t count)
-{
-	json_t *list = json_array();
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, json_text(items[i]));
-	return list;
-}
-
-static json_t *cause_json(const struct catalogue_entry *e)
-{
-	json_t *o = json_object();
-	json_object_set_new(o, "id", json_text(e->id));
-	json_object_set_new(o, "title", json_text(e->title));
-	json_object_set_new(o, "category", json_text(e->category));
-	json_object_set_new(o, "severity", json_text(e->severity));
-	json_object_set_new(o, "explanation", json_text(e->explanation));
-	json_object_set_new(o, "requires", list_json(e->requires, e->requires_count));
-	json_object_set_new(o, "supports", list_json(e->supports, e->supports_count));
-	json_object_set_new(o, "contradicts", list_json(e->contradicts, e->contradicts_count));
-	json_object_set_new(o, "fixes", list_json(e->fixes, e->fix_count));
-	json_object_set_new(o, "confused_with", list_json(e->confused_with, e->confused_count));
-	return o;
-}
-
-json_t *answer_causes(const struct catalogue *cat, const char *id)
-{
-	json_t *list = json_array();
-	struct catalogue_entry e;
-	for (size_t i = 0; i < catalogue_count(cat); i++)
-		if (catalogue_get(cat, i, &e) && (!id || strcmp(e.id, id) == 0))
-			json_array_append_new(list, cause_json(&e));
-	if (id && !json_array_size(list)) {
-		json_decref(list);
-		return NULL;
-	}
-	return json_pack("{s:s, s:o}", "schema", "bothways.causes/1", "causes", list);
-}
-
 /* ---- the last round of a pair ---- */
 
 struct last_verdict {

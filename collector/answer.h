@@ -13,7 +13,7 @@ json_t *answer_mesh(const struct collector *c, const char *tenant);
 json_t *answer_facts(const struct member *m);
 /* What changed, and which of its pairs are ill: since when, and when they were last known to be well. */
 json_t *answer_changes(const struct collector *c, const struct member *m);
-/* One entry, or all with `id` NULL; NULL when there is no such entry. */
+/* One entry, those of a category, or all with `id` NULL; NULL when there is no such entry. */
 json_t *answer_causes(const struct catalogue *cat, const char *id);
 
 /* Pairs by how they are, for status and metrics. */

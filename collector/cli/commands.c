@@ -1,6 +1,8 @@
 #include "collector/cli/commands.h"
 
 #include "collector/cli/client.h"
+#include "collector/cli/graph.h"
+#include "collector/cli/lang.h"
 #include "collector/cli/output_codes.h"
 #include "collector/cli/savefile.h"
 #include "proto/base/mem.h"
@@ -64,6 +66,16 @@ static int query_add(struct msg_query *q, const char *text, struct err *e)
 	return 0;
 }
 
+/* Options that only say how the answer is shown. */
+static bool is_of_showing(const struct option_info *o)
+{
+	static const char *const NAMES[] = {"json", "help", "lang", "graph"};
+	for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+		if (strcmp(o->name, NAMES[i]) == 0)
+			return true;
+	return !o->name[1];
+}
+
 static int query_of(const struct call *call, struct msg_query *q, struct err *e)
 {
 	*q = (struct msg_query){.id = (uint32_t)keys_random64()};
@@ -73,7 +85,7 @@ static int query_of(const struct call *call, struct msg_query *q, struct err *e)
 	for (size_t i = 0; !rc && i < call->command->option_count; i++) {
 		const struct option_info *o = &call->command->options[i];
 		const char *value = call_option(call, o->name);
-		if (!call_has(call, o->name) || !o->name[1] || strcmp(o->name, "json") == 0 || strcmp(o->name, "help") == 0)
+		if (!call_has(call, o->name) || is_of_showing(o))
 			continue;
 		char *arg = o->value ? mem_printf("--%s=%s", o->name, value) : mem_printf("--%s", o->name);
 		rc = query_add(q, arg, e);
@@ -125,6 +137,8 @@ static void print(const struct cli *c, const struct command *cmd, const json_t *
 		return;
 	}
 	struct out o = out_for(stdout);
+	o.zh = c->lang == LANG_ZH;
+	lang_prepare(&o, c->lang);
 	cmd->show(&o, doc);
 }
 
@@ -140,6 +154,30 @@ static int run_query(struct cli *c, const struct call *call, struct err *e)
 	if (code < 0)
 		return 1;
 	print(c, call->command, doc);
+	json_decref(doc);
+	return code;
+}
+
+/* ---- causes ---- */
+
+static int run_causes(struct cli *c, const struct call *call, struct err *e)
+{
+	const char *graph = call_option(call, "graph");
+	struct msg_query q;
+	json_t *doc = NULL;
+	if (!graph)
+		return run_query(c, call, e);
+	if (strcmp(graph, "svg") != 0 && strcmp(graph, "dot") != 0)
+		return err_set(e, "--graph: svg or dot, not %.40s", graph), 1;
+	if (query_of(call, &q, e))
+		return 1;
+	c->connect(c, c->options);
+	int code = ask(c, &q, call->command->seconds, NULL, &doc, e);
+	if (code < 0)
+		return 1;
+	struct out o = {.to = stdout, .utf8 = true, .zh = c->lang == LANG_ZH};
+	lang_prepare(&o, c->lang);
+	(strcmp(graph, "svg") == 0 ? graph_svg : graph_dot)(&o, doc);
 	json_decref(doc);
 	return code;
 }
@@ -332,7 +370,14 @@ static const struct option_info TENANT_OPTIONS[] = {
     {"tenant", "T", "only this tenant", false},
     EVERYWHERE,
 };
+#define IN_LANGUAGE                                                                                                                \
+	{                                                                                                                          \
+		"lang", "LANG", "en or zh (default: what LC_ALL, LC_MESSAGES or LANG say)", false                                  \
+	}
+
 static const struct option_info DIAGNOSE_OPTIONS[] = {
+    {"why", NULL, "also the arithmetic: every cause that was considered, with its evidence and weights", false},
+    IN_LANGUAGE,
     {"service", "PORT", "also connect to this TCP port of B", false},
     {"deep", NULL, "measure loss, delay, order and queues with a train of probes, whatever the first ones say", false},
     EVERYWHERE,
@@ -351,10 +396,14 @@ static const struct option_info FACTS_OPTIONS[] = {
     EVERYWHERE,
 };
 static const struct option_info EXPLAIN_OPTIONS[] = {
-    {"lang", "LANG", "en or zh (default: what LC_ALL, LC_MESSAGES or LANG say)", false},
+    IN_LANGUAGE,
     EVERYWHERE,
 };
-static const struct option_info PLAIN_OPTIONS[] = {EVERYWHERE};
+static const struct option_info CAUSES_OPTIONS[] = {
+    {"graph", "FORMAT", "a picture of evidence, causes and fixes: svg, or dot for Graphviz", false},
+    IN_LANGUAGE,
+    EVERYWHERE,
+};
 
 #define OPTIONS(list) list, sizeof list / sizeof *list
 
@@ -373,8 +422,8 @@ static const struct command COMMANDS[] = {
     {"capture", "A B", "measure the pair now and keep what every point saw, as one file for Wireshark", 2, 2,
      OPTIONS(CAPTURE_OPTIONS), run_capture, show_capture, DIAGNOSE_SECONDS},
     {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
-    {"causes", "[ID]", "the catalogue of causes, or one of it", 0, 1, OPTIONS(PLAIN_OPTIONS), run_query, show_causes,
-     ANSWER_SECONDS},
+    {"causes", "[ID]", "the catalogue of causes, a category, or one cause of it", 0, 1, OPTIONS(CAUSES_OPTIONS), run_causes,
+     show_causes, ANSWER_SECONDS},
     {"explain", "[CODE...]", "what an error number, an ICMP type, a drop reason, an event or a message means", 0, WORDS_MAX,
      OPTIONS(EXPLAIN_OPTIONS), run_explain, NULL, ANSWER_SECONDS},
 };
@@ -442,7 +491,11 @@ int command_run(struct cli *c, int argc, char **argv, struct err *e)
 	int code = 1;
 	if (!call_parse(&call, argc, argv, e)) {
 		c->json = c->json || call_has(&call, "json");
-		code = call_has(&call, "help") ? (command_help(call.command, stdout), 0) : call.command->run(c, &call, e);
+		bool known = !lang_choose(call_option(&call, "lang"), &c->lang, e);
+		if (call_has(&call, "help"))
+			code = (command_help(call.command, stdout), 0);
+		else if (known)
+			code = call.command->run(c, &call, e);
 	}
 	for (size_t i = 0; i < call.part_count; i++)
 		options_free(&call.parts[i]);

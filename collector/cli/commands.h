@@ -2,12 +2,13 @@
 #ifndef BW_CLI_COMMANDS_H
 #define BW_CLI_COMMANDS_H
 
-#include "collector/cli/output.h"
+#include "collector/cli/lang.h"
 #include "proto/conf.h"
 #include "proto/keys.h"
 
 struct cli {
 	bool json;
+	enum lang lang;     /* in which people are answered */
 	char *endpoint;     /* where the collector is */
 	struct keyfile key; /* ours */
 	struct err trouble; /* no endpoint or key: for commands that may wait until there is one */

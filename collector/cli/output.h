@@ -13,6 +13,7 @@ struct out {
 	FILE *to;
 	bool color;
 	bool utf8;     /* else ASCII stands in */
+	bool zh;       /* in Chinese, as far as there are words */
 	int width;     /* columns; where long text is wrapped */
 	long long now; /* seconds since 1970, for "12 s ago"; 0 = print times as they are */
 };

@@ -1,4 +1,4 @@
-/* Status, agents, causes, token: lists. */
+/* Status, agents, token: lists. */
 #include "collector/cli/output.h"
 
 #include "proto/base/mem.h"
@@ -176,51 +176,6 @@ void show_agents(struct out *o, const json_t *doc)
 		table_print(t, o, 0);
 	else
 		out_printf(o, INK_PLAIN, "no agents yet: `bothways token` makes a token for one to join with\n");
-	table_free(t);
-}
-
-/* ---- causes ---- */
-
-static void show_strings(struct out *o, const char *name, const json_t *list)
-{
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		out_printf(o, INK_DIM, "%-14s", i ? "" : name);
-		out_wrapped(o, INK_PLAIN, doc_item(list, i), 14, 16);
-	}
-}
-
-static void show_cause_entry(struct out *o, const json_t *c)
-{
-	out_printf(o, INK_BOLD, "%s", doc_text(c, "id"));
-	out_printf(o, INK_DIM, "   %s, %s\n", doc_text(c, "category"), doc_text(c, "severity"));
-	out_wrapped(o, INK_PLAIN, doc_text(c, "title"), 0, 0);
-	if (*doc_text(c, "explanation"))
-		out_wrapped(o, INK_PLAIN, doc_text(c, "explanation"), 0, 0);
-	out_printf(o, INK_PLAIN, "\n");
-	show_strings(o, "requires", doc_get(c, "requires"));
-	show_strings(o, "for it", doc_get(c, "supports"));
-	show_strings(o, "against it", doc_get(c, "contradicts"));
-	show_strings(o, "not to mix up", doc_get(c, "confused_with"));
-	show_strings(o, "fix", doc_get(c, "fixes"));
-}
-
-void show_causes(struct out *o, const json_t *doc)
-{
-	static const char *const heads[] = {"CAUSE", "CATEGORY", "SEVERITY", "WHAT IT IS"};
-	const json_t *causes = doc_get(doc, "causes");
-	if (json_array_size(causes) == 1) {
-		show_cause_entry(o, json_array_get(causes, 0));
-		return;
-	}
-	struct table *t = table_new(sizeof heads / sizeof *heads, heads);
-	for (size_t i = 0; i < json_array_size(causes); i++) {
-		const json_t *c = json_array_get(causes, i);
-		table_add(t, INK_BOLD, doc_text(c, "id"));
-		table_add(t, INK_PLAIN, doc_text(c, "category"));
-		table_add(t, INK_PLAIN, doc_text(c, "severity"));
-		table_add(t, INK_PLAIN, doc_text(c, "title"));
-	}
-	table_print(t, o, 0);
 	table_free(t);
 }
 

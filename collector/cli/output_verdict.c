@@ -1,6 +1,6 @@
 /* The verdict for people: the sentence, each direction hop by hop, what works and what does not, causes with their evidence,
  * fix and verification, what was ruled out, what changed. */
-#include "collector/cli/output.h"
+#include "collector/cli/words.h"
 
 #include "proto/base/mem.h"
 #include "proto/model/kind.h"
@@ -40,7 +40,7 @@ static kind_mask kinds_with(const json_t *cells, const char *word)
 }
 
 /* "ICMP lost, TCP refused" of the bad ones among the cells; nothing when none is. */
-static void add_bad(const json_t *cells, struct buf *out)
+static void add_bad(const struct out *o, const json_t *cells, struct buf *out)
 {
 	static const struct {
 		const char *cell, *words;
@@ -51,21 +51,58 @@ static void add_bad(const json_t *cells, struct buf *out)
 	             {"refused", "refused"},
 	             {"reply-only", "only as a reply"},
 	             {"impostor", "answered by another machine"}};
-	char text[KINDS_TEXT_MAX];
+	char text[2 * KINDS_TEXT_MAX];
 	for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
 		kind_mask mask = kinds_with(cells, WORDS[i].cell);
 		if (mask)
-			buf_printf(out, "%s%s %s", out->len ? "; " : "", kinds_text(mask, text, sizeof text), WORDS[i].words);
+			buf_printf(out, "%s%s %s", out->len ? "; " : "", say_kinds(o, mask, text, sizeof text),
+			           say(o, WORDS[i].words));
 	}
 }
 
 static void label(struct out *o, enum ink ink, const char *name)
 {
-	out_text(o, ink, name);
-	out_pad(o, LABEL - text_width(name));
+	out_text(o, ink, say(o, name));
+	out_pad(o, LABEL - text_width(say(o, name)));
 }
 
 /* ---- head ---- */
+
+static void add_place(const struct out *o, const json_t *dir, struct buf *b)
+{
+	const json_t *cut = json_array_get(doc_get(dir, "cuts"), 0);
+	char kinds[2 * KINDS_TEXT_MAX];
+	if (!cut)
+		return;
+	buf_puts(b, "；");
+	buf_printf(b, say(o, "%s is lost between %s and %s"), say_kinds(o, kinds_in(doc_get(cut, "kinds")), kinds, sizeof kinds),
+	           doc_text(cut, "after"), doc_text(cut, "before"));
+}
+
+/* The collector's sentence is English; this says the same, made from the rest of the document. NULL = of an old one. Owned by
+ * the caller. */
+static char *chinese_sentence(const struct out *o, const json_t *v)
+{
+	struct buf b = {0};
+	for (size_t i = 0; i < json_array_size(doc_get(v, "directions")); i++) {
+		const json_t *dir = json_array_get(doc_get(v, "directions"), i);
+		struct buf words = {0};
+		add_bad(o, doc_get(dir, "delivery"), &words);
+		if (!words.len)
+			add_bad(o, doc_get(dir, "initiation"), &words);
+		if (words.len) {
+			buf_printf(&b, "%s%s → %s：%s", b.len ? "；" : "", doc_text(dir, "from"), doc_text(dir, "to"), words.data);
+			add_place(o, dir, &b);
+		}
+		buf_free(&words);
+	}
+	const json_t *cause = json_array_get(doc_get(v, "causes"), 0);
+	if (cause)
+		buf_printf(&b, "%s%s（%s）。", b.len ? "。原因：" : "", say_text(o, cause, "title"), doc_text(cause, "where"));
+	else if (!b.len && strcmp(doc_text(v, "state"), "ok") == 0)
+		buf_puts(&b, say(o, "All that was measured works in both directions."));
+	return b.data;
+}
 
 void show_sentence(struct out *o, const json_t *v)
 {
@@ -73,9 +110,16 @@ void show_sentence(struct out *o, const json_t *v)
 	char upper[24] = "";
 	for (size_t i = 0; state[i] && i + 1 < sizeof upper; i++)
 		upper[i] = (char)toupper((unsigned char)state[i]);
-	out_text(o, state_ink(state), upper);
+	const char *head = o->zh ? say(o, state) : upper;
+	char *own = o->zh ? chinese_sentence(o, v) : NULL;
+	out_text(o, state_ink(state), head);
 	out_pad(o, 2);
-	out_wrapped(o, INK_BOLD, *sentence ? sentence : "no more is known", text_width(upper) + 2, text_width(upper) + 2);
+	out_wrapped(o, INK_BOLD,
+	            own         ? own
+	            : *sentence ? sentence
+	                        : say(o, "no more is known"),
+	            text_width(head) + 2, text_width(head) + 2);
+	free(own);
 }
 
 /* ---- a direction ---- */
@@ -96,14 +140,14 @@ static void show_drop(struct out *o, const json_t *cut)
 	           *dev = doc_text(cut, "drop_if"), *rule = doc_text(cut, "rule");
 	struct buf b = {0};
 	if (*reason) {
-		buf_printf(&b, "kernel%s%s: %s%s%s%s%s", *where ? " of " : "", where, reason, *at ? " in " : "", at,
-		           *dev ? " at " : "", dev);
+		buf_printf(&b, "%s%s%s: %s%s%s%s%s", say(o, "kernel"), *where ? say(o, " of ") : "", where, reason,
+		           *at ? " in " : "", at, *dev ? " at " : "", dev);
 		out_pad(o, 4);
 		out_wrapped(o, INK_PLAIN, b.data, 4, 6);
 	}
 	b.len = 0;
 	if (*rule) {
-		buf_printf(&b, "rule%s%s: %s", *reason ? "" : " of ", *reason ? "" : where, rule);
+		buf_printf(&b, "%s%s%s: %s", say(o, "rule"), *reason ? "" : say(o, " of "), *reason ? "" : where, rule);
 		out_pad(o, 4);
 		out_wrapped(o, INK_PLAIN, b.data, 4, 6);
 	}
@@ -112,16 +156,17 @@ static void show_drop(struct out *o, const json_t *cut)
 
 static void show_cut(struct out *o, const json_t *cut, const char *next)
 {
-	char kinds[KINDS_TEXT_MAX];
+	char kinds[2 * KINDS_TEXT_MAX];
 	const char *before = doc_text(cut, "before");
 	bool partial = json_is_true(doc_get(cut, "partial"));
-	kinds_text(kinds_in(doc_get(cut, "kinds")), kinds, sizeof kinds);
+	say_kinds(o, kinds_in(doc_get(cut, "kinds")), kinds, sizeof kinds);
 	out_pad(o, 2);
 	out_text(o, partial ? INK_WARN : INK_BAD, "✗ ");
-	out_printf(o, partial ? INK_WARN : INK_BAD, "%s%s %s", json_is_true(doc_get(cut, "answer")) ? "the answers to " : "",
-	           *kinds ? kinds : "all", partial ? "partly lost here" : "lost here");
+	out_printf(o, partial ? INK_WARN : INK_BAD, "%s%s %s",
+	           json_is_true(doc_get(cut, "answer")) ? say(o, "the answers to ") : "", *kinds ? kinds : say(o, "all"),
+	           say(o, partial ? "partly lost here" : "lost here"));
 	if (strcmp(before, next) != 0)
-		out_printf(o, INK_DIM, ", before %s", before);
+		out_printf(o, INK_DIM, "%s%s", say(o, ", before "), before);
 	out_printf(o, INK_PLAIN, "\n");
 	show_drop(o, cut);
 }
@@ -156,9 +201,9 @@ static void show_hop(struct out *o, const json_t *hop, long long most, int width
 	out_printf(o, INK_PLAIN, " %s", name);
 	out_pad(o, width - text_width(name) + 2);
 	if (looked(hop))
-		out_printf(o, INK_DIM, "%5lld seen\n", seen);
+		out_printf(o, INK_DIM, "%5lld %s\n", seen, say(o, "seen"));
 	else
-		out_printf(o, INK_DIM, "    - nobody looks here\n");
+		out_printf(o, INK_DIM, "    - %s\n", say(o, "nobody looks here"));
 }
 
 static long long most_seen(const json_t *path)
@@ -215,31 +260,31 @@ static bool anything_works(const json_t *cells)
 }
 
 /* Answers die here, although all that is measured of this direction is well. */
-static void add_lost_answers(const json_t *cuts, struct buf *out)
+static void add_lost_answers(const struct out *o, const json_t *cuts, struct buf *out)
 {
 	kind_mask mask = 0;
-	char text[KINDS_TEXT_MAX];
+	char text[2 * KINDS_TEXT_MAX];
 	for (size_t i = 0; i < json_array_size(cuts); i++)
 		mask |= kinds_in(doc_get(json_array_get(cuts, i), "kinds"));
 	if (mask)
-		buf_printf(out, "works, but answers to %s are lost", kinds_text(mask, text, sizeof text));
+		buf_printf(out, say(o, "works, but answers to %s are lost"), say_kinds(o, mask, text, sizeof text));
 }
 
-static enum ink direction_words(const json_t *dir, struct buf *out)
+static enum ink direction_words(const struct out *o, const json_t *dir, struct buf *out)
 {
-	add_bad(doc_get(dir, "delivery"), out);
+	add_bad(o, doc_get(dir, "delivery"), out);
 	if (out->len)
 		return INK_BAD;
-	add_bad(doc_get(dir, "initiation"), out);
+	add_bad(o, doc_get(dir, "initiation"), out);
 	if (out->len) {
-		buf_puts(out, ", although all arrives");
+		buf_puts(out, say(o, ", although all arrives"));
 		return INK_BAD;
 	}
-	add_lost_answers(doc_get(dir, "cuts"), out);
+	add_lost_answers(o, doc_get(dir, "cuts"), out);
 	if (out->len)
 		return INK_WARN;
 	bool works = anything_works(doc_get(dir, "delivery"));
-	buf_puts(out, works ? "works" : "is not known");
+	buf_puts(out, say(o, works ? "works" : "is not known"));
 	return works ? INK_GOOD : INK_WARN;
 }
 
@@ -247,9 +292,9 @@ static void say_direction(struct out *o, const json_t *dir)
 {
 	struct buf words = {0}, count = {0};
 	const json_t *loss = doc_get(dir, "loss");
-	enum ink ink = direction_words(dir, &words);
+	enum ink ink = direction_words(o, dir, &words);
 	int at = text_width(doc_text(dir, "from")) + text_width(doc_text(dir, "to")) + 6;
-	buf_printf(&count, "%lld of %lld probes arrived", doc_number(loss, "received"), doc_number(loss, "sent"));
+	buf_printf(&count, say(o, "%lld of %lld probes arrived"), doc_number(loss, "received"), doc_number(loss, "sent"));
 	out_printf(o, INK_BOLD, "\n%s → %s", doc_text(dir, "from"), doc_text(dir, "to"));
 	out_pad(o, 3);
 	if (at + text_width(words.data) + 3 + text_width(count.data) <= o->width) {
@@ -268,7 +313,7 @@ static void show_direction(struct out *o, const json_t *dir)
 {
 	say_direction(o, dir);
 	if (!json_array_size(doc_get(dir, "path")))
-		out_printf(o, INK_DIM, "  the path is not known\n");
+		out_printf(o, INK_DIM, "  %s\n", say(o, "the path is not known"));
 	else if (json_array_size(doc_get(dir, "cuts")))
 		draw_down(o, dir);
 	else
@@ -308,12 +353,12 @@ static bool is_anything(const struct fate *f, bool bad_only)
 	return false;
 }
 
-static void add_fates(struct table *t, const json_t *v, bool bad)
+static void add_fates(const struct out *o, struct table *t, const json_t *v, bool bad)
 {
 	bool done[KIND_COUNT] = {false};
 	for (int k = 0; k < KIND_COUNT; k++) {
 		struct fate f = fate_of(v, kind_info((enum kind)k)->name);
-		char names[KINDS_TEXT_MAX];
+		char names[2 * KINDS_TEXT_MAX];
 		kind_mask mask = 0;
 		if (done[k] || !is_anything(&f, false) || is_anything(&f, true) != bad)
 			continue;
@@ -325,8 +370,8 @@ static void add_fates(struct table *t, const json_t *v, bool bad)
 			mask |= KIND_BIT(l);
 		}
 		for (int i = 0; i < 4; i++)
-			table_add(t, state_ink(f.cell[i]), f.cell[i]);
-		table_add(t, INK_PLAIN, kinds_text(mask, names, sizeof names));
+			table_add(t, state_ink(f.cell[i]), say(o, f.cell[i]));
+		table_add(t, INK_PLAIN, say_kinds(o, mask, names, sizeof names));
 	}
 }
 
@@ -341,9 +386,9 @@ static void show_matrix(struct out *o, const json_t *v)
 	table_add(t, INK_DIM, "");
 	table_add(t, INK_DIM, "");
 	for (size_t i = 0; i < 5; i++)
-		table_add(t, INK_DIM, heads[i]);
-	add_fates(t, v, true);
-	add_fates(t, v, false);
+		table_add(t, INK_DIM, say(o, heads[i]));
+	add_fates(o, t, v, true);
+	add_fates(o, t, v, false);
 	out_printf(o, INK_PLAIN, "\n");
 	table_print(t, o, 2);
 	table_free(t);
@@ -376,9 +421,9 @@ static void show_reasons(struct out *o, const json_t *v)
 	json_t *kinds;
 	json_object_foreach(by_reason, reason, kinds)
 	{
-		char text[KINDS_TEXT_MAX];
+		char text[2 * KINDS_TEXT_MAX];
 		struct buf b = {0};
-		buf_printf(&b, "%s: %s", kinds_text(kinds_in(kinds), text, sizeof text), reason);
+		buf_printf(&b, "%s: %s", say_kinds(o, kinds_in(kinds), text, sizeof text), say(o, reason));
 		out_pad(o, 2);
 		out_wrapped(o, INK_DIM, b.data, 2, 4);
 		buf_free(&b);
@@ -403,7 +448,8 @@ static void show_fixes(struct out *o, const json_t *fixes)
 		const json_t *fix = json_array_get(fixes, i);
 		bool manual = json_is_true(doc_get(fix, "manual"));
 		label(o, INK_DIM, i ? "" : "  fix");
-		out_printf(o, INK_PLAIN, "%s %s:\n", manual ? "at" : "on", doc_text(fix, "where"));
+		out_text(o, INK_PLAIN, say(o, manual ? "at" : "on"));
+		out_printf(o, INK_PLAIN, say(o, " %s:\n"), doc_text(fix, "where"));
 		out_pad(o, LABEL + 2);
 		/* A command is never wrapped: it is to be copied. */
 		if (manual)
@@ -415,18 +461,18 @@ static void show_fixes(struct out *o, const json_t *fixes)
 
 static void show_cause(struct out *o, const json_t *cause)
 {
-	const char *title = doc_text(cause, "title"), *explanation = doc_text(cause, "explanation"),
+	const char *title = say_text(o, cause, "title"), *explanation = say_text(o, cause, "explanation"),
 	           *component = doc_text(cause, "component");
 	out_printf(o, INK_PLAIN, "\n");
 	label(o, INK_DIM, "Cause");
 	out_text(o, INK_BAD, doc_text(cause, "id"));
-	out_printf(o, INK_PLAIN, " at %s", doc_text(cause, "where"));
+	out_printf(o, INK_PLAIN, "%s%s", say(o, " at "), doc_text(cause, "where"));
 	if (*component)
 		out_printf(o, INK_PLAIN, " (%s)", component);
-	out_printf(o, INK_DIM, "   %.0f %% sure\n", 100 * json_number_value(doc_get(cause, "confidence")));
+	out_printf(o, INK_DIM, say(o, "   %.0f %% sure\n"), 100 * json_number_value(doc_get(cause, "confidence")));
 	if (*title || *explanation) {
 		out_pad(o, LABEL);
-		char *text = mem_printf("%s%s%s", title, *title && *explanation ? ". " : "", explanation);
+		char *text = mem_printf("%s%s%s", title, !*title || !*explanation ? "" : o->zh ? "。" : ". ", explanation);
 		text[0] = (char)toupper((unsigned char)text[0]);
 		out_wrapped(o, INK_PLAIN, text, LABEL, LABEL);
 		free(text);
@@ -454,14 +500,15 @@ static void show_causes_of(struct out *o, const json_t *v)
 		if (!unlikely)
 			out_printf(o, INK_PLAIN, "\n");
 		label(o, INK_DIM, unlikely ? "" : "Or maybe");
-		out_printf(o, INK_PLAIN, "%s, %.0f %%, at %s\n", doc_text(cause, "id"), 100 * sure, doc_text(cause, "where"));
+		out_printf(o, INK_PLAIN, "%s, %.0f %%,%s%s\n", doc_text(cause, "id"), 100 * sure, say(o, " at "),
+		           doc_text(cause, "where"));
 		unlikely = true;
 	}
 	if (!json_array_size(causes) && strcmp(doc_text(v, "state"), "ok") != 0) {
 		out_printf(o, INK_PLAIN, "\n");
 		label(o, INK_DIM, "Cause");
-		out_wrapped(o, INK_WARN, "undetermined: nothing in the catalogue fits. The place above is where to look.", LABEL,
-		            LABEL);
+		out_wrapped(o, INK_WARN, say(o, "undetermined: nothing in the catalogue fits. The place above is where to look."),
+		            LABEL, LABEL);
 	}
 }
 
@@ -481,7 +528,7 @@ static void show_ruled_out(struct out *o, const json_t *list)
 	}
 	if (count > RULED_OUT_SHOWN) {
 		out_pad(o, LABEL);
-		out_printf(o, INK_DIM, "and %zu more (--json has all)\n", count - RULED_OUT_SHOWN);
+		out_printf(o, INK_DIM, say(o, "and %zu more (--json has all)\n"), count - RULED_OUT_SHOWN);
 	}
 }
 
@@ -491,8 +538,8 @@ static void show_change(struct out *o, const json_t *c, const char *name)
 	out_ago(o, doc_text(c, "at"), ago, sizeof ago);
 	label(o, INK_DIM, name);
 	char *text = mem_printf("%s  %s: %s → %s (%s)", doc_text(c, "agent"), doc_text(c, "fact"),
-	                        *doc_text(c, "was") ? doc_text(c, "was") : "absent",
-	                        *doc_text(c, "now") ? doc_text(c, "now") : "absent", ago);
+	                        *doc_text(c, "was") ? doc_text(c, "was") : say(o, "absent"),
+	                        *doc_text(c, "now") ? doc_text(c, "now") : say(o, "absent"), ago);
 	out_wrapped(o, INK_PLAIN, text, LABEL, LABEL + 2);
 	free(text);
 }
@@ -527,5 +574,5 @@ void show_verdict(struct out *o, const json_t *v)
 	show_ruled_out(o, doc_get(v, "ruled_out"));
 	show_changed(o, doc_get(v, "changed"));
 	show_notes(o, doc_get(v, "notes"));
-	out_printf(o, INK_DIM, "\nmeasured in %lld ms (round %s)\n", doc_number(v, "took_ms"), doc_text(v, "round"));
+	out_printf(o, INK_DIM, say(o, "\nmeasured in %lld ms (round %s)\n"), doc_number(v, "took_ms"), doc_text(v, "round"));
 }

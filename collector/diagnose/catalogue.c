@@ -80,7 +80,7 @@ static int read_number(const struct reading *r, const struct conf_node *v, doubl
 
 /* A map of evidence and weights, or a list of evidence. */
 static int read_weighed(const struct reading *r, const struct conf_node *n, const char *key, struct weighed *out,
-                        const char **names, size_t *count)
+                        const char **names, double *weights, size_t *count)
 {
 	const struct conf_node *part = conf_get(n, key);
 	if (!part)
@@ -98,6 +98,7 @@ static int read_weighed(const struct reading *r, const struct conf_node *n, cons
 		if (part->type == CONF_MAP && read_number(r, v, &w->weight) < 0)
 			return -1;
 		names[i] = w->evidence->name;
+		weights[i] = w->weight;
 		*count = i + 1;
 	}
 	return 0;
@@ -273,9 +274,9 @@ static int read_entry(const struct reading *r, const struct conf_node *n)
 	e->line = n->line;
 	if (read_text(r, n, "id", &e->id) < 0 || check_keys(r, n) < 0 || read_texts(r, n) < 0 || read_where(r, n) < 0)
 		return -1;
-	if (read_weighed(r, n, "requires", e->requires, e->names[0], &e->requires_count) < 0 ||
-	    read_weighed(r, n, "supports", e->supports, e->names[1], &e->supports_count) < 0 ||
-	    read_weighed(r, n, "contradicts", e->contradicts, e->names[2], &e->contradicts_count) < 0)
+	if (read_weighed(r, n, "requires", e->requires, e->names[0], e->weights[0], &e->requires_count) < 0 ||
+	    read_weighed(r, n, "supports", e->supports, e->names[1], e->weights[1], &e->supports_count) < 0 ||
+	    read_weighed(r, n, "contradicts", e->contradicts, e->names[2], e->weights[2], &e->contradicts_count) < 0)
 		return -1;
 	if (e->requires_count == 0)
 		return wrong(r, n, "needs evidence for", "requires");
@@ -440,10 +441,22 @@ bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *
 	                                .contradicts_count = e->contradicts_count,
 	                                .fix_count = e->fix_count,
 	                                .confused_count = e->confused_count,
+	                                .requires_weights = e->weights[0],
+	                                .supports_weights = e->weights[1],
 	                                .requires = e->names[0],
 	                                .supports = e->names[1],
 	                                .contradicts = e->names[2],
 	                                .fixes = e->fix_texts,
 	                                .confused_with = (const char *const *)e->confused};
+	return true;
+}
+
+bool catalogue_fix_get(const struct catalogue *c, size_t i, size_t k, struct catalogue_fix *out)
+{
+	const struct entry *e = catalogue_entry(c, i);
+	if (!e || k >= e->fix_count)
+		return false;
+	const struct remedy *r = &e->fixes[k];
+	*out = (struct catalogue_fix){.at = r->at, .command = r->command, .platform = r->platform, .manual = r->manual};
 	return true;
 }

@@ -22,10 +22,16 @@ struct catalogue_entry { /* lent, for `bothways causes` */
 	double prior, shift;
 	size_t requires_count, supports_count, contradicts_count, fix_count, confused_count;
 	const char *const *requires, *const *supports, *const *contradicts, *const *fixes, *const *confused_with;
+	const double *requires_weights, *supports_weights;
 	size_t needs_count, source_count, platform_count, ask_count;
 	const char *const *needs, *const *sources, *const *platforms, *const *asks;
 };
 bool catalogue_get(const struct catalogue *c, size_t i, struct catalogue_entry *out);
+struct catalogue_fix {
+	const char *at, *command, *platform; /* platform NULL = any Linux */
+	bool manual;
+};
+bool catalogue_fix_get(const struct catalogue *c, size_t i, size_t k, struct catalogue_fix *out);
 int catalogue_find(const struct catalogue *c, const char *id);
 
 /* What this fleet has learned of a cause, in log-odds, instead of what was set before: kept within CATALOGUE_SHIFT_MAX either way.
@@ -36,6 +42,7 @@ int catalogue_shift(struct catalogue *c, const char *id, double log_odds);
 
 /* One sentence that says what a piece of evidence means; NULL = there is no such evidence. */
 const char *evidence_doc(const char *name);
+const char *evidence_reads(const char *name); /* what it looks at */
 
 /* Adds causes, ruled_out, changed and sentence to a verdict that correlate has filled. */
 void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict *v);

@@ -30,6 +30,12 @@ const char *evidence_doc(const char *name)
 	return e ? e->doc : NULL;
 }
 
+const char *evidence_reads(const char *name)
+{
+	const struct evidence *e = evidence_find(name);
+	return e ? e->reads : NULL;
+}
+
 static void find(struct finding *f, enum tri is, kind_mask kinds, const char *fmt, va_list ap)
 {
 	f->is = is;

@@ -246,7 +246,8 @@ struct entry {
 	char *asks[ASKS_MAX];               /* stages of a round that tell it from what it is easily taken for */
 	char *unlike;                       /* why nothing is easily taken for it; NULL = confused_with names what is */
 	bool asked;                         /* told in the direction of the requests, also when answers are what dies */
-	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get */
+	const char *names[3][EVIDENCE_MAX]; /* for catalogue_get, as are: */
+	double weights[3][EVIDENCE_MAX];
 	const char *fix_texts[FIXES_MAX];
 };
 const struct entry *catalogue_entry(const struct catalogue *c, size_t i);
