@@ -269,6 +269,7 @@ static void span_bind(const struct inquiry *q)
 {
 	bindings_add(q->learned, "component", "%s", "between the uplinks");
 	bindings_add(q->learned, "span", "%s-%s", name_of(q, dossier_host(q->d, PARTY_A)), name_of(q, dossier_host(q->d, PARTY_B)));
+	bindings_add(q->learned, "switch", "%s", bindings_get(q->learned, "span"));
 }
 
 /* Somebody between the hosts takes one machine's ARP, requests and replies, and nothing else of it. A switch that limits
@@ -330,6 +331,42 @@ static void guest_mac_restricted(const struct inquiry *q, struct finding *f)
 	span_bind(q);
 	find_yes(f, ~0u, "nothing from %s (%s) passes between the hosts, while frames of %s itself do, and those for %s",
 	         name_of(q, q->src), mac_format(q->d->party[q->src].ep.mac, mac), name_of(q, from), name_of(q, q->src));
+}
+
+/* The switch's own word first; where it says nothing, what is seen. */
+static void arp_singled_out(const struct inquiry *q, struct finding *f)
+{
+	evidence_find("arp-inspected")->find(q, f);
+	if (f->is == TRI_YES)
+		return;
+	*f = (struct finding){.is = TRI_NO};
+	arp_inspected(q, f);
+}
+
+static void mac_singled_out(const struct inquiry *q, struct finding *f)
+{
+	evidence_find("port-security")->find(q, f);
+	if (f->is == TRI_YES)
+		return;
+	*f = (struct finding){.is = TRI_NO};
+	guest_mac_restricted(q, f);
+}
+
+/* ---- a bridge that stops it by what it is set to ---- */
+
+static void bridge_stops(const struct inquiry *q, struct finding *f)
+{
+	static const char *const reasons[] = {"ports-isolated", "port-held", "port-locked", "bridge-down", "fdb-wrong", "port-out"};
+	struct inquiry at = *q;
+	struct bindings unused = {0};
+	at.learned = &unused;
+	for (at.who = 0; at.who < (int)q->d->party_count && f->is != TRI_YES; at.who++) {
+		for (size_t i = 0; q->d->party[at.who].kind == AGENT_HOST && i < COUNT(reasons) && f->is != TRI_YES; i++)
+			evidence_find(reasons[i])->find(&at, f);
+	}
+	bindings_free(&unused);
+	if (f->is != TRI_YES)
+		find_no(f, "no setting of a bridge on the way stops it");
 }
 
 /* ---- a neighbour table that is full ---- */
@@ -408,9 +445,11 @@ static const struct evidence items[] = {
      "the guest shares an interface with its own host (macvtap)"},
     {"nic-mode-private", nic_mode_private, "links of the host", "two guests share an interface in mode private"},
     {"nic-mode-vepa", nic_mode_vepa, "links of the host", "two guests share an interface in mode vepa"},
-    {"arp-inspected", arp_inspected, "cut, matrix", "between the hosts the ARP of one machine is lost, and nothing else of it"},
-    {"guest-mac-restricted", guest_mac_restricted, "cut, matrix, other pairs",
+    {"arp-singled-out", arp_singled_out, "switch: port; cut, matrix",
+     "between the hosts the ARP of one machine is lost, and nothing else of it"},
+    {"mac-singled-out", mac_singled_out, "switch: port; cut, matrix, other pairs",
      "between the hosts everything from the guest is lost, while frames of its host pass"},
+    {"bridge-stops", bridge_stops, "bridge ports, forwarding entries", "a setting of a bridge on the way stops it"},
     {"neigh-table-full", neigh_table_full, "counters while the round ran", "the machine's neighbour table is full"},
     {"uplink-wireless", uplink_wireless, "links of the host", "the uplink of the host is wireless"},
 };

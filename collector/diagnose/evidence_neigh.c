@@ -610,6 +610,24 @@ static void bystander_proxies(const struct inquiry *q, struct finding *f)
 	find_yes(f, ~0u, "%s answers ARP for others on %s (proxy_arp)", b.owner->agent, b.owner->ifname);
 }
 
+/* A switch that says so, or a machine that was seen doing so and is set up to. */
+static void proxy_in_between(const struct inquiry *q, struct finding *f)
+{
+	struct finding set = {.is = TRI_NO};
+	evidence_find("proxy-answers")->find(q, f);
+	if (f->is == TRI_YES)
+		return;
+	bystander_proxies(q, &set);
+	*f = set;
+	if (set.is != TRI_YES)
+		return;
+	bystander_gets_it(q, f);
+	bindings_add(q->learned, "switch", "%s", bindings_get(q->learned, "other"));
+	if (f->is == TRI_YES)
+		snprintf(f->text + strlen(f->text), sizeof f->text - strlen(f->text),
+		         "; it is set up to answer for others (proxy_arp)");
+}
+
 static void bystander_answers(const struct inquiry *q, struct finding *f)
 {
 	struct bystander b;
@@ -756,6 +774,8 @@ static const struct evidence items[] = {
     {"bystander-gets-it", bystander_gets_it, "captures, addresses of all agents",
      "the machine's frames for its peer go to a third machine that does not own the address"},
     {"bystander-proxies", bystander_proxies, "sysctl of all agents", "that third machine is set up to answer ARP for others"},
+    {"proxy-in-between", proxy_in_between, "switch: proxy ARP; captures, sysctl of all agents",
+     "a device that is set up to answer ARP for others does so for the peer"},
     {"bystander-answers", bystander_answers, "ARP answers", "that third machine answers ARP for the address"},
     {"arp-silenced", arp_silenced, "links, sysctl, ARP rules",
      "the machine has the address and is set up not to answer ARP for it"},

@@ -55,6 +55,9 @@ static const struct owner *mac_twin(const struct inquiry *q, int of)
 	struct mac m = q->d->party[of].ep.mac;
 	for (size_t i = 0; mac_is_set(m) && i < q->d->owner_count; i++) {
 		const struct owner *o = &q->d->owners[i];
+		int party = dossier_party(q->d, o->agent);
+		if (party >= 0 && q->d->party[party].kind == AGENT_HOST)
+			continue;
 		if (o->same_segment && !o->host && mac_equal(o->mac, m) && strcmp(o->agent, name_of(q, of)) != 0)
 			return o;
 	}
@@ -104,14 +107,29 @@ static void mac_owned_twice(const struct inquiry *q, struct finding *f)
 	find_yes(f, ~0u, "%s and %s:%s have the same hardware address %s", name_of(q, q->dst), o->agent, o->ifname, mac);
 }
 
+/* The platform's word first: it knows adapters of guests without an agent, too. */
+static void mac_shared(const struct inquiry *q, struct finding *f)
+{
+	evidence_find("mac-twin")->find(q, f);
+	if (f->is == TRI_YES)
+		return;
+	*f = (struct finding){.is = TRI_NO};
+	mac_owned_twice(q, f);
+}
+
 static void mac_learned_elsewhere(const struct inquiry *q, struct finding *f)
 {
-	const struct link *l = q->d->onlink ? learned_elsewhere(q, q->d->party[q->dst].ep.mac) : NULL;
-	if (l)
-		find_yes(f, ~0u, "%s learned the hardware address of %s behind %s", name_of(q, q->who), name_of(q, q->dst),
+	struct inquiry at = *q;
+	for (at.who = 0; q->d->onlink && at.who < (int)q->d->party_count; at.who++) {
+		bool host = q->d->party[at.who].kind == AGENT_HOST;
+		const struct link *l = host ? learned_elsewhere(&at, q->d->party[q->dst].ep.mac) : NULL;
+		if (!l)
+			continue;
+		find_yes(f, ~0u, "%s learned the hardware address of %s behind %s", name_of(q, at.who), name_of(q, q->dst),
 		         l->name);
-	else
-		find_unknown(f, "where %s learned the hardware address of %s is not known", name_of(q, q->who), name_of(q, q->dst));
+		return;
+	}
+	find_unknown(f, "where bridges learned the hardware address of %s is not known", name_of(q, q->dst));
 }
 
 /* ---- a guest and a host ---- */
@@ -234,7 +252,7 @@ static void dad_failed(const struct inquiry *q, struct finding *f)
 }
 
 static const struct evidence items[] = {
-    {"mac-owned-twice", mac_owned_twice, "hardware addresses of all agents",
+    {"mac-shared", mac_shared, "platform: adapters; hardware addresses of all agents",
      "another guest on the segment has the receiver's hardware address"},
     {"mac-learned-elsewhere", mac_learned_elsewhere, "forwarding entries",
      "the bridge learned the receiver's hardware address behind another port"},
