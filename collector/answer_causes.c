@@ -142,20 +142,30 @@ static json_t *cause_json(const struct catalogue *cat, size_t at, const struct c
 	return o;
 }
 
-/* What the evidence of these causes means, each once. */
+/* ---- what evidence means, each piece once ---- */
+
+static void meaning_add(json_t *all, const char *name)
+{
+	if (name && !json_object_get(all, name))
+		json_object_set_new(all, name, json_pack("{s:s, s:s}", "says", evidence_doc(name), "reads", evidence_reads(name)));
+}
+
+static void meanings_add_names(json_t *all, const json_t *names)
+{
+	for (size_t i = 0; i < json_array_size(names); i++)
+		meaning_add(all, json_string_value(json_array_get(names, i)));
+}
+
 static json_t *meanings(json_t *causes)
 {
-	json_t *all = json_object(), *cause, *piece;
-	size_t i, k;
-	json_array_foreach(causes, i, cause)
-	{
-		json_array_foreach(json_object_get(cause, "evidence"), k, piece)
-		{
-			const char *name = json_string_value(json_object_get(piece, "name"));
-			if (!json_object_get(all, name))
-				json_object_set_new(
-				    all, name, json_pack("{s:s, s:s}", "says", evidence_doc(name), "reads", evidence_reads(name)));
-		}
+	json_t *all = json_object();
+	for (size_t i = 0; i < json_array_size(causes); i++) {
+		const json_t *evidence = json_object_get(json_array_get(causes, i), "evidence");
+		const json_t *apart = json_object_get(json_array_get(causes, i), "apart");
+		for (size_t k = 0; k < json_array_size(evidence); k++)
+			meaning_add(all, json_string_value(json_object_get(json_array_get(evidence, k), "name")));
+		for (size_t k = 0; k < json_array_size(apart); k++)
+			meanings_add_names(all, json_object_get(json_array_get(apart, k), "that"));
 	}
 	return all;
 }

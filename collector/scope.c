@@ -85,8 +85,8 @@ static bool is_own(const json_t *doc, const char *name, const char *tenant)
 /* Evidence may name witnesses and owners of addresses: it is not shown. */
 static void scope_causes(json_t *doc, const char *tenant)
 {
-	static const char *const named[] = {"id", "title", "confidence", "where", "direction", NULL};
-	static const char *const own[] = {"id", "title", "confidence", "where", "direction", "fix", "verify", NULL};
+	static const char *const named[] = {"id", "title", "zh", "confidence", "where", "direction", NULL};
+	static const char *const own[] = {"id", "title", "zh", "confidence", "where", "direction", "fix", "verify", NULL};
 	json_t *cause, *fix;
 	size_t i, k;
 	json_array_foreach(json_object_get(doc, "causes"), i, cause)

@@ -207,6 +207,9 @@ static json_t *cause_json(const struct cause *c)
 	json_t *o = json_pack("{s:o, s:f}", "id", json_text(c->id), "confidence", round(c->confidence * 1000) / 1000);
 	json_object_set_new(o, "title", json_text(c->title));
 	json_object_set_new(o, "explanation", json_text(c->explanation));
+	if (c->title_zh)
+		json_object_set_new(
+		    o, "zh", json_pack("{s:o, s:o}", "title", json_text(c->title_zh), "explanation", json_text(c->explanation_zh)));
 	json_object_set_new(o, "where", json_text(c->where));
 	if (c->component)
 		json_object_set_new(o, "component", json_text(c->component));

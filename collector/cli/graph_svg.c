@@ -19,7 +19,7 @@
 enum column { EVIDENCE, CAUSE, FIX };
 static const struct {
 	int x, width, columns; /* columns of text that fit */
-} COLUMNS[] = {{MARGIN, 250, 33}, {410, 330, 46}, {860, WIDTH - 860 - MARGIN, 60}};
+} COLUMNS[] = {{MARGIN, 250, 33}, {410, 330, 46}, {860, WIDTH - 860 - MARGIN, 55}};
 
 struct node {
 	const char *text, *small, *tip, *severity;
@@ -196,7 +196,7 @@ static void draw_node(struct out *o, enum column c, const struct node *n)
 	fputs("</text>", o->to);
 	if (*n->small) {
 		fprintf(o->to, "<text class=\"small\" x=\"%d\" y=\"%.1f\">", COLUMNS[c].x + 14, n->y + 12);
-		put_short(o, n->small, COLUMNS[c].columns + 8);
+		put_short(o, n->small, COLUMNS[c].columns + 4);
 		fputs("</text>", o->to);
 	}
 	fputs("</g>\n", o->to);

@@ -176,6 +176,8 @@ static void cause_start(const struct work *w, struct cause *out, const struct st
 	out->id = mem_strdup(c->entry->id);
 	out->title = mem_strdup(c->entry->title);
 	out->explanation = mem_strdup(c->entry->explanation);
+	out->title_zh = mem_strdup(c->entry->title_zh);
+	out->explanation_zh = mem_strdup(c->entry->explanation_zh);
 	out->where = mem_strdup(blamed(w, c));
 	out->component = component ? mem_strdup(component) : NULL;
 	out->cut_dir = s->problem.cut_dir;

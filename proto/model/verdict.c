@@ -77,6 +77,8 @@ void cause_clear(struct cause *c)
 	free(c->id);
 	free(c->title);
 	free(c->explanation);
+	free(c->title_zh);
+	free(c->explanation_zh);
 	free(c->where);
 	free(c->component);
 	free(c->direction);

@@ -115,11 +115,12 @@ struct fix {
 
 struct cause {
 	char *id, *title, *explanation;
-	double confidence;    /* 0..1 */
-	char *where;          /* agent blamed, or "host1-host2" for what lies between */
-	char *component;      /* "eth0", "vnet3", "br0", a rule: what is blamed there; may be NULL */
-	char *direction;      /* "host1->vm1", or "both" */
-	uint8_t cut_dir, cut; /* the cut it explains: direction 0/1 and index, cut == 255: none (initiation only) */
+	char *title_zh, *explanation_zh; /* NULL = there is none */
+	double confidence;               /* 0..1 */
+	char *where;                     /* agent blamed, or "host1-host2" for what lies between */
+	char *component;                 /* "eth0", "vnet3", "br0", a rule: what is blamed there; may be NULL */
+	char *direction;                 /* "host1->vm1", or "both" */
+	uint8_t cut_dir, cut;            /* the cut it explains: direction 0/1 and index, cut == 255: none (initiation only) */
 	size_t for_count;
 	char **for_text;
 	size_t against_count;

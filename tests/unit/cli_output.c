@@ -1,4 +1,5 @@
 /* What people see: documents of tests/golden/cli/NAME.json shown as NAME.txt (BW_GOLDEN=write makes them anew). */
+#include "collector/cli/graph.h"
 #include "collector/cli/output.h"
 #include "collector/cli/output_codes.h"
 
@@ -83,6 +84,13 @@ static void documents_look_as_they_did(void **state)
 	    {"explain-near", "explain-near", explain_en, {.utf8 = true, .width = 100}},
 	    {"explain-systems", "explain-systems", explain_en, {.utf8 = true, .width = 100}},
 	    {"cause", "cause", show_causes, {.utf8 = true, .width = 100}},
+	    {"cause", "cause-zh", show_causes, {.utf8 = true, .zh = true, .width = 60}},
+	    {"cause", "cause-svg", graph_svg, {.utf8 = true}},
+	    {"cause", "cause-dot", graph_dot, {.utf8 = true}},
+	    {"causes", "causes", show_causes, {.utf8 = true, .width = 100}},
+	    {"causes", "causes-zh-svg", graph_svg, {.utf8 = true, .zh = true}},
+	    {"one-way", "one-way-zh", show_verdict, {.utf8 = true, .zh = true, .width = 100}},
+	    {"undetermined", "undetermined-zh", show_verdict, {.utf8 = true, .zh = true, .width = 100}},
 	};
 	for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
 		char *text = show(CASES[i].fn, CASES[i].document, CASES[i].how);
@@ -118,7 +126,7 @@ static void a_wrong_document_is_survived(void **state)
 	(void)state;
 	static void (*const all[])(struct out *, const json_t *) = {show_verdict, show_mesh,   show_status, show_agents,
 	                                                            show_facts,   show_causes, show_token,  show_trace,
-	                                                            show_capture, explain_zh};
+	                                                            show_capture, explain_zh,  graph_svg,   graph_dot};
 	static const char *const wrong[] = {
 	    "{}", "[]",
 	    "{\"directions\": 3, \"causes\": [1, null], \"pairs\": [{}], \"agents\": [[]], \"facts\": [], \"problems\": [0]}"};

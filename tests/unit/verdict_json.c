@@ -62,6 +62,8 @@ static void fill_cause(struct verdict *v)
 	    .id = mem_strdup("guest-fw-icmp-only"),
 	    .title = mem_strdup("The guest's firewall drops incoming echo requests"),
 	    .explanation = mem_strdup("Everything else passes, so services work while ping says the machine is dead."),
+	    .title_zh = mem_strdup("虚拟机防火墙只丢弃 ping"),
+	    .explanation_zh = mem_strdup("其他一切正常：服务可用，而 ping 显示机器不可达。"),
 	    .confidence = 0.9712,
 	    .where = mem_strdup("vm1"),
 	    .component = mem_strdup("inet filter input"),
