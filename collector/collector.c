@@ -1,6 +1,8 @@
 #include "collector/collector.h"
 
+#include "collector/feedback.h"
 #include "collector/http.h"
+#include "collector/records.h"
 #include "collector/rounds.h"
 #include "collector/sessions.h"
 #include "collector/state.h"
@@ -139,13 +141,21 @@ static void random_bytes(void *arg, void *out, size_t len)
 	keys_random(out, len);
 }
 
+extern const unsigned char catalogue_yaml[]; /* the one that is shipped */
+extern const unsigned catalogue_yaml_len;
+
 static int open_catalogue(struct collector *c, const char *file, struct err *e)
 {
 	if (!file) {
+		digest(catalogue_yaml, catalogue_yaml_len, c->catalogue_sum);
 		c->catalogue = catalogue_builtin(e);
 		return c->catalogue ? 0 : -1;
 	}
-	struct conf_node *yaml = conf_read(file, e);
+	if (conf_slurp(file, &c->catalogue_text, e))
+		return -1;
+	const char *text = c->catalogue_text.data ? c->catalogue_text.data : "";
+	struct conf_node *yaml = conf_parse(file, text, c->catalogue_text.len, e);
+	digest(text, c->catalogue_text.len, c->catalogue_sum);
 	c->catalogue = yaml ? catalogue_new(yaml, file, e) : NULL;
 	conf_free(yaml);
 	return c->catalogue ? 0 : -1;
@@ -181,7 +191,7 @@ static int restore(struct collector *c, const uint8_t admin[static KEY_LEN], str
 	store_put_key(c->store, &key, wall_now());
 	if (store_flush(c->store, e) || store_agents(c->store, restore_agent, c, e) ||
 	    store_changes(c->store, FLEET_CHANGES_MAX, restore_change, c, e) ||
-	    store_open_verdicts(c->store, restore_verdict, c, e))
+	    store_open_verdicts(c->store, restore_verdict, c, e) || feedback_load(c->feedback, c->store, c->catalogue, e))
 		return -1;
 	collector_replan(c);
 	return 0;
@@ -230,6 +240,8 @@ int collector_open(struct collector *c, const struct collector_setup *setup, str
 	detect_seed(c->detect, keys_random64());
 	c->sessions = sessions_new(c);
 	c->rounds = rounds_new(c);
+	c->records = records_new(c->store);
+	c->feedback = feedback_new();
 	c->platforms = platform_files_new(setup->platform_facts, setup->platform_count);
 	platforms_look(c);
 	if (restore(c, setup->admin, e) || listen_all(c, setup, e))
@@ -246,6 +258,8 @@ void collector_close(struct collector *c)
 	if (c->store && c->sessions && c->bus)
 		collector_commit(c, NULL);
 	rounds_free(c->rounds);
+	records_free(c->records);
+	feedback_free(c->feedback);
 	sessions_free(c->sessions);
 	bus_server_free(c->bus);
 	detect_free(c->detect);
@@ -253,6 +267,7 @@ void collector_close(struct collector *c)
 	fleet_free(c->fleet);
 	platform_files_free(c->platforms);
 	catalogue_free(c->catalogue);
+	buf_free(&c->catalogue_text);
 	store_close(c->store);
 	loop_free(c->loop);
 	memset(&c->key, 0, sizeof c->key);

@@ -8,11 +8,14 @@
 #include "collector/planner.h"
 #include "collector/store.h"
 #include "proto/bus.h"
+#include "proto/digest.h"
 #include "proto/loop.h"
 
 struct sessions;
 struct rounds;
 struct http;
+struct records;
+struct feedback;
 struct platform_files;
 
 /* What only counts: shown by /metrics, never logged one by one. */
@@ -39,6 +42,10 @@ struct collector {
 	bool plan_stale; /* the fleet changed since the last planner_update */
 	struct detect *detect;
 	struct catalogue *catalogue;
+	struct buf catalogue_text; /* when it is not the compiled-in one */
+	uint8_t catalogue_sum[DIGEST_LEN];
+	struct records *records;
+	struct feedback *feedback;
 	struct sessions *sessions;
 	struct rounds *rounds;
 	struct http *http;

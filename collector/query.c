@@ -1,6 +1,7 @@
 #include "collector/query.h"
 
 #include "collector/answer.h"
+#include "collector/bundle_answer.h"
 #include "collector/rounds.h"
 #include "collector/scope.h"
 #include "collector/sessions.h"
@@ -199,11 +200,14 @@ static int pair_words(struct collector *c, const struct asker *who, const struct
 	return *a == *b ? err_set(e, "%s and %s are one and the same agent", query_word(q, 0), query_word(q, 1)) : 0;
 }
 
-static void ask_round(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r, bool capture)
+enum brings { BRINGS_VERDICT, BRINGS_CAPTURE, BRINGS_BUNDLE };
+
+static void ask_round(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r,
+                      enum brings what)
 {
 	struct err e;
 	long service = 0;
-	struct round_wish wish = {.capture = capture};
+	struct round_wish wish = {.capture = what == BRINGS_CAPTURE, .bundle = what == BRINGS_BUNDLE};
 	if (number_option(q, "service", 1, 65535, &service, &e) || pair_words(c, who, q, &wish.a, &wish.b, &e)) {
 		reply_error(r, e.text);
 		return;
@@ -216,12 +220,12 @@ static void ask_round(struct collector *c, const struct asker *who, const struct
 
 static void on_diagnose(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
 {
-	ask_round(c, who, q, r, false);
+	ask_round(c, who, q, r, BRINGS_VERDICT);
 }
 
 static void on_capture(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
 {
-	ask_round(c, who, q, r, true);
+	ask_round(c, who, q, r, BRINGS_CAPTURE);
 }
 
 /* The last round of the pair as it was; `--now` makes one. */
@@ -234,7 +238,7 @@ static void on_trace(struct collector *c, const struct asker *who, const struct 
 		return;
 	}
 	if (query_option(q, "now")) {
-		ask_round(c, who, q, r, false);
+		ask_round(c, who, q, r, BRINGS_VERDICT);
 		return;
 	}
 	json_t *doc = answer_trace(c, a, b, &e);
@@ -242,6 +246,27 @@ static void on_trace(struct collector *c, const struct asker *who, const struct 
 		reply_json(r, verdict_doc_exit_code(doc), doc);
 	else
 		reply_error(r, e.text);
+}
+
+/* It holds what all the machines on the path say of themselves: nothing for a tenant's key. */
+static void on_bundle(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	if (who->tenant)
+		reply_error(r, "a bundle holds the facts of every machine on the path: it needs a key that sees all tenants");
+	else if (!query_option(q, "now"))
+		bundle_query(c, q, r);
+	else if (!query_word(q, 1))
+		reply_error(r, "--now measures a pair: name both of it");
+	else
+		ask_round(c, who, q, r, BRINGS_BUNDLE);
+}
+
+static void on_feedback(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	if (strcmp(who->role, "admin") != 0 && strcmp(who->role, "operator") != 0)
+		reply_error(r, "feedback needs a key of role admin or operator");
+	else
+		feedback_query(c, who, q, r);
 }
 
 static int token_options(const struct msg_query *q, struct stored_token *t, int64_t *ttl, struct err *e)
@@ -319,6 +344,7 @@ static const struct command {
     {"token", 0, 0, true, on_token},    {"status", 0, 0, false, on_status},     {"agents", 0, 0, false, on_agents},
     {"mesh", 0, 0, false, on_mesh},     {"diagnose", 2, 2, false, on_diagnose}, {"facts", 1, 1, false, on_facts},
     {"causes", 0, 1, false, on_causes}, {"capture", 2, 2, false, on_capture},   {"trace", 2, 2, false, on_trace},
+    {"bundle", 1, 2, false, on_bundle}, {"feedback", 0, 1, false, on_feedback},
 };
 
 static const struct command *command_find(const char *name)

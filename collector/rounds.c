@@ -1,8 +1,12 @@
 #include "collector/rounds.h"
 
+#include "collector/bundle_answer.h"
 #include "collector/capture_answer.h"
-#include "collector/correlate.h"
+#include "collector/capture_file.h"
 #include "collector/crew.h"
+#include "collector/feedback.h"
+#include "collector/judge.h"
+#include "collector/records.h"
 #include "collector/round.h"
 #include "collector/sessions.h"
 #include "collector/touch.h"
@@ -27,6 +31,7 @@ struct running {
 	struct crew crew;
 	bool automatic, capture, deep;
 	bool announced;       /* begun because of a change of facts */
+	bool bundle;          /* the answer is a bundle */
 	struct wall began;    /* what changed later may be what it did not see */
 	struct reply reply;   /* of a person; c NULL = automatic */
 	const char *progress; /* last one told */
@@ -246,20 +251,21 @@ static void log_verdict(const struct rounds *r, const struct running *run, const
 		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), *cause ? ", " : "", cause);
 }
 
-static struct verdict *judge(struct rounds *r, const struct running *run, struct dossier *d)
+static struct verdict *decide(struct rounds *r, const struct running *run, struct record *out)
 {
 	struct collector *c = r->c;
-	const struct member *a = fleet_by_id(c->fleet, run->a), *b = fleet_by_id(c->fleet, run->b);
-	struct verdict *v = verdict_new();
-	round_dossier(run->round, c->fleet, c->planner, c->detect, wall_now(), d);
-	correlate(d, v);
-	diagnose(c->catalogue, d, v);
-	str_copy(v->tenant_a, sizeof v->tenant_a, a->tenant);
-	str_copy(v->tenant_b, sizeof v->tenant_b, b->tenant);
-	v->service_port = run->service_port;
-	v->took_ms = round_took_ms(run->round);
-	v->at = wall_now();
-	return v;
+	const struct shift *shifts;
+	round_dossier(run->round, c->fleet, c->planner, c->detect, wall_now(), &out->dossier);
+	out->format = RECORD_FORMAT;
+	str_copy(out->program, sizeof out->program, BOTHWAYS_VERSION);
+	memcpy(out->catalogue, c->catalogue_sum, sizeof out->catalogue);
+	out->catalogue_text = c->catalogue_text.data;
+	out->catalogue_len = c->catalogue_text.len;
+	out->shift_count = feedback_shifts(c->feedback, &shifts);
+	out->shifts = (struct shift *)(uintptr_t)shifts; /* lent, as everything in it: only read */
+	out->took_ms = round_took_ms(run->round);
+	out->at = wall_now();
+	return judge(c->catalogue, &out->dossier, out->took_ms, out->at);
 }
 
 /* It was ill, something changed, and now it is well. */
@@ -289,27 +295,48 @@ static void settle_suspect(struct rounds *r, const struct running *run, const st
 		watch_anew(r, run->a, run->b);
 }
 
+static void answer_bundle(const struct running *run, const struct record *record, const struct verdict *v)
+{
+	struct capture_summary *sum = mem_alloc(sizeof *sum);
+	struct buf frames = {0};
+	capture_file(&record->dossier, v, NULL, &frames, sum);
+	bundle_reply(&run->reply, record, sum->frames ? &frames : NULL);
+	buf_free(&frames);
+	free(sum);
+}
+
+static void answer(const struct running *run, const struct record *record, const struct verdict *v, const json_t *doc)
+{
+	if (!run->reply.c)
+		return;
+	if (run->bundle)
+		answer_bundle(run, record, v);
+	else if (run->capture)
+		capture_reply(&run->reply, &record->dossier, v, doc);
+	else
+		reply_document(&run->reply, verdict_exit_code(v), doc);
+}
+
 static void finish(struct rounds *r, struct running *run)
 {
-	struct dossier *d = mem_alloc(sizeof *d);
-	struct verdict *v = judge(r, run, d);
+	struct record *record = mem_alloc(sizeof *record);
+	struct verdict *v = decide(r, run, record);
 	json_t *doc = verdict_json(v, round_id(run->round));
-	char *json = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	record->verdict = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	record->verdict_len = strlen(record->verdict);
 	log_verdict(r, run, v);
-	remember(r, run, v, round_id(run->round), json);
+	remember(r, run, v, round_id(run->round), record->verdict);
 	if (v->state == STATE_OK)
 		suspect_get(r, run->a, run->b)->well_at = run->began;
 	if (run->automatic)
 		settle_suspect(r, run, v);
-	if (run->reply.c && run->capture)
-		capture_reply(&run->reply, d, v, doc);
-	else if (run->reply.c)
-		reply_document(&run->reply, verdict_exit_code(v), doc);
-	free(json);
+	answer(run, record, v, doc);
+	records_keep(r->c->records, record, run->a, run->b, verdict_exit_code(v) != 0);
+	free(record->verdict);
 	json_decref(doc);
 	verdict_free(v);
-	dossier_clear(d);
-	free(d);
+	dossier_clear(&record->dossier);
+	free(record);
 }
 
 /* ---- running ---- */
@@ -339,7 +366,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .a = fleet_by_id(c->fleet, run->a),
 	                        .b = fleet_by_id(c->fleet, run->b),
 	                        .service_port = run->service_port,
-	                        .keep_frames = run->capture,
+	                        .keep_frames = run->capture || run->bundle,
 	                        .deep = run->deep,
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	usual_fill(r, run, ask.usual_us);
@@ -510,6 +537,7 @@ int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct rep
 	                      .b = wish->b->id,
 	                      .service_port = wish->service_port,
 	                      .capture = wish->capture,
+	                      .bundle = wish->bundle,
 	                      .deep = wish->deep,
 	                      .reply = *reply};
 	if (!wish->a->online && !wish->b->online)

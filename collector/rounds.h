@@ -32,6 +32,7 @@ struct round_wish {
 	uint16_t service_port;
 	bool deep;    /* measure quality in any case */
 	bool capture; /* the answer brings a capture file in parts, and a summary of it around the verdict */
+	bool bundle;  /* the answer brings a bundle instead */
 };
 int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct reply *reply, struct err *e);
 /* The watch thinks the pair is ill or well. */

@@ -11,9 +11,15 @@
 #include "proto/model/limits.h"
 #include "proto/wire.h"
 
-#define STORE_SCHEMA        1     /* of this build; a newer one on disk is refused */
+#define STORE_SCHEMA        2     /* of this build; an older one on disk is brought up to it, a newer one refused */
 #define STORE_QUEUE_MAX     65536 /* writes waiting; a full queue takes no more, so nothing new is acknowledged */
 #define STORE_VERDICTS_KEPT 200   /* per pair */
+/* Records of rounds that found a problem: the oldest go first, those of open problems last. */
+#define STORE_RECORDS_MAX       512
+#define STORE_RECORDS_PAIR_MAX  32
+#define STORE_RECORDS_BYTES_MAX (64 << 20)
+#define STORE_RECORD_BYTES_MAX  (8 << 20) /* of one */
+#define STORE_FEEDBACK_MAX      4096      /* of those that count */
 
 struct store;
 
@@ -57,16 +63,41 @@ struct stored_verdict {
 	bool open; /* it is the pair's current one and says that something is wrong */
 };
 
+struct stored_record { /* bytes as they were put */
+	uint64_t round;
+	uint32_t a, b;
+	struct wall at;
+	size_t len;
+	const void *data;
+};
+struct stored_feedback {
+	int64_t number; /* given by the store */
+	struct wall at;
+	uint64_t round;
+	char a[TITLE_MAX_LEN], b[TITLE_MAX_LEN];
+	bool right;
+	char said[NAME_MAX_LEN]; /* the verdict's cause, "" = none */
+	char real[NAME_MAX_LEN]; /* what it really was, "" = nobody said */
+	char role[32];           /* of who said it */
+	bool undone;             /* counts no more */
+};
+
 typedef void store_agent_fn(void *arg, const struct stored_agent *a);
 typedef void store_verdict_fn(void *arg, const struct stored_verdict *v);
 typedef void store_change_fn(void *arg, uint32_t agent, const struct fact_change *c);
 typedef void store_tenant_fn(void *arg, const char *name);
+typedef void store_record_fn(void *arg, const struct stored_record *r);
+typedef void store_feedback_fn(void *arg, const struct stored_feedback *f);
 
 /* ---- reading; -1 and the reason when the database cannot be read ---- */
 int store_agents(struct store *s, store_agent_fn *fn, void *arg, struct err *e);
 int store_tenants(struct store *s, store_tenant_fn *fn, void *arg, struct err *e);
 /* The pair's newest, whichever way round it was asked; `fn` is not called when there is none. */
 int store_last_verdict(struct store *s, uint32_t a, uint32_t b, store_verdict_fn *fn, void *arg, struct err *e);
+/* The rounds whose number in hexadecimal begins so, newest first, at most `max`. */
+int store_verdicts_like(struct store *s, const char *prefix, size_t max, store_verdict_fn *fn, void *arg, struct err *e);
+int store_record(struct store *s, uint64_t round, store_record_fn *fn, void *arg, struct err *e); /* fn: only when it is there */
+int store_feedback(struct store *s, store_feedback_fn *fn, void *arg, struct err *e);             /* in order of their numbers */
 int store_open_verdicts(struct store *s, store_verdict_fn *fn, void *arg, struct err *e);
 /* The newest `max` per agent, oldest first. */
 int store_changes(struct store *s, size_t max, store_change_fn *fn, void *arg, struct err *e);
@@ -84,5 +115,9 @@ int store_put_change(struct store *s, uint32_t agent, const struct fact_change *
 /* An open one closes the pair's older ones. */
 int store_put_verdict(struct store *s, const struct stored_verdict *v);
 int store_close_verdict(struct store *s, uint32_t a, uint32_t b, struct wall now);
+/* Copies the bytes; drops what is beyond the limits above. -1 also when it is too large itself. */
+int store_put_record(struct store *s, const struct stored_record *r);
+int store_put_feedback(struct store *s, const struct stored_feedback *f);
+int store_undo_feedback(struct store *s, int64_t number, struct wall now);
 
 #endif

@@ -13,7 +13,8 @@
 #define CHANGES_KEPT_SECONDS (30 * 86400LL)
 #define ARGS_MAX             9
 
-static const char *const SCHEMA[] = {
+/* Of version 1, and what each later one added. */
+static const char *const SCHEMA_1[] = {
     "CREATE TABLE tenant(name TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID",
     ("CREATE TABLE agent(id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT "
      "NULL "
@@ -33,6 +34,21 @@ static const char *const SCHEMA[] = {
      "now TEXT)"),
     "CREATE INDEX fact_change_agent ON fact_change(agent, id)",
 };
+static const char *const SCHEMA_2[] = {
+    ("CREATE TABLE record(round INTEGER PRIMARY KEY, a INTEGER NOT NULL, b INTEGER NOT NULL, at INTEGER NOT NULL, bytes INTEGER "
+     "NOT "
+     "NULL, data BLOB NOT NULL)"),
+    ("CREATE TABLE feedback(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, round INTEGER NOT NULL, a TEXT NOT NULL, b "
+     "TEXT NOT NULL, right INTEGER NOT NULL, said TEXT NOT NULL, real TEXT NOT NULL, role TEXT NOT NULL, undone_at INTEGER)"),
+};
+#define STEP(list)                                                                                                                 \
+	{                                                                                                                          \
+		list, sizeof list / sizeof *list                                                                                   \
+	}
+static const struct schema_step {
+	const char *const *sql;
+	size_t count;
+} STEPS[STORE_SCHEMA] = {STEP(SCHEMA_1), STEP(SCHEMA_2)};
 
 enum op {
 	OP_TENANT,
@@ -46,6 +62,11 @@ enum op {
 	OP_VERDICT_CLOSE,
 	OP_VERDICT,
 	OP_VERDICT_TRIM,
+	OP_RECORD,
+	OP_RECORD_TRIM_PAIR,
+	OP_RECORD_TRIM,
+	OP_FEEDBACK,
+	OP_FEEDBACK_UNDO,
 	OP_POKE,
 	OP_COUNT
 };
@@ -69,14 +90,23 @@ static const char *const OPS[OP_COUNT] = {
     [OP_VERDICT_TRIM] =
         "DELETE FROM verdict WHERE a = ?1 AND b = ?2 AND NOT open AND id <= (SELECT id FROM verdict WHERE a = ?1 AND b = ?2"
         " ORDER BY id DESC LIMIT 1 OFFSET ?3)",
+    [OP_RECORD] = "INSERT OR REPLACE INTO record VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [OP_RECORD_TRIM_PAIR] = "DELETE FROM record WHERE a = ?1 AND b = ?2 AND round NOT IN"
+                            " (SELECT round FROM record WHERE a = ?1 AND b = ?2 ORDER BY at DESC LIMIT ?3)",
+    [OP_RECORD_TRIM] =
+        "DELETE FROM record WHERE round IN (SELECT round FROM (SELECT r.round, row_number() OVER kept AS n, sum(r.bytes) OVER kept"
+        " AS total FROM record r WINDOW kept AS (ORDER BY EXISTS(SELECT 1 FROM verdict v WHERE v.open AND v.a = r.a AND v.b = r.b"
+        " AND v.round = r.round) DESC, r.at DESC, r.round)) WHERE n > ?1 OR total > ?2)",
+    [OP_FEEDBACK] = "INSERT INTO feedback(at, round, a, b, right, said, real, role) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [OP_FEEDBACK_UNDO] = "UPDATE feedback SET undone_at = ?2 WHERE id = ?1 AND undone_at IS NULL",
 };
 
-enum arg_type { ARG_NULL, ARG_INT, ARG_TEXT, ARG_KEY };
+enum arg_type { ARG_NULL, ARG_INT, ARG_TEXT, ARG_KEY, ARG_BLOB };
 
 struct arg {
 	enum arg_type type;
-	int64_t number;
-	char *text; /* owned */
+	int64_t number; /* of a blob, its length */
+	char *text;     /* owned; of a blob, its bytes */
 	uint8_t key[KEY_LEN];
 };
 
@@ -120,12 +150,21 @@ static int read_number(struct store *s, const char *sql, int64_t *out, struct er
 	return 0;
 }
 
-static int make_schema(struct store *s, struct err *e)
+static int step_up(struct store *s, const struct schema_step *step, struct err *e)
+{
+	for (size_t i = 0; i < step->count; i++)
+		if (db_exec(s, step->sql[i], "write store.db", e))
+			return -1;
+	return 0;
+}
+
+/* From what is there, 0 = nothing, to this version. */
+static int raise_schema(struct store *s, int64_t from, struct err *e)
 {
 	if (db_exec(s, "BEGIN IMMEDIATE", "write store.db", e))
 		return -1;
-	for (size_t i = 0; i < sizeof SCHEMA / sizeof *SCHEMA; i++)
-		if (db_exec(s, SCHEMA[i], "write store.db", e))
+	for (int64_t i = from; i < STORE_SCHEMA; i++)
+		if (step_up(s, &STEPS[i], e))
 			return -1;
 	char version[48];
 	snprintf(version, sizeof version, "PRAGMA user_version = %d", STORE_SCHEMA);
@@ -143,8 +182,8 @@ static int check_schema(struct store *s, const char *dir, struct err *e)
 		return err_set(
 		    e, "state directory %s is of a newer version (%" PRId64 ", this program knows up to %d): upgrade the collector",
 		    dir, version, STORE_SCHEMA);
-	if (version == 0)
-		return make_schema(s, e);
+	if (version < STORE_SCHEMA)
+		return raise_schema(s, version < 0 ? 0 : version, e);
 	/* Proves at start that it can be written, instead of at the first report. */
 	if (db_exec(s, "BEGIN IMMEDIATE; UPDATE tenant SET name = name WHERE name = ''; ROLLBACK", "write store.db", e))
 		return -1;
@@ -229,6 +268,7 @@ static void bind_arg(sqlite3_stmt *st, int at, const struct arg *a)
 	case ARG_NULL: sqlite3_bind_null(st, at); break;
 	case ARG_INT: sqlite3_bind_int64(st, at, a->number); break;
 	case ARG_TEXT: sqlite3_bind_text(st, at, a->text, -1, SQLITE_STATIC); break;
+	case ARG_BLOB: sqlite3_bind_blob(st, at, a->text, (int)a->number, SQLITE_STATIC); break;
 	case ARG_KEY: sqlite3_bind_blob(st, at, a->key, KEY_LEN, SQLITE_STATIC); break;
 	}
 }
@@ -281,6 +321,14 @@ static struct arg arg_key(const uint8_t key[static KEY_LEN])
 {
 	struct arg a = {.type = ARG_KEY};
 	memcpy(a.key, key, KEY_LEN);
+	return a;
+}
+
+static struct arg arg_blob(const void *data, size_t len)
+{
+	struct arg a = {.type = ARG_BLOB, .number = (int64_t)len, .text = mem_alloc(len + 1)};
+	if (len)
+		memcpy(a.text, data, len);
 	return a;
 }
 
@@ -377,6 +425,34 @@ int store_put_verdict(struct store *s, const struct stored_verdict *v)
 	QUEUE(s, OP_VERDICT, arg_int((int64_t)v->round), arg_int(v->a), arg_int(v->b), arg_int(v->state), arg_int(v->at.ns),
 	      arg_text(v->cause), arg_text(v->json), arg_int(v->open));
 	QUEUE(s, OP_VERDICT_TRIM, arg_int(v->a), arg_int(v->b), arg_int(STORE_VERDICTS_KEPT));
+	return 0;
+}
+
+int store_put_record(struct store *s, const struct stored_record *r)
+{
+	if (store_full(s) || r->len > STORE_RECORD_BYTES_MAX)
+		return -1;
+	QUEUE(s, OP_RECORD, arg_int((int64_t)r->round), arg_int(r->a), arg_int(r->b), arg_int(r->at.ns), arg_int((int64_t)r->len),
+	      arg_blob(r->data, r->len));
+	QUEUE(s, OP_RECORD_TRIM_PAIR, arg_int(r->a), arg_int(r->b), arg_int(STORE_RECORDS_PAIR_MAX));
+	QUEUE(s, OP_RECORD_TRIM, arg_int(STORE_RECORDS_MAX), arg_int(STORE_RECORDS_BYTES_MAX));
+	return 0;
+}
+
+int store_put_feedback(struct store *s, const struct stored_feedback *f)
+{
+	if (store_full(s))
+		return -1;
+	QUEUE(s, OP_FEEDBACK, arg_int(f->at.ns), arg_int((int64_t)f->round), arg_text(f->a), arg_text(f->b), arg_int(f->right),
+	      arg_text(f->said), arg_text(f->real), arg_text(f->role));
+	return 0;
+}
+
+int store_undo_feedback(struct store *s, int64_t number, struct wall now)
+{
+	if (store_full(s))
+		return -1;
+	QUEUE(s, OP_FEEDBACK_UNDO, arg_int(number), arg_int(now.ns));
 	return 0;
 }
 
@@ -495,6 +571,75 @@ int store_last_verdict(struct store *s, uint32_t a, uint32_t b, store_verdict_fn
 		verdict_row(st, &r);
 	sqlite3_finalize(st);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : db_error(s, "read store.db", e);
+}
+
+int store_verdicts_like(struct store *s, const char *prefix, size_t max, store_verdict_fn *fn, void *arg, struct err *e)
+{
+	struct verdict_reader r = {fn, arg};
+	sqlite3_stmt *st = NULL;
+	int rc;
+	if (sqlite3_prepare_v2(s->db,
+	                       "SELECT round, a, b, state, at, cause, json FROM verdict WHERE substr(printf('%016x', round), 1,"
+	                       " length(?1)) = ?1 ORDER BY id DESC LIMIT ?2",
+	                       -1, &st, NULL) != SQLITE_OK)
+		return db_error(s, "read store.db", e);
+	sqlite3_bind_text(st, 1, prefix, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, (int64_t)max);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		verdict_row(st, &r);
+	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? 0 : db_error(s, "read store.db", e);
+}
+
+struct record_reader {
+	store_record_fn *fn;
+	void *arg;
+};
+
+static void record_row(sqlite3_stmt *st, void *ctx)
+{
+	struct record_reader *r = ctx;
+	struct stored_record record = {.round = (uint64_t)sqlite3_column_int64(st, 0),
+	                               .a = (uint32_t)sqlite3_column_int64(st, 1),
+	                               .b = (uint32_t)sqlite3_column_int64(st, 2),
+	                               .at = {sqlite3_column_int64(st, 3)},
+	                               .data = sqlite3_column_blob(st, 4),
+	                               .len = (size_t)sqlite3_column_bytes(st, 4)};
+	r->fn(r->arg, &record);
+}
+
+int store_record(struct store *s, uint64_t round, store_record_fn *fn, void *arg, struct err *e)
+{
+	struct record_reader r = {fn, arg};
+	return read_rows(s, "SELECT round, a, b, at, data FROM record WHERE round = ?1", (int64_t)round, record_row, &r, e);
+}
+
+struct feedback_reader {
+	store_feedback_fn *fn;
+	void *arg;
+};
+
+static void feedback_row(sqlite3_stmt *st, void *ctx)
+{
+	struct feedback_reader *r = ctx;
+	struct stored_feedback f = {.number = sqlite3_column_int64(st, 0),
+	                            .at = {sqlite3_column_int64(st, 1)},
+	                            .round = (uint64_t)sqlite3_column_int64(st, 2),
+	                            .right = sqlite3_column_int(st, 5) != 0,
+	                            .undone = sqlite3_column_type(st, 9) != SQLITE_NULL};
+	column_text(st, 3, f.a, sizeof f.a);
+	column_text(st, 4, f.b, sizeof f.b);
+	column_text(st, 6, f.said, sizeof f.said);
+	column_text(st, 7, f.real, sizeof f.real);
+	column_text(st, 8, f.role, sizeof f.role);
+	r->fn(r->arg, &f);
+}
+
+int store_feedback(struct store *s, store_feedback_fn *fn, void *arg, struct err *e)
+{
+	struct feedback_reader r = {fn, arg};
+	return read_rows(s, "SELECT id, at, round, a, b, right, said, real, role, undone_at FROM feedback ORDER BY id", 0,
+	                 feedback_row, &r, e);
 }
 
 struct change_reader {

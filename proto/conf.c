@@ -250,7 +250,7 @@ struct conf_node *conf_parse(const char *name, const char *text, size_t len, str
 }
 
 /* At most one byte more than allowed, so that conf_parse can say that it is too much. */
-static int file_slurp(const char *path, struct buf *out, struct err *e)
+int conf_slurp(const char *path, struct buf *out, struct err *e)
 {
 	char chunk[4096];
 	ssize_t n = 0;
@@ -274,7 +274,7 @@ struct conf_node *conf_read(const char *path, struct err *e)
 	struct conf_node *n = NULL;
 	struct buf text = {0};
 
-	if (file_slurp(path, &text, e) == 0)
+	if (conf_slurp(path, &text, e) == 0)
 		n = conf_parse(path, text.len ? text.data : "", text.len, e);
 	buf_free(&text);
 	return n;

@@ -24,6 +24,7 @@ struct conf_node {
 /* `name` is used in errors: "name:LINE: what is wrong". NULL on error. Bounded in depth and size (1 MiB). */
 struct conf_node *conf_parse(const char *name, const char *text, size_t len, struct err *e);
 struct conf_node *conf_read(const char *path, struct err *e);
+int conf_slurp(const char *path, struct buf *out, struct err *e);               /* the text of a file, to be parsed */
 const struct conf_node *conf_get(const struct conf_node *map, const char *key); /* NULL if absent */
 const char *conf_text(const struct conf_node *map, const char *key);            /* scalar, NULL if absent */
 void conf_free(struct conf_node *n);

@@ -5,6 +5,7 @@
 #include "collector/cli/lang.h"
 #include "collector/cli/output_codes.h"
 #include "collector/cli/savefile.h"
+#include "collector/replay.h"
 #include "proto/base/mem.h"
 #include "proto/base/mono.h"
 
@@ -182,9 +183,9 @@ static int run_causes(struct cli *c, const struct call *call, struct err *e)
 	return code;
 }
 
-/* ---- capture ---- */
+/* ---- capture, bundle: answers that bring a file ---- */
 
-static void print_capture(const struct cli *c, const struct command *cmd, const json_t *doc, const char *path)
+static void print_saved(const struct cli *c, const struct command *cmd, const json_t *doc, const char *path)
 {
 	bool piped = strcmp(path, "-") == 0;
 	struct out o = out_for(piped ? stderr : stdout);
@@ -194,17 +195,20 @@ static void print_capture(const struct cli *c, const struct command *cmd, const 
 	}
 	cmd->show(&o, doc);
 	if (!piped)
-		out_printf(&o, INK_PLAIN, "\nwritten to %s; to look at it: tshark -r %s\n", path, path);
+		out_printf(&o, INK_PLAIN, "\nwritten to %s; to look at it: %s %s\n", path,
+		           cmd->show == show_capture ? "tshark -r" : "bothways replay", path);
 }
 
 /* The place is opened first: a round for nothing would be rude. */
-static int run_capture(struct cli *c, const struct call *call, struct err *e)
+static int run_saved(struct cli *c, const struct call *call, struct err *e)
 {
 	const char *path = call_option(call, "w");
 	struct msg_query q;
 	json_t *doc = NULL;
 	if (!path)
-		return err_set(e, "capture: where to? usage: bothways capture A B -w FILE.pcapng"), 1;
+		return err_set(e, "%s: where to? usage: bothways %s %s -w FILE", call->command->name, call->command->name,
+		               call->command->words),
+		       1;
 	if (strcmp(path, "-") == 0 && (c->json || isatty(STDOUT_FILENO)))
 		return err_set(e, c->json ? "-w - and --json both want standard output" : "-w -: not onto a terminal"), 1;
 	if (query_of(call, &q, e))
@@ -220,8 +224,45 @@ static int run_capture(struct cli *c, const struct call *call, struct err *e)
 		json_decref(doc);
 		return 1;
 	}
-	print_capture(c, call->command, doc, path);
+	print_saved(c, call->command, doc, path);
 	json_decref(doc);
+	return code;
+}
+
+/* ---- replay ---- */
+
+/* The bundle may name no verdict of then: a folder that people made need not. */
+static int replay_check(const struct cli *c, const struct call *call, const struct replay *r, struct err *e)
+{
+	if (!r->was)
+		return err_set(e, "%s: has no verdict.json to compare with", call->words[0]), 1;
+	print(c, call->command, r->report);
+	return r->same ? 0 : 2;
+}
+
+static int replay_show(const struct cli *c, const struct call *call, const struct replay *r)
+{
+	struct out o = out_for(stdout);
+	if (c->json) {
+		json_dumpf(r->verdict, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		putchar('\n');
+		if (!r->same)
+			fprintf(stderr, "bothways: this is not the verdict in the bundle (--check says what differs)\n");
+		return r->exit_code;
+	}
+	show_verdict(&o, r->verdict);
+	out_printf(&o, INK_PLAIN, "\n");
+	call->command->show(&o, r->report);
+	return r->exit_code;
+}
+
+static int run_replay(struct cli *c, const struct call *call, struct err *e)
+{
+	struct replay r;
+	if (replay(call->words[0], call_option(call, "catalogue"), &r, e))
+		return 1;
+	int code = call_has(call, "check") ? replay_check(c, call, &r, e) : replay_show(c, call, &r);
+	replay_clear(&r);
 	return code;
 }
 
@@ -386,6 +427,24 @@ static const struct option_info CAPTURE_OPTIONS[] = {
     {"service", "PORT", "also connect to this TCP port of B", false},
     EVERYWHERE,
 };
+static const struct option_info BUNDLE_OPTIONS[] = {
+    {"w", "FILE", "where the bundle goes, a gzipped tar; - is standard output", false},
+    {"now", NULL, "make a round of the pair first, and keep the frames of it", false},
+    {"service", "PORT", "with --now, also connect to this TCP port of B", false},
+    EVERYWHERE,
+};
+static const struct option_info REPLAY_OPTIONS[] = {
+    {"catalogue", "FILE", "judge by this catalogue of causes, instead of the one of then", false},
+    {"check", NULL, "only say whether the verdict is the one in the bundle; exit 2 when it is not", false},
+    EVERYWHERE,
+};
+static const struct option_info FEEDBACK_OPTIONS[] = {
+    {"right", NULL, "the verdict of this round named the cause", false},
+    {"wrong", NULL, "it did not", false},
+    {"cause", "ID", "what it really was", false},
+    {"undo", "N", "take back number N of the list", false},
+    EVERYWHERE,
+};
 static const struct option_info TRACE_OPTIONS[] = {
     {"now", NULL, "make a round first, instead of showing the last one", false},
     EVERYWHERE,
@@ -419,7 +478,13 @@ static const struct command COMMANDS[] = {
     {"trace", "A B", "the last round of the pair, hop by hop, both directions side by side", 2, 2, OPTIONS(TRACE_OPTIONS),
      run_query, show_trace, DIAGNOSE_SECONDS},
     {"capture", "A B", "measure the pair now and keep what every point saw, as one file for Wireshark", 2, 2,
-     OPTIONS(CAPTURE_OPTIONS), run_capture, show_capture, DIAGNOSE_SECONDS},
+     OPTIONS(CAPTURE_OPTIONS), run_saved, show_capture, DIAGNOSE_SECONDS},
+    {"bundle", "A B|ROUND", "everything a verdict was made from as one file: of the last round of a pair, or of any by its number",
+     1, 2, OPTIONS(BUNDLE_OPTIONS), run_saved, show_bundle, DIAGNOSE_SECONDS},
+    {"replay", "FILE", "the verdict of a bundle once more, from what is in it; asks no collector", 1, 1, OPTIONS(REPLAY_OPTIONS),
+     run_replay, show_replay, ANSWER_SECONDS},
+    {"feedback", "[ROUND]", "say whether a verdict was right, or list what was said and what it changed", 0, 1,
+     OPTIONS(FEEDBACK_OPTIONS), run_query, show_feedback, ANSWER_SECONDS},
     {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
     {"causes", "[ID]", "the catalogue of causes, a category, or one cause of it", 0, 1, OPTIONS(CAUSES_OPTIONS), run_causes,
      show_causes, ANSWER_SECONDS},

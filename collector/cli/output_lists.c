@@ -18,7 +18,7 @@ void show_problem(struct out *o, const json_t *p)
 	out_printf(o, INK_BOLD, "%s ⇄ %s", doc_text(p, "a"), doc_text(p, "b"));
 	out_printf(o, ink, "  %s", doc_text(p, "state"));
 	out_printf(o, INK_PLAIN, "  %s", *cause ? cause : "undetermined");
-	out_printf(o, INK_DIM, "  %s\n", ago);
+	out_printf(o, INK_DIM, "  %s%s%s\n", ago, *doc_text(p, "round") ? "  round " : "", doc_text(p, "round"));
 	if (*doc_text(p, "sentence")) {
 		out_pad(o, 4);
 		out_wrapped(o, INK_PLAIN, doc_text(p, "sentence"), 4, 4);

@@ -126,7 +126,7 @@ int savefile_done(struct savefile *f, struct err *e)
 	int rc = put_in_place(f);
 
 	if (rc)
-		err_set(e, "%s: %s", f->path ? f->path : "the capture file", strerror(errno));
+		err_set(e, "%s: %s", f->path ? f->path : "the file", strerror(errno));
 	savefile_drop(f);
 	return rc;
 }

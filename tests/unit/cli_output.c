@@ -73,6 +73,8 @@ static void documents_look_as_they_did(void **state)
 	    {"trace", "trace-ascii", show_trace, {.utf8 = false, .width = 120}},
 	    {"ok", "trace-old", show_trace, {.utf8 = true, .width = 100}},
 	    {"capture", "capture", show_capture, {.utf8 = true, .width = 100}},
+	    {"feedback", "feedback", show_feedback, {.utf8 = true, .width = 110}},
+	    {"replay", "replay", show_replay, {.utf8 = true, .width = 100}},
 	    {"mesh", "mesh", show_mesh, {.utf8 = true, .width = 100}},
 	    {"mesh", "mesh-narrow", show_mesh, {.utf8 = true, .width = 40}},
 	    {"status", "status", show_status, {.utf8 = true, .width = 100}},

@@ -59,6 +59,7 @@ static const struct span left_out[] = {
     BEYOND(witnesses),
     BEYOND(owners),
     HOLE(party[0].at, party[0].change_count), /* which the compiler does not tell: put nothing there */
+    HOLE(path_complete, usual_us),
     HOLE(onlink, witness_count),
     HOLE(service_port, imported),
 };
@@ -66,6 +67,7 @@ static const struct span left_out[] = {
 #define HOLE_IS_ONE(f, g)                                                                                                          \
 	_Static_assert(offsetof(struct dossier, g) - offsetof(struct dossier, f) - sizeof(((struct dossier *)0)->f) < 8, #f)
 HOLE_IS_ONE(party[0].at, party[0].change_count);
+HOLE_IS_ONE(path_complete, usual_us);
 HOLE_IS_ONE(onlink, witness_count);
 HOLE_IS_ONE(service_port, imported);
 
