@@ -130,6 +130,14 @@ static int ask(struct cli *c, const struct msg_query *q, int seconds, struct sav
 	return -1;
 }
 
+static struct out out_of(const struct cli *c)
+{
+	struct out o = out_for(stdout);
+	o.zh = c->lang == LANG_ZH;
+	lang_prepare(&o, c->lang);
+	return o;
+}
+
 static void print(const struct cli *c, const struct command *cmd, const json_t *doc)
 {
 	if (c->json) {
@@ -137,9 +145,7 @@ static void print(const struct cli *c, const struct command *cmd, const json_t *
 		putchar('\n');
 		return;
 	}
-	struct out o = out_for(stdout);
-	o.zh = c->lang == LANG_ZH;
-	lang_prepare(&o, c->lang);
+	struct out o = out_of(c);
 	cmd->show(&o, doc);
 }
 
@@ -242,7 +248,7 @@ static int replay_check(const struct cli *c, const struct call *call, const stru
 
 static int replay_show(const struct cli *c, const struct call *call, const struct replay *r)
 {
-	struct out o = out_for(stdout);
+	struct out o = out_of(c);
 	if (c->json) {
 		json_dumpf(r->verdict, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		putchar('\n');
@@ -436,6 +442,7 @@ static const struct option_info BUNDLE_OPTIONS[] = {
 static const struct option_info REPLAY_OPTIONS[] = {
     {"catalogue", "FILE", "judge by this catalogue of causes, instead of the one of then", false},
     {"check", NULL, "only say whether the verdict is the one in the bundle; exit 2 when it is not", false},
+    IN_LANGUAGE,
     EVERYWHERE,
 };
 static const struct option_info FEEDBACK_OPTIONS[] = {

@@ -85,6 +85,7 @@ struct owner {
 };
 #define OWNERS_MAX 256
 
+/* A field that is added here (or in what stands above) goes into proto/dossier.proto and proto/wire_record.c, too: a test says so. */
 struct dossier {
 	uint64_t round;
 	uint32_t round_seconds_ago;

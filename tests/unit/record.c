@@ -104,6 +104,7 @@ static struct record *record_full(void)
 	memset(d->witnesses[0].to_name, 'a', TITLE_MAX_LEN - 1);
 	memset(d->owners[0].agent, 'a', TITLE_MAX_LEN - 1);
 	memset(d->owners[0].ifname, 'a', IFNAME_LEN - 1);
+	memset(d->owners[0].machine, 'a', sizeof d->owners[0].machine - 1);
 	d->owners[0].mac = M("02:00:00:00:00:11");
 	d->owners[0].ip = P("fd00::11/64");
 	d->path[0][0] = d->path[1][0] = -3;
