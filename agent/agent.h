@@ -20,11 +20,14 @@ struct uplink;
 
 /* What the command line and the config file say; strings are lent by the options. */
 struct agent_setup {
-	const char *name;      /* wish, "" = choose from the host name */
-	const char *oob;       /* NULL = none */
-	const char *relay_dir; /* NULL = none */
-	uint32_t relay_vsock;  /* port, 0 = none */
-	const char *ovs_dir;   /* of the sockets of Open vSwitch */
+	const char *name;          /* wish, "" = choose from the host name */
+	const char *oob;           /* NULL = none */
+	const char *relay_dir;     /* NULL = none */
+	uint32_t relay_vsock;      /* port, 0 = none */
+	const char *ovs_dir;       /* of the sockets of Open vSwitch */
+	const char *platform_root; /* where the files of libvirt and Proxmox begin, "" = / */
+	const char *platform_facts[16];
+	size_t platform_count;
 	uint16_t probe_port;
 	bool trace_rules; /* rounds may mark their packets for nftables tracing */
 	const char *probe_ifs;

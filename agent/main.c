@@ -3,6 +3,7 @@
 #include "agent/backlog.h"
 #include "agent/child.h"
 #include "agent/facts/ovs.h"
+#include "agent/facts/platform.h"
 #include "agent/oob.h"
 #include "agent/priv.h"
 #include "agent/relay.h"
@@ -33,6 +34,8 @@ static const struct option_info options[] = {
     {"relay-dir", "DIR", "host: directory with the guests' sockets", false},
     {"relay-vsock", "PORT", "host: take the guests' vsock connections on this port", false},
     {"ovs-rundir", "DIR", "host: directory with the sockets of Open vSwitch (default " OVS_RUNDIR ")", false},
+    {"platform-facts", "FILE", "what a platform or switches have configured, in YAML or JSON; read again when it changes", true},
+    {"platform-root", "DIR", "host: where run/libvirt, etc/libvirt and etc/pve are looked for (default /; none = nowhere)", false},
     {"probe-port", "N", "UDP and TCP port for probes (default 7401)", false},
     {"probe-interfaces", "A,B", "probe on these interfaces only (default: chosen)", false},
     {"service", "PORT[=COMMAND]", "a TCP service this machine offers, to be probed too, and what starts it", true},
@@ -144,6 +147,9 @@ static int setup_read(struct agent_setup *s, const struct options *o, int argc, 
 	s->oob = options_get(o, "oob");
 	s->relay_dir = options_get(o, "relay-dir");
 	s->ovs_dir = ovs_dir(o);
+	s->platform_root = text_or_empty(o, "platform-root");
+	s->platform_count =
+	    options_all(o, "platform-facts", s->platform_facts, sizeof s->platform_facts / sizeof *s->platform_facts);
 	if (o->first_arg < argc)
 		return err_set(e, "unexpected argument \"%s\" (see --help)", argv[o->first_arg]);
 	if (!options_has(o, "state"))
@@ -199,6 +205,7 @@ static int agent_start(struct agent *a, const struct options *o, struct err *e)
 	if (priv_drop(&a->setup, e) < 0)
 		return -1;
 	ovs_use(a->setup.ovs_dir);
+	platform_use(a->setup.platform_root, a->setup.platform_facts, a->setup.platform_count);
 	a->boot = keys_random64();
 	a->watch = watch_new(keys_random64());
 	if (prober_start(a, e) < 0)

@@ -23,6 +23,7 @@ static const struct source {
     {FACTS_FAST, fact_read_devices},
     {FACTS_SOCKETS, fact_read_sockets},
     {FACTS_FAST, fact_read_ovs}, /* over what the network showed */
+    {FACTS_FAST, fact_read_platform},
     {FACTS_FIREWALL, fact_read_firewall},
 };
 
