@@ -159,10 +159,12 @@ static kind_mask answered_by(const struct inquiry *q, bool refused)
 /* A guest's agent whose relay is silent may well run: what its probe port does tells nothing of the relay. */
 static bool relay_is_blamed(const struct inquiry *q) { return inquiry_unheard(q) != q->p->unheard; }
 
+/* A kernel without that socket says so of datagrams. Connections alone prove nothing: an agent that runs and was not told of the round
+ * resets those that it knows nothing of. */
 static kind_mask port_refused(const struct inquiry *q)
 {
-	kind_mask own = ~SERVICES & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP));
-	return relay_is_blamed(q) ? 0 : answered_by(q, true) & own;
+	kind_mask refused = relay_is_blamed(q) ? 0 : answered_by(q, true) & ~SERVICES;
+	return refused & kinds_of_proto(PROTO_UDP) ? refused & (kinds_of_proto(PROTO_UDP) | kinds_of_proto(PROTO_TCP)) : 0;
 }
 
 /* Its port stays open for as long as it runs, be it ever so slow; and where that cannot be seen, time tells. */

@@ -58,12 +58,16 @@ static void lost_beyond(const struct inquiry *q, struct finding *f)
 {
 	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
 	const struct direction *d = &q->v->dir[q->p->dir];
-	bool outside = false;
+	size_t outside = 0, steps = (size_t)(q->p->before - q->p->after);
 	if (!q->p->placed)
 		return;
 	for (size_t i = q->p->after; i < q->p->before; i++) {
 		int a = owner(q, i), b = owner(q, i + 1);
-		outside |= a != b && !is_cable(q, a, b) && !is_cable(q, b, a);
+		outside += a != b && !is_cable(q, a, b) && !is_cable(q, b, a);
+	}
+	if (outside && outside < steps) {
+		find_unknown(f, "nobody looked at all places between the two: it may as well be lost inside a machine");
+		return;
 	}
 	path_point_name(&d->path[q->p->after], after);
 	path_point_name(&d->path[q->p->before], before);
