@@ -27,6 +27,7 @@ static const struct word {
     {"NOT_SPECIFIED", "br_dev_queue_push_xmit", DROP_NAMED, DROP_BY_SIZE},
     {"NOT_SPECIFIED", "ip_fragment", DROP_NAMED, DROP_BY_SIZE},
     {"NOT_SPECIFIED", "br_handle_frame_finish", DROP_VAGUE, DROP_BY_FDB},
+    {"NOT_SPECIFIED", "*_xdp_*", DROP_NAMED, DROP_BY_PROGRAM}, /* do_xdp_generic */
     {"NOT_SPECIFIED", NULL, DROP_VAGUE, DROP_BY_OTHER},
     {"UNHANDLED_PROTO", NULL, DROP_VAGUE, DROP_BY_OTHER},
     {"NEIGH_*", NULL, DROP_AFTERMATH, DROP_BY_NEIGHBOUR},

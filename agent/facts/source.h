@@ -13,7 +13,8 @@
 #define FACT_DISTURBED 1
 typedef int fact_source_fn(struct snapshot *s, struct err *e);
 fact_source_fn fact_read_machine, fact_read_load, fact_read_network, fact_read_devices /* of the links read before */,
-    fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall, fact_read_platform;
+    fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall, fact_read_platform,
+    fact_read_xfrm;
 
 /* One read of a small file; -1 if it is not there. Always terminated. */
 ssize_t proc_file_read(const char *path, char *out, size_t size);

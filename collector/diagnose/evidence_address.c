@@ -363,6 +363,48 @@ static void no_gateway(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s has a route to its peer, or needs no gateway for it", name_of(q, q->who));
 }
 
+/* The newest route to `dst` that was taken away: was it the default route? */
+static bool lost_default(const struct inquiry *q, struct ip dst, bool *found)
+{
+	const struct party *p = &q->d->party[q->who];
+	*found = false;
+	for (size_t i = p->change_count; i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		struct prefix to;
+		bool family = strncmp(c->key, dst.family == 4 ? "route.4." : "route.6.", 8) == 0;
+		if (!family || !c->was || c->now || history_last(p, c->key) != c)
+			continue;
+		bool is_default = strcmp(c->key + 8, "default") == 0;
+		if (!is_default && (prefix_parse(c->key + 8, &to) < 0 || !prefix_contains(to, dst)))
+			continue;
+		*found = true;
+		return is_default;
+	}
+	return false;
+}
+
+/* A host has routes of its own to the networks of guests; a guest may have had one besides its default route. */
+static void end_lost_way(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = end_facts(q, f);
+	char peer[IP_TEXT_MAX], route[320];
+	for (int family = 4; s && family <= 6; family += 2) {
+		struct ip dst = other_ip(q, family);
+		bool found, by_default = lost_default(q, dst, &found);
+		bool host = q->d->party[q->who].kind == AGENT_HOST;
+		if (!off_link(q, family) || !own_addr(q, s, family) || !(kinds_of_family(family) & dying(q)) || way(q, s, family))
+			continue;
+		if (found ? by_default : !host)
+			continue;
+		if (history_lost_route(q, dst, route, sizeof route))
+			bindings_add(q->learned, "restore", "%s", route);
+		find_yes(f, (kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH)) | (f->is == TRI_YES ? f->kinds : 0),
+		         "%s has no route to %s%s", name_of(q, q->who), ip_format(dst, peer), found ? " any more" : "");
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "%s has a route to its peer, or lost its default route", name_of(q, q->who));
+}
+
 /* ---- routes that refuse, or lead elsewhere ---- */
 
 static const char *refusal_name(uint8_t type)
@@ -618,6 +660,8 @@ static const struct evidence items[] = {
      "the machine's prefix is so long that its peer looks off-link, and there is no other route"},
     {"no-gateway", no_gateway, "routes, neighbours, history",
      "the peer is off-link, and the machine has no default route or a wrong one"},
+    {"end-lost-way", end_lost_way, "routes, history",
+     "this end has no route to the other's network, and it is not for want of a default route"},
     {"refusing-route", refusing_route, "routes, rules", "a blackhole, unreachable or prohibit route or rule covers the peer"},
     {"route-elsewhere", route_elsewhere, "routes, rules", "the machine's route to the peer leaves by another interface"},
     {"rp-filter-strict", rp_filter, "sysctl, routes",

@@ -161,6 +161,25 @@ static void router_refuses(const struct inquiry *q, struct finding *f)
 		find_no(f, "no route of %s refuses it", name_of(q, q->who));
 }
 
+/* The route that comes with an address of its own on that interface, and was taken away alone. */
+static bool connected_bind(const struct inquiry *q, const struct routing *r, int family)
+{
+	char net[PREFIX_TEXT_MAX], own[IP_TEXT_MAX];
+	for (size_t i = 0; i < r->s->addr_count; i++) {
+		const struct addr *a = &r->s->addrs[i];
+		if (a->link != r->out->index || a->prefix.ip.family != family || !prefix_contains(a->prefix, r->dst))
+			continue;
+		prefix_format(prefix_network(a->prefix), net);
+		if (family == 4)
+			bindings_add(q->learned, "restore", "route replace %s dev %s proto kernel scope link src %s", net,
+			             r->out->name, ip_format(a->prefix.ip, own));
+		else
+			bindings_add(q->learned, "restore", "-6 route replace %s dev %s", net, r->out->name);
+		return true;
+	}
+	return false;
+}
+
 static void router_lost_way(const struct inquiry *q, struct finding *f)
 {
 	char dst[IP_TEXT_MAX], route[320];
@@ -170,7 +189,7 @@ static void router_lost_way(const struct inquiry *q, struct finding *f)
 			continue;
 		if (history_lost_route(q, r.dst, route, sizeof route))
 			bindings_add(q->learned, "restore", "%s", route);
-		else
+		else if (!connected_bind(q, &r, family))
 			history_restore_on(q, r.out->name, family == 4 ? 1 : 2); /* the address that the route came with */
 		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has no route to %s", name_of(q, q->who),
 		         ip_format(r.dst, dst));
@@ -318,6 +337,7 @@ static void either(const struct inquiry *q, struct finding *f, const char *first
 static void lost_in_stack(const struct inquiry *q, struct finding *f) { either(q, f, "lost-routing", "in-own-stack"); }
 static void cannot_pass(const struct inquiry *q, struct finding *f) { either(q, f, "lost-routing", "cannot-send"); }
 static void route_refuses(const struct inquiry *q, struct finding *f) { either(q, f, "router-refuses", "refusing-route"); }
+static void way_lost(const struct inquiry *q, struct finding *f) { either(q, f, "router-lost-way", "end-lost-way"); }
 static void rp_strict(const struct inquiry *q, struct finding *f) { either(q, f, "router-rp-strict", "rp-filter-strict"); }
 
 static const struct evidence items[] = {
@@ -336,6 +356,7 @@ static const struct evidence items[] = {
      "what this end sends or answers is lost inside it, or this machine loses what it routes"},
     {"route-refuses", route_refuses, "routes, rules",
      "a blackhole, unreachable or prohibit route or rule of the machine covers what it sends or routes"},
+    {"way-lost", way_lost, "routes, history", "the machine that should send or route it has no route for it"},
     {"rp-strict", rp_strict, "sysctl, routes",
      "the machine's reverse-path filter is strict and its route back leaves by another interface"},
     {"behind-nat", behind_nat, "addresses seen", "the machine it is for is known outside by another machine's address only"},

@@ -1,4 +1,6 @@
 """Filters of the guest itself, and programs at its interface."""
+import os, subprocess
+
 from . import NO_TABLES, Injected, fault, nft
 
 KEEP = "ct state established,related accept;"
@@ -104,3 +106,42 @@ def echo_ignored(s):
     if not (s.ip6 if s.family == 6 else s.ip):
         return None
     return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=0")], where=s.victim)
+
+
+# ---- programs below every filter ----
+
+SOURCE = """#include <linux/bpf.h>
+__attribute__((section("xdp"), used)) int xdp_drop(struct xdp_md *c)
+{ void *d = (void *)(long)c->data, *e = (void *)(long)c->data_end; unsigned char *p = d;
+  if (d + 24 > e || p[12] != 8 || p[13] != 0 || (p[23] != 17 && p[23] != 6)) return XDP_PASS; return XDP_DROP; }
+__attribute__((section("tc"), used)) int tc_drop(struct __sk_buff *s)
+{ void *d = (void *)(long)s->data, *e = (void *)(long)s->data_end; unsigned char *p = d;
+  if (d + 24 > e || p[12] != 8 || p[13] != 0 || (p[23] != 17 && p[23] != 6)) return 0; return 2; }
+char gpl[] __attribute__((section("license"), used)) = "GPL";
+"""
+
+
+def program(s):
+    """An object file with programs that drop UDP and TCP over IPv4. "" = no compiler for them."""
+    made = s.net.path("drop.o")
+    if not os.path.exists(made):
+        with open(s.net.path("drop.c"), "w") as f:
+            f.write(SOURCE)
+        arch = f"-I/usr/include/{os.uname().machine}-linux-gnu"
+        if subprocess.run(["clang", "-O2", "-target", "bpf", arch, "-c", s.net.path("drop.c"), "-o", made], stderr=subprocess.DEVNULL).returncode:
+            return ""
+    return made
+
+
+@fault("endpoint-security-drop", needs="guest")
+def tc_at_its_interface(s):
+    made = program(s) if s.ip and s.family != 6 and s.kind not in ("vm", "nat") else ""
+    return Injected([(s.victim, f"tc qdisc add dev {s.dev} clsact; tc filter add dev {s.dev} ingress bpf da obj {made} sec tc")],
+                    undo=[(s.victim, f"tc qdisc del dev {s.dev} clsact")], where=s.victim, direction="to") if made else None
+
+
+@fault("endpoint-security-drop", needs="guest")
+def xdp_at_its_interface(s):
+    made = program(s) if s.ip and s.family != 6 and s.kind not in ("vm", "nat", "macvtap") else ""
+    return Injected([(s.victim, f"ip link set dev {s.dev} xdpgeneric obj {made} sec xdp")], undo=[(s.victim, f"ip link set dev {s.dev} xdpgeneric off")],
+                    where=s.victim, direction="to") if made else None
