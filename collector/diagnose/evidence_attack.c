@@ -189,12 +189,13 @@ static int64_t counted(const struct party *p, const char *name)
 	return now > was ? now - was : 0;
 }
 
+/* Where more than TCP is lost, the queue may be full because answers do not get out: then it is a symptom. */
 static void request_queue_full(const struct inquiry *q, struct finding *f)
 {
 	const struct party *p = &q->d->party[q->who];
-	int64_t n = counted(p, "TcpExt.TCPReqQFullDrop") + counted(p, "TcpExt.TCPReqQFullDoCookies"), cookies = 1;
-	if (n <= 0) {
-		find_no(f, "the queue of half-open connections of %s is not full", name_of(q, q->who));
+	int64_t n = counted(p, "TcpExt.TCPReqQFullDrop"), cookies = 1;
+	if (n <= 0 || dying(q) & ~kinds_of_proto(PROTO_TCP)) {
+		find_no(f, "it is not that the queue of half-open connections of %s is full", name_of(q, q->who));
 		return;
 	}
 	if (snapshot_sysctl(p->after, "net.ipv4.tcp_syncookies", &cookies) && cookies == 0)

@@ -209,46 +209,93 @@ static const struct owner *clone_of(const struct inquiry *q, int party, struct i
 	return NULL;
 }
 
-static void twin_is_clone(const struct inquiry *q, struct finding *f)
+static bool end_has_clone(const struct inquiry *q, int end, struct finding *f)
 {
 	for (int family = 4; family <= 6; family += 2) {
-		struct ip ip = party_prefix(q->d, q->who, family).ip;
-		const struct owner *o = clone_of(q, q->who, ip);
+		struct ip ip = party_prefix(q->d, end, family).ip;
+		const struct owner *o = clone_of(q, end, ip);
 		char text[IP_TEXT_MAX];
 		if (!o)
 			continue;
 		bindings_add(q->learned, "clone", "%s", o->agent);
-		find_yes(f, kinds_of_family(family), "%s and %s have the same machine-id, and both got %s by DHCP",
-		         name_of(q, q->who), o->agent, ip_format(ip, text));
-		return;
+		find_yes(f, kinds_of_family(family), "%s and %s have the same machine-id, and both got %s by DHCP", name_of(q, end),
+		         o->agent, ip_format(ip, text));
+		return true;
 	}
-	find_no(f, "%s has no clone that got its address", name_of(q, q->who));
+	return false;
+}
+
+static void twin_is_clone(const struct inquiry *q, struct finding *f)
+{
+	if (!end_has_clone(q, q->dst, f) && !end_has_clone(q, q->src, f))
+		find_no(f, "neither of the two has a clone that got its address");
 }
 
 /* ---- an address that the machine itself found to be taken ---- */
 
+/* *out: the address, with its interface. */
+static const struct addr *addr_taken(const struct inquiry *q, int party, const struct link **out)
+{
+	const struct snapshot *s = party_facts(q->d, party);
+	for (size_t i = 0; s && i < s->addr_count; i++) {
+		*out = s->addrs[i].dadfailed ? snapshot_link(s, s->addrs[i].link) : NULL;
+		if (*out && strcmp((*out)->name, party_if(q->d, party)) == 0)
+			return &s->addrs[i];
+	}
+	return NULL;
+}
+
 static void dad_failed(const struct inquiry *q, struct finding *f)
 {
-	const struct snapshot *s = party_facts(q->d, q->who);
-	struct ip mine = party_prefix(q->d, q->who, 6).ip;
-	for (size_t i = 0; s && i < s->addr_count; i++) {
-		const struct addr *a = &s->addrs[i];
-		const struct link *l = a->dadfailed ? snapshot_link(s, a->link) : NULL;
-		char ip[PREFIX_TEXT_MAX];
-		if (!l || strcmp(l->name, party_if(q->d, q->who)) || (mine.family && !ip_equal(a->prefix.ip, mine)))
-			continue;
-		prefix_format(a->prefix, ip);
-		bindings_add(q->learned, "component", "%s", ip);
-		bindings_add(q->learned, "again", "addr del %s dev %s", ip, l->name);
-		bindings_add(q->learned, "again", "addr add %s dev %s", ip, l->name);
-		find_yes(f, kinds_of_family(6), "%s found out that somebody has %s already (dadfailed), and does not use it",
-		         name_of(q, q->who), ip);
+	const struct link *l;
+	const struct addr *a = addr_taken(q, q->who, &l);
+	char ip[PREFIX_TEXT_MAX];
+	if (!party_facts(q->d, q->who)) {
+		find_unknown(f, "%s did not report its addresses", name_of(q, q->who));
 		return;
 	}
-	if (s)
+	if (!a) {
 		find_no(f, "%s uses its IPv6 addresses", name_of(q, q->who));
-	else
-		find_unknown(f, "%s did not report its addresses", name_of(q, q->who));
+		return;
+	}
+	prefix_format(a->prefix, ip);
+	bindings_add(q->learned, "component", "%s", ip);
+	bindings_add(q->learned, "again", "addr del %s dev %s", ip, l->name);
+	bindings_add(q->learned, "again", "addr add %s dev %s", ip, l->name);
+	find_yes(f, kinds_of_family(6), "%s found out that somebody has %s already (dadfailed), and does not use it",
+	         name_of(q, q->who), ip);
+}
+
+static void dad_failed_at_end(const struct inquiry *q, struct finding *f)
+{
+	const struct link *l;
+	for (int end = 0; end < 2; end++) {
+		if (addr_taken(q, end, &l))
+			find_yes(f, kinds_of_family(6), "%s found its address taken", name_of(q, end));
+	}
+}
+
+/* Whoever has it must give it back first. */
+static void taker_known(const struct inquiry *q, struct finding *f)
+{
+	const struct link *l;
+	const struct addr *a = addr_taken(q, q->who, &l);
+	const struct owner *o = NULL;
+	char ip[PREFIX_TEXT_MAX];
+	for (size_t i = 0; a && !o && i < q->d->owner_count; i++) {
+		const struct owner *n = &q->d->owners[i];
+		if (n->same_segment && ip_equal(n->ip.ip, a->prefix.ip) && strcmp(n->agent, name_of(q, q->who)) != 0)
+			o = n;
+	}
+	if (!o) {
+		find_unknown(f, "who has the address is not known");
+		return;
+	}
+	bindings_add(q->learned, "other", "%s", o->agent);
+	bindings_add(q->learned, "twin.del", "addr del %s dev %s", prefix_format(o->ip, ip), o->ifname);
+	bindings_add(q->learned, "asker", "%s", name_of(q, other_end(q)));
+	bindings_add(q->learned, "flush", "%s dev %s", ip_format(o->ip.ip, ip), party_if(q->d, other_end(q)));
+	find_yes(f, ~0u, "%s has that address", o->agent);
 }
 
 static const struct evidence items[] = {
@@ -259,6 +306,8 @@ static const struct evidence items[] = {
     {"mac-of-host", mac_of_host, "hardware addresses of the hosts on the way", "the guest has the hardware address of a host"},
     {"twin-is-clone", twin_is_clone, "machine-id and leases of all agents",
      "the other owner of the address has the same machine-id, and both got the address by DHCP"},
+    {"taker-known", taker_known, "addresses of all agents", "another agent says that it has the address"},
+    {"dad-failed-at-end", dad_failed_at_end, "addresses", "an end does not use its IPv6 address, because it found it taken"},
     {"dad-failed", dad_failed, "addresses",
      "the machine does not use its IPv6 address, because it found that somebody else has it"},
 };
