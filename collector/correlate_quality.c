@@ -195,10 +195,18 @@ static void loss_of_stretch(struct train *t, size_t from, bool burst, uint32_t *
 	}
 }
 
+static uint8_t train_kind(const struct train *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!is_burst(t->view[i]))
+			return t->view[i]->flow->kind;
+	return KIND_UDP;
+}
+
 static void loss_find(struct correlation *c, struct train *t)
 {
 	uint32_t lost, of;
-	uint8_t kind = t->view[0]->flow->kind;
+	uint8_t kind = train_kind(t);
 	for (size_t p = 0; p + 1 < t->points; p++) {
 		loss_of_stretch(t, p, false, &lost, &of);
 		if (!loss_is_proven(lost, of) || lost == of)
@@ -467,8 +475,6 @@ static void odds_find(struct correlation *c, struct train *t)
 	order_find(t);
 	copies_find(t);
 	queue_find(t);
-	if (is_slow(&t->dir->quality))
-		cells_mark_slow(t->dir);
 }
 
 static void quality_of(struct correlation *c, int n)
@@ -488,8 +494,56 @@ static void quality_of(struct correlation *c, int n)
 	free(t);
 }
 
+/* ---- one reason for both ---- */
+
+static const struct odd *odd_at(const struct direction *d, enum oddity what, const char *after, const char *before)
+{
+	char name[2][POINT_NAME_MAX];
+	for (size_t i = 0; i < d->quality.odd_count; i++) {
+		const struct odd *o = &d->quality.odds[i];
+		if (o->what == what && strcmp(path_point_name(&d->path[o->after], name[0]), after) == 0 &&
+		    strcmp(path_point_name(&d->path[o->before], name[1]), before) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+/* Packets that come at very different times are late there and back, too; and late ones differ by a little. */
+static bool is_shadow(const struct verdict *v, int n, const struct odd *o)
+{
+	const struct direction *d = &v->dir[n];
+	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+	path_point_name(&d->path[o->after], after);
+	path_point_name(&d->path[o->before], before);
+	const struct odd *jitter = odd_at(d, ODD_JITTER, after, before), *delay = odd_at(d, ODD_DELAY, after, before);
+	const struct odd *back = o->around ? odd_at(&v->dir[1 - n], ODD_JITTER, before, after) : NULL;
+	if (o->what == ODD_DELAY)
+		return (jitter && 3 * (uint64_t)jitter->amount >= o->amount) || (back && 3 * (uint64_t)back->amount >= o->amount);
+	return o->what == ODD_JITTER && delay && 3 * (uint64_t)o->amount < delay->amount;
+}
+
+static void shadows_drop(struct verdict *v)
+{
+	bool drop[2][ODDS_MAX] = {{false}};
+	for (int n = 0; n < 2; n++)
+		for (size_t i = 0; i < v->dir[n].quality.odd_count; i++)
+			drop[n][i] = is_shadow(v, n, &v->dir[n].quality.odds[i]);
+	for (int n = 0; n < 2; n++) {
+		struct quality *q = &v->dir[n].quality;
+		size_t kept = 0;
+		for (size_t i = 0; i < q->odd_count; i++)
+			if (!drop[n][i])
+				q->odds[kept++] = q->odds[i];
+		q->odd_count = kept;
+	}
+}
+
 void quality_fill(struct correlation *c)
 {
 	quality_of(c, 0);
 	quality_of(c, 1);
+	shadows_drop(c->v);
+	for (int n = 0; n < 2; n++)
+		if (is_slow(&c->v->dir[n].quality))
+			cells_mark_slow(&c->v->dir[n]);
 }

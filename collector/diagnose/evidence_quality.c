@@ -53,6 +53,31 @@ static void at_machine(const struct inquiry *q, struct finding *f)
 		find_no(f, "it is not at %s", name_of(q, q->who));
 }
 
+/* Where a guest's interface meets the host's side of its port. */
+static void at_own_cable(const struct inquiry *q, struct finding *f)
+{
+	const struct problem *p = q->p;
+	size_t other = q->who == q->src ? p->before : p->after, own = q->who == q->src ? p->after : p->before;
+	bool nic = p->placed && (q->who == q->src || q->who == q->dst) && party_of(q, own) == q->who;
+	if (nic && (point_of(q, own)->role == POINT_NIC || point_of(q, own)->role == POINT_SOCKET) &&
+	    (party_of(q, other) != q->who || point_of(q, other)->role == POINT_NIC))
+		find_yes(f, ~0u, "it is at the interface of %s", name_of(q, q->who));
+	else
+		find_no(f, "it is not at the interface of %s", name_of(q, q->who));
+}
+
+/* Who is to blame: one machine, or what lies between two. */
+static void span_bind(const struct inquiry *q, const char *key)
+{
+	int x = party_of(q, q->p->after), y = party_of(q, q->p->before);
+	if (x == y)
+		bindings_add(q->learned, key, "%s", name_of(q, x));
+	else
+		bindings_add(q->learned, key, "%s-%s", name_of(q, x < y ? x : y), name_of(q, x < y ? y : x));
+	bindings_add(q->learned, "component", "%s",
+	             point_of(q, q->p->before)->ifname[0] ? point_of(q, q->p->before)->ifname : "its stack");
+}
+
 static void between_machines(const struct inquiry *q, struct finding *f)
 {
 	const struct problem *p = q->p;
@@ -61,7 +86,7 @@ static void between_machines(const struct inquiry *q, struct finding *f)
 		find_no(f, "it is inside of one machine");
 		return;
 	}
-	bindings_add(q->learned, "span", "%s-%s", name_of(q, party_of(q, p->after)), name_of(q, party_of(q, p->before)));
+	span_bind(q, "span");
 	find_yes(f, ~0u, "it begins %s", stretch(q, text, sizeof text));
 }
 
@@ -83,12 +108,14 @@ static bool any_device(const struct inquiry *q, device_fn *is, struct finding *f
 static void say_share(const struct inquiry *q, struct finding *f, uint32_t of_10000, const char *what)
 {
 	char text[STRETCH_MAX];
+	span_bind(q, "span");
 	find_yes(f, ~0u, "%u.%02u %% of the packets %s %s", of_10000 / 100, of_10000 % 100, what, stretch(q, text, sizeof text));
 }
 
 static void say_time(const struct inquiry *q, struct finding *f, const char *what)
 {
 	char text[STRETCH_MAX];
+	span_bind(q, "span");
 	find_yes(f, ~0u, "%u.%01u ms %s %s%s", q->p->amount / 1000, q->p->amount % 1000 / 100, what, stretch(q, text, sizeof text),
 	         q->p->around ? ", there and back together" : "");
 }
@@ -155,12 +182,75 @@ static void odd_damage(const struct inquiry *q, struct finding *f)
 		say_share(q, f, q->p->amount, "are damaged");
 }
 
+/* Of the stretch where the damage happens, not of the one where the damaged packets die. */
+static const char *damage_span(const struct inquiry *q)
+{
+	static _Thread_local char out[2 * TITLE_MAX_LEN];
+	const struct quality *m = &q->v->dir[q->p->dir].quality;
+	for (size_t i = 0; i < m->odd_count; i++) {
+		int x = party_of(q, m->odds[i].after), y = party_of(q, m->odds[i].before);
+		if (m->odds[i].what == ODD_DAMAGE)
+			snprintf(out, sizeof out, "%s%s%s", name_of(q, x < y ? x : y), x == y ? "" : "-",
+			         x == y ? "" : name_of(q, x < y ? y : x));
+	}
+	return out;
+}
+
+static void damage_seen(const struct inquiry *q, struct finding *f)
+{
+	const struct quality *m = &q->v->dir[q->p->dir].quality;
+	for (size_t i = 0; i < m->odd_count; i++)
+		if (m->odds[i].what == ODD_DAMAGE) {
+			find_yes(f, ~0u, "packets are seen to be damaged on this way");
+			return;
+		}
+	find_no(f, "nobody saw a damaged packet");
+}
+
+/* Seen on the way, with its place; else a receiver's word for packets of every protocol. */
+static void damaged_or_dropped(const struct inquiry *q, struct finding *f)
+{
+	const struct evidence *dropped = evidence_find("drop-reason-checksum"), *intact = evidence_find("icmp-intact");
+	struct finding icmp = {.is = TRI_NO}, seen = {.is = TRI_NO};
+	if (q->p->odd == ODD_DAMAGE) {
+		odd_damage(q, f);
+		span_bind(q, "damaged.span");
+		return;
+	}
+	damage_seen(q, &seen);
+	intact->find(q, &icmp);
+	if (q->p->odd || (icmp.is == TRI_YES && seen.is != TRI_YES))
+		find_no(f, "%s", icmp.is == TRI_YES ? icmp.text : "it is not a matter of damage");
+	else
+		dropped->find(q, f);
+	if (f->is == TRI_YES && seen.is == TRI_YES)
+		bindings_add(q->learned, "damaged.span", "%s", damage_span(q));
+}
+
+static void some_pass(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->partial)
+		find_yes(f, ~0u, "some of them get through");
+	else
+		find_no(f, "none of them gets through");
+}
+
 static void odd_late(const struct inquiry *q, struct finding *f)
 {
 	if (q->p->odd == ODD_DELAY || q->p->odd == ODD_JITTER)
 		say_time(q, f, "packets wait");
 	else
 		find_no(f, "nothing is late");
+}
+
+static void loss_or_late(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->odd == ODD_QUEUE)
+		odd_queue(q, f);
+	else if (q->p->odd)
+		odd_late(q, f);
+	else
+		odd_loss(q, f);
 }
 
 /* ---- all of one direction ---- */
@@ -230,6 +320,61 @@ static void say_cable(const struct inquiry *q, struct finding *f, bool leaving)
 
 static void cable_from_guest(const struct inquiry *q, struct finding *f) { say_cable(q, f, true); }
 static void cable_to_guest(const struct inquiry *q, struct finding *f) { say_cable(q, f, false); }
+
+/* ---- counters of a link that is dead one way ---- */
+
+#define SENT_MIN 10 /* frames; a round sends more */
+
+/* Frames that a device sent and received while the round was running. */
+static bool link_moved(const struct dossier *d, int party, const char *ifname, uint64_t *sent, uint64_t *got)
+{
+	const struct party *p = party < 0 ? NULL : &d->party[party];
+	const struct link *was = p && p->reported && p->before ? snapshot_link_named(p->before, ifname) : NULL;
+	const struct link *now = was && p->after ? snapshot_link_named(p->after, ifname) : NULL;
+	if (!now)
+		return false;
+	*sent = now->tx_packets - was->tx_packets;
+	*got = now->rx_packets - was->rx_packets;
+	return true;
+}
+
+static void link_hears_nothing(const struct inquiry *q, struct finding *f)
+{
+	const struct path_point *to = point_of(q, q->p->before);
+	uint64_t sent, got;
+	if (!q->p->placed || !to->ifname[0] || !link_moved(q->d, party_of(q, q->p->before), to->ifname, &sent, &got))
+		find_unknown(f, "the counters of the receiving interface are not known");
+	else if (got || sent < SENT_MIN)
+		find_no(f, "%s:%s receives other frames", to->agent, to->ifname);
+	else
+		find_yes(f, ~0u, "%s:%s sent %llu frames meanwhile and received none at all", to->agent, to->ifname,
+		         (unsigned long long)sent);
+}
+
+/* tc at the port takes all of it away, or the other side of the cable counts nothing. */
+static void taken_at_cable(const struct inquiry *q, struct finding *f)
+{
+	bool leaving = dossier_host(q->d, q->src) == q->who && at_cable(q, true);
+	int guest = leaving ? q->src : q->dst;
+	const char *port = q->d->party[guest].at.port, *way = leaving ? "ingress" : "egress";
+	const struct snapshot *s = party_facts(q->d, q->who);
+	uint64_t sent, got;
+	char name[96];
+	snprintf(name, sizeof name, "link.%s.tc_%s", port, way);
+	const char *tc = s ? snapshot_text(s, name) : NULL;
+	if (tc) {
+		bindings_add(q->learned, "redirected", "%s %s", port, way);
+		find_yes(f, ~0u, "a tc filter at %s:%s takes what comes by (%s: %s)", name_of(q, q->who), port, way, tc);
+		return;
+	}
+	const char *far = leaving ? port : party_if(q->d, guest);
+	if (!link_moved(q->d, leaving ? q->who : guest, far, &sent, &got))
+		find_unknown(f, "the counters of the virtual cable are not known");
+	else if (got || sent < SENT_MIN)
+		find_no(f, "the far side of the virtual cable receives other frames, and no tc filter takes them");
+	else
+		find_yes(f, ~0u, "%s:%s received no frame at all", name_of(q, leaving ? q->who : guest), far);
+}
 
 /* ---- source ports: what the sweep says ---- */
 
@@ -306,7 +451,18 @@ static bool rises_one(const struct inquiry *q, const char *ifname, const char *c
 static bool ring_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
 	static const char *const names[] = {"rx_missed", "rx_over", "rx_fifo", "rx_nobuffer"};
-	return rises_one(q, ifname, names, COUNT(names), f);
+	const struct snapshot *s = party_facts(q->d, q->who);
+	char name[96];
+	int64_t now = 0, max = 0;
+	if (!rises_one(q, ifname, names, COUNT(names), f))
+		return false;
+	snprintf(name, sizeof name, "link.%s.ring", ifname);
+	snapshot_counter(s, name, &now);
+	snprintf(name, sizeof name, "link.%s.ring_max", ifname);
+	snapshot_counter(s, name, &max);
+	if (max > now)
+		bindings_add(q->learned, "ring.max", "%lld", (long long)max);
+	return true;
 }
 
 static void ring_overflows(const struct inquiry *q, struct finding *f)
@@ -329,14 +485,23 @@ static void crc_errors(const struct inquiry *q, struct finding *f)
 
 static bool hang_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
-	static const char *const names[] = {"tx_timeouts", "tx_carrier", "tx_aborted"};
-	return rises_one(q, ifname, names, 1, f);
+	static const char *const names[] = {"tx_timeouts"};
+	return rises_one(q, ifname, names, COUNT(names), f);
 }
 
 static void tx_hangs(const struct inquiry *q, struct finding *f)
 {
 	if (!any_device(q, hang_device, f))
 		find_no(f, "no interface of %s had its transmitter reset", name_of(q, q->who));
+}
+
+static void backlog_bind(const struct inquiry *q, int64_t rise, struct finding *f)
+{
+	const struct snapshot *s = party_facts(q->d, q->who);
+	int64_t room = 0;
+	if (s && snapshot_sysctl(s, "net.core.netdev_max_backlog", &room) && room < 5000)
+		bindings_add(q->learned, "backlog.more", "5000");
+	find_yes(f, ~0u, "the CPUs of %s dropped %lld packets for a full backlog (softnet)", name_of(q, q->who), (long long)rise);
 }
 
 static void backlog_dropped(const struct inquiry *q, struct finding *f)
@@ -347,8 +512,7 @@ static void backlog_dropped(const struct inquiry *q, struct finding *f)
 	else if (rise <= 0)
 		find_no(f, "no CPU of %s had its backlog full", name_of(q, q->who));
 	else
-		find_yes(f, ~0u, "the CPUs of %s dropped %lld packets for a full backlog (softnet)", name_of(q, q->who),
-		         (long long)rise);
+		backlog_bind(q, rise, f);
 }
 
 static void tcp_retransmits(const struct inquiry *q, struct finding *f)
@@ -361,6 +525,54 @@ static void tcp_retransmits(const struct inquiry *q, struct finding *f)
 	else
 		find_yes(f, ~0u, "TCP of %s sent %lld of %lld segments again", name_of(q, q->who), (long long)again,
 		         (long long)out);
+}
+
+/* ---- drivers ---- */
+
+static void segments_dropped(const struct inquiry *q, struct finding *f)
+{
+	const struct round_result *r = q->d->party[q->who].result;
+	for (size_t i = 0; r && i < r->drops_count; i++) {
+		const struct flow_drop *d = &r->drops[i];
+		if (strncmp(d->reason, "SKB_GSO", 7) != 0 || problem_row_kind(q->d, q->p, d->flow, d->part, d->seqs) < 0)
+			continue;
+		if (d->ifname[0])
+			bindings_add(q->learned, "segment.if", "%s", d->ifname);
+		find_yes(f, ~0u, "the kernel of %s could not cut a large segment (%s)", name_of(q, q->who), d->reason);
+		return;
+	}
+	find_unknown(f, "the kernel of %s does not say that it dropped large segments", name_of(q, q->who));
+}
+
+static void vmxnet3_resets(const struct inquiry *q, struct finding *f)
+{
+	const struct link *l = party_link(q->d, q->who);
+	int64_t rise;
+	if (!l || strcmp(l->driver, "vmxnet3") != 0)
+		find_no(f, "%s has no VMXNET3 interface", name_of(q, q->who));
+	else if (device_rise(q, l->name, "tx_timeouts", &rise) || device_rise(q, l->name, "resets", &rise))
+		find_yes(f, ~0u, "the driver of %s:%s has reset it %lld times", name_of(q, q->who), l->name, (long long)rise);
+	else
+		find_no(f, "the driver of %s:%s has not reset it", name_of(q, q->who), l->name);
+}
+
+static bool bond_device(const struct inquiry *q, const char *ifname, struct finding *f)
+{
+	const struct party *p = &q->d->party[q->who];
+	char key[FACT_KEY_MAX];
+	snprintf(key, sizeof key, "link.%s.active", ifname);
+	const struct fact_change *c = history_last(p, key);
+	if (!c || !c->was || !c->now)
+		return false;
+	bindings_add(q->learned, "failed.bond.first", "%s", c->was);
+	find_yes(f, ~0u, "%s:%s has changed from %s to %s", name_of(q, q->who), ifname, c->was, c->now);
+	return true;
+}
+
+static void failed_over(const struct inquiry *q, struct finding *f)
+{
+	if (!any_device(q, bond_device, f))
+		find_no(f, "no bond of %s has changed its active member", name_of(q, q->who));
 }
 
 /* ---- CPU, memory ---- */
@@ -451,6 +663,14 @@ static void limiter(const struct inquiry *q, struct finding *f)
 		find_no(f, "no interface of %s on that stretch is limited", name_of(q, q->who));
 }
 
+bool queue_is_limited(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->odd != ODD_QUEUE && !loss_of(q))
+		return false;
+	limiter(q, f);
+	return f->is == TRI_YES;
+}
+
 static bool duplex_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
 	const struct snapshot *s = party_facts(q->d, q->who);
@@ -500,11 +720,23 @@ static const struct evidence items[] = {
     {"odd-duplicates", odd_duplicates, "train of probes", "packets come twice from there on"},
     {"odd-damage", odd_damage, "train of probes", "the contents of packets change there"},
     {"at-own-stack", at_stack, "train of probes", "it is between the machine's interface and its programs"},
+    {"odd-damage-or-dropped", damaged_or_dropped, "train of probes, drop reasons",
+     "packets are damaged, by what the points saw or by a kernel's word for packets of every protocol"},
+    {"odd-loss-or-late", loss_or_late, "train of probes", "a share of the packets is lost there, or waits"},
+    {"damage-seen", damage_seen, "train of probes", "somebody saw damaged packets on this way"},
+    {"some-pass", some_pass, "cut", "some of what dies there gets through"},
+    {"at-own-cable", at_own_cable, "cut, train of probes", "it is at the machine's own interface"},
+    {"segments-dropped", segments_dropped, "drop reasons", "the machine's kernel could not cut a large segment"},
+    {"vmxnet3-resets", vmxnet3_resets, "driver, link counters", "a VMXNET3 interface is reset by its driver"},
+    {"failed-over", failed_over, "changes", "a bond on the stretch has changed its active member"},
     {"at-machine", at_machine, "cut, train of probes", "one end of the stretch is this machine"},
     {"between-machines", between_machines, "cut, train of probes", "the stretch lies between two machines"},
     {"one-way-dead", one_way_dead, "cut, matrix", "all of one direction dies there, and nothing of the other"},
     {"cable-from-guest", cable_from_guest, "cut, placement", "it is lost where what the guest sends enters the host"},
     {"cable-to-guest", cable_to_guest, "cut, placement", "it is lost where the host hands it to the guest"},
+    {"link-hears-nothing", link_hears_nothing, "link counters", "the receiving interface counts no frame at all while it sends"},
+    {"taken-at-cable", taken_at_cable, "tc filters, link counters",
+     "a tc filter takes the guest's frames at its port, or the other side of the cable counts none"},
     {"ports-dead", ports_dead, "source ports", "some source ports never get through and the others always do"},
     {"ring-overflows", ring_overflows, "link counters", "an interface on the stretch finds no room for what it receives"},
     {"crc-errors", crc_errors, "link counters", "an interface on the stretch receives damaged frames"},
@@ -524,7 +756,8 @@ const struct evidence_table evidence_quality = {items, COUNT(items)};
 bool entry_is_of_quality(const struct entry *e)
 {
 	for (size_t i = 0; i < e->requires_count; i++)
-		if (strncmp(e->requires[i].evidence->name, "odd-", 4) == 0)
+		if (strncmp(e->requires[i].evidence->name, "odd-", 4) == 0 ||
+		    strcmp(e->requires[i].evidence->name, "rate-limited") == 0)
 			return true;
 	return false;
 }

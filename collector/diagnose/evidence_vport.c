@@ -380,6 +380,8 @@ static void storm_limited(const struct inquiry *q, struct finding *f)
 /* A limit that the platform set; which way, by who sends. */
 static void rate_limited(const struct inquiry *q, struct finding *f)
 {
+	if (queue_is_limited(q, f))
+		return;
 	ask(q, "drop-reason-queue", f);
 	const struct vport *v = f->is != TRI_YES && is_guest(q, q->who) ? vport_of(q, q->who) : NULL;
 	uint32_t rate = v ? q->who == q->src ? v->rate_out : v->rate_in : 0;

@@ -161,6 +161,8 @@ bool mac_of_party(const struct dossier *d, int party, struct mac m);
 const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere); /* NULL = nobody's */
 /* ---- evidence_quality.c: what arrives and is odd ---- */
 extern const struct evidence_table evidence_quality;
+/* An interface of `who` on the stretch is limited, and packets wait or are lost there. */
+bool queue_is_limited(const struct inquiry *q, struct finding *f);
 bool entry_is_of_quality(const struct entry *e); /* it speaks of what arrives: others are not asked about an oddity */
 /* Kinds of which the kernel of `who` says that a filter dropped them. */
 kind_mask said_by_filter(const struct inquiry *q);
