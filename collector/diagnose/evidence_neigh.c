@@ -752,9 +752,10 @@ static void arp_replies_filtered(const struct inquiry *q, struct finding *f)
 	char why[400];
 	if (!party_facts(q->d, q->who))
 		find_unknown(f, "%s did not report its facts", name_of(q, q->who));
-	else if (neigh_is_filtered(q, KIND_ARP, false, why, sizeof why))
+	else if (neigh_is_filtered(q, KIND_ARP, false, why, sizeof why)) {
 		find_yes(f, kinds_of_family(4), "%s drops its own ARP: %s", name_of(q, q->who), why);
-	else
+		neigh_is_filtered(q, KIND_ARP, true, why, sizeof why); /* what is asked of it must get in as well */
+	} else
 		find_no(f, "%s does not filter its own ARP", name_of(q, q->who));
 }
 
