@@ -99,7 +99,7 @@ static void add_parameters(struct msg_query *q, struct evhttp_request *req)
 
 static void on_api(struct http *h, struct evhttp_request *req, const char *rest)
 {
-	static const char *const OPEN[] = {"status", "agents", "mesh", "causes"};
+	static const char *const OPEN[] = {"status", "agents", "mesh", "causes", "lint"};
 	struct asker asker = {.role = "viewer"};
 	struct reply reply = {.c = h->c, .send = on_answer, .arg = req};
 	size_t n = strcspn(rest, "/");
@@ -154,7 +154,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 			return;
 		}
 	}
-	answer_text(req, 404, "nothing here: /, /healthz, /metrics, /api/v1/{status,agents,mesh,causes}\n");
+	answer_text(req, 404, "nothing here: /, /healthz, /metrics, /api/v1/{status,agents,mesh,causes,lint}\n");
 }
 
 /* ---- opening ---- */

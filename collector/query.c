@@ -2,6 +2,7 @@
 
 #include "collector/answer.h"
 #include "collector/bundle_answer.h"
+#include "collector/lint_answer.h"
 #include "collector/rounds.h"
 #include "collector/scope.h"
 #include "collector/sessions.h"
@@ -190,6 +191,19 @@ static void on_causes(struct collector *c, const struct asker *who, const struct
 	reply_error(r, e.text);
 }
 
+static void on_lint(struct collector *c, const struct asker *who, const struct msg_query *q, const struct reply *r)
+{
+	struct err e;
+	const char *name = query_word(q, 0), *tenant;
+	const struct member *of = name ? fleet_find(c->fleet, name, who->tenant, &e) : NULL;
+	if ((name && !of) || tenant_option(c, who, q, &tenant, &e)) {
+		reply_error(r, e.text);
+		return;
+	}
+	json_t *doc = query_option(q, "checks") ? lint_answer_checks() : lint_answer(c, tenant, of);
+	reply_json(r, lint_exit_code(doc), doc);
+}
+
 /* The two agents that a question names. */
 static int pair_words(struct collector *c, const struct asker *who, const struct msg_query *q, struct member **a, struct member **b,
                       struct err *e)
@@ -345,6 +359,7 @@ static const struct command {
     {"mesh", 0, 0, false, on_mesh},     {"diagnose", 2, 2, false, on_diagnose}, {"facts", 1, 1, false, on_facts},
     {"causes", 0, 1, false, on_causes}, {"capture", 2, 2, false, on_capture},   {"trace", 2, 2, false, on_trace},
     {"bundle", 1, 2, false, on_bundle}, {"feedback", 0, 1, false, on_feedback},
+    {"lint", 0, 1, false, on_lint},
 };
 
 static const struct command *command_find(const char *name)

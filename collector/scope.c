@@ -179,12 +179,40 @@ static void scope_status(json_t *doc, const char *tenant)
 	json_array_foreach(json_object_get(doc, "problems"), i, problem) scope_problem(problem);
 }
 
+/* The tenant's own findings; where somebody else's machine is part of one, its facts are left out. */
+static void scope_lint(json_t *doc, const char *tenant)
+{
+	static const char *const keys[] = {"schema", "findings", "checks", "table", NULL};
+	static const char *const named[] = {"id",    "severity", "machine", "tenant", "component",
+	                                    "title", "fix",      "verify",  "source", NULL};
+	json_t *finding, *kept = json_array();
+	size_t i;
+	keep_only(doc, keys);
+	json_array_foreach(json_object_get(doc, "findings"), i, finding)
+	{
+		json_t *other = json_object_get(finding, "other_tenant"), *fix = json_object_get(finding, "fix");
+		if (strcmp(text_of(finding, "tenant"), tenant) != 0)
+			continue;
+		if (json_is_string(other) && strcmp(json_string_value(other), tenant) != 0)
+			keep_only(finding, named);
+		if (json_is_object(fix) && strcmp(text_of(fix, "tenant"), tenant) != 0)
+			json_object_set_new(finding, "fix", json_null());
+		json_array_append(kept, finding);
+	}
+	if (json_object_get(doc, "findings"))
+		json_object_set(doc, "findings", kept);
+	json_decref(kept);
+}
+
 json_t *scope_for_tenant(const json_t *doc, const char *tenant)
 {
 	static const struct {
 		const char *schema;
 		void (*scope)(json_t *doc, const char *tenant);
-	} schemas[] = {{"bothways.verdict/1", scope_verdict}, {"bothways.mesh/1", scope_mesh}, {"bothways.status/1", scope_status}};
+	} schemas[] = {{"bothways.verdict/1", scope_verdict},
+	               {"bothways.mesh/1", scope_mesh},
+	               {"bothways.status/1", scope_status},
+	               {"bothways.lint/1", scope_lint}};
 	json_t *out = names_scoped(doc, tenant);
 	for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++)
 		if (strcmp(text_of(out, "schema"), schemas[i].schema) == 0)

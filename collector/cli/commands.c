@@ -4,6 +4,7 @@
 #include "collector/cli/graph.h"
 #include "collector/cli/lang.h"
 #include "collector/cli/output_codes.h"
+#include "collector/cli/output_lint.h"
 #include "collector/cli/savefile.h"
 #include "collector/replay.h"
 #include "proto/base/mem.h"
@@ -392,6 +393,28 @@ static int run_explain(struct cli *c, const struct call *call, struct err *e)
 	return code;
 }
 
+/* ---- lint ---- */
+
+static int run_lint(struct cli *c, const struct call *call, struct err *e)
+{
+	struct msg_query q;
+	json_t *doc = NULL;
+	enum lang lang;
+	if (lang_choose(call_option(call, "lang"), &lang, e) || query_of(call, &q, e))
+		return 1;
+	c->connect(c, c->options);
+	int code = ask(c, &q, call->command->seconds, NULL, &doc, e);
+	if (code < 0)
+		return 1;
+	struct out o = out_for(stdout);
+	if (c->json)
+		print(c, call->command, doc);
+	else
+		show_lint(&o, doc, lang);
+	json_decref(doc);
+	return code;
+}
+
 /* ---- the table ---- */
 
 #define EVERYWHERE                                                                                                                 \
@@ -460,6 +483,12 @@ static const struct option_info FACTS_OPTIONS[] = {
     {"changes", NULL, "what changed, and when, instead of what is", false},
     EVERYWHERE,
 };
+static const struct option_info LINT_OPTIONS[] = {
+    {"tenant", "T", "only this tenant", false},
+    {"checks", NULL, "list what is checked, instead of checking", false},
+    {"lang", "LANG", "en or zh (default: what LC_ALL, LC_MESSAGES or LANG say)", false},
+    EVERYWHERE,
+};
 static const struct option_info EXPLAIN_OPTIONS[] = {
     IN_LANGUAGE,
     EVERYWHERE,
@@ -495,6 +524,8 @@ static const struct command COMMANDS[] = {
     {"facts", "NAME", "what a machine said of itself", 1, 1, OPTIONS(FACTS_OPTIONS), run_query, show_facts, ANSWER_SECONDS},
     {"causes", "[ID]", "the catalogue of causes, a category, or one cause of it", 0, 1, OPTIONS(CAUSES_OPTIONS), run_causes,
      show_causes, ANSWER_SECONDS},
+    {"lint", "[NAME]", "faults that have not hurt yet: what is wrong with machines although nothing is lost", 0, 1,
+     OPTIONS(LINT_OPTIONS), run_lint, NULL, ANSWER_SECONDS},
     {"explain", "[CODE...]", "what an error number, an ICMP type, a drop reason, an event or a message means", 0, WORDS_MAX,
      OPTIONS(EXPLAIN_OPTIONS), run_explain, NULL, ANSWER_SECONDS},
 };

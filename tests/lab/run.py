@@ -2,7 +2,7 @@
 import sys, time, traceback
 
 import lab as labs
-import bundles, captures, causes, drops, facts, faults_run, filters, ovs, oob, oob_vm, paths, plane, topologies, vm
+import bundles, captures, causes, drops, facts, faults_run, filters, lint, ovs, oob, oob_vm, paths, plane, topologies, vm
 
 
 def report(name, fn):
@@ -32,7 +32,7 @@ def main(argv):
     ok &= vm.run_all(report, pattern)
     lab = labs.Lab()
     shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
-    shared = [(n, lambda f=f: f(lab)) for n, f in plane.shared() + captures.shared() + bundles.shared() + filters.shared() + drops.shared()] + shared
+    shared = [(n, lambda f=f: f(lab)) for n, f in lint.shared() + plane.shared() + captures.shared() + bundles.shared() + filters.shared() + drops.shared()] + shared
     shared = [(n, f) for n, f in shared if pattern in n] + faults_run.cases(lab, pattern)
     if shared:
         services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}

@@ -2,6 +2,7 @@
 #include "collector/cli/graph.h"
 #include "collector/cli/output.h"
 #include "collector/cli/output_codes.h"
+#include "collector/cli/output_lint.h"
 
 #include "proto/base/mem.h"
 
@@ -54,6 +55,9 @@ static void check(const char *text, const char *golden)
 static void explain_en(struct out *o, const json_t *doc) { show_explain(o, doc, LANG_EN); }
 static void explain_zh(struct out *o, const json_t *doc) { show_explain(o, doc, LANG_ZH); }
 
+static void lint_en(struct out *o, const json_t *doc) { show_lint(o, doc, LANG_EN); }
+static void lint_zh(struct out *o, const json_t *doc) { show_lint(o, doc, LANG_ZH); }
+
 static void documents_look_as_they_did(void **state)
 {
 	(void)state;
@@ -81,6 +85,8 @@ static void documents_look_as_they_did(void **state)
 	    {"agents", "agents", show_agents, {.utf8 = true, .width = 120}},
 	    {"changes", "changes", show_facts, {.utf8 = true, .width = 100}},
 	    {"facts", "facts", show_facts, {.utf8 = true, .width = 100}},
+	    {"lint", "lint", lint_en, {.utf8 = true, .width = 100}},
+	    {"lint", "lint-zh", lint_zh, {.utf8 = true, .width = 80}},
 	    {"explain", "explain", explain_en, {.utf8 = true, .width = 100}},
 	    {"explain", "explain-zh", explain_zh, {.utf8 = false, .width = 60}},
 	    {"explain-near", "explain-near", explain_en, {.utf8 = true, .width = 100}},

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -54,11 +56,56 @@ static void the_rules_of_others_are_not(void **state)
 	json_decref(cut);
 }
 
+/* ---- lint ---- */
+
+static json_t *lint_seen(const char *tenant)
+{
+	json_t *doc = json_load_file("tests/golden/cli/lint.json", 0, NULL), *scoped = scope_for_tenant(doc, tenant);
+	json_decref(doc);
+	return scoped;
+}
+
+static const json_t *finding_at(const json_t *doc, size_t i) { return json_array_get(json_object_get(doc, "findings"), i); }
+
+/* Its own machines' findings; where its host has a part in one, what the host said is left out; of others, and how many machines
+ * there are, nothing. */
+static void a_tenant_sees_the_findings_of_its_own_machines(void **state)
+{
+	(void)state;
+	json_t *doc = lint_seen("red");
+	assert_int_equal(json_array_size(json_object_get(doc, "findings")), 2);
+	assert_string_equal(json_string_value(json_object_get(finding_at(doc, 0), "machine")), "web");
+	assert_non_null(json_object_get(finding_at(doc, 0), "sentence"));
+	const json_t *mtu = finding_at(doc, 1);
+	assert_string_equal(json_string_value(json_object_get(mtu, "id")), "mtu-drift");
+	assert_true(json_is_object(json_object_get(mtu, "fix")));
+	assert_false(json_object_get(mtu, "sentence") || json_object_get(mtu, "evidence") || json_object_get(mtu, "other") ||
+	             json_object_get(mtu, "zh"));
+	char *text = json_dumps(doc, 0);
+	assert_null(strstr(text, "hv1"));
+	assert_null(strstr(text, "blue"));
+	assert_null(strstr(text, "vn-web"));
+	assert_null(json_object_get(doc, "machines"));
+	free(text);
+	json_decref(doc);
+}
+
+static void a_tenant_without_findings_sees_none(void **state)
+{
+	(void)state;
+	json_t *doc = lint_seen("green");
+	assert_int_equal(json_array_size(json_object_get(doc, "findings")), 0);
+	assert_null(json_object_get(doc, "pairs"));
+	json_decref(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_rule_of_ones_own_machine_is_shown),
 	    cmocka_unit_test(the_rules_of_others_are_not),
+	    cmocka_unit_test(a_tenant_sees_the_findings_of_its_own_machines),
+	    cmocka_unit_test(a_tenant_without_findings_sees_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
