@@ -201,7 +201,8 @@ class Lab:
 
     def up_collector(self, *args):
         self.spawn("collector", "sw", [f"{BIN}/bothways-collector", "--state", self.path("col"), "--listen", f"tcp://{COLLECTOR_IP}:7400",
-                                       "--advertise", f"tcp://{COLLECTOR_IP}:7400", *args])
+                                       "--advertise", f"tcp://{COLLECTOR_IP}:7400",
+                                       "--platform-facts", self.path("platform.yaml"), *args])
         self.until(lambda: os.path.exists(self.path("col", "query.sock")) and self.bw("status", rc=None)[0] in (0, 2, 3), 15,
                    lambda: "the collector does not answer:\n" + self.log("collector"))
 
@@ -221,6 +222,7 @@ class Lab:
         if not g:
             os.makedirs(self.path("oob-" + name), exist_ok=True)
             argv += ["--relay-dir", self.path("oob-" + name)]
+        argv += ["--platform-root", "none" if g else self.path("root-" + name)]
         return self.spawn(name, name, argv + list(args))
 
     def up(self, services=None):
