@@ -248,7 +248,10 @@ static void bpdu_guarded(const struct inquiry *q, struct finding *f)
 /* On the way between two hosts, or behind a guest of whose host nobody knows; or at the uplink that has lost its carrier by it. */
 static void lost_at_switch(const struct inquiry *q, struct finding *f)
 {
-	ask(q, "lost-at-uplink", f);
+	struct inquiry at = *q;
+	at.who = dossier_host(q->d, q->who);
+	if (at.who >= 0)
+		ask(&at, "lost-at-uplink", f);
 	if (f->is != TRI_YES)
 		lost_beyond(q, f);
 }
