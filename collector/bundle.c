@@ -126,6 +126,7 @@ static int archive_make(const struct record *r, const struct parts *p, struct bu
 	struct archive *a = archive_write_new();
 	int rc = archive_write_add_filter_gzip(a) == ARCHIVE_OK && archive_write_set_format_ustar(a) == ARCHIVE_OK &&
 	                 archive_write_set_filter_option(a, "gzip", "timestamp", NULL) == ARCHIVE_OK &&
+	                 archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
 	                 archive_write_open(a, out, NULL, take_bytes, NULL) == ARCHIVE_OK
 	             ? 0
 	             : -1;
