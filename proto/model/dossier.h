@@ -85,7 +85,8 @@ struct owner {
 };
 #define OWNERS_MAX 256
 
-/* A field that is added here (or in what stands above) goes into proto/dossier.proto and proto/wire_record.c, too: a test says so. */
+/* A field that is added here (or in what stands above) goes into proto/dossier.proto and proto/wire_record.c, too: a test says so.
+ */
 struct dossier {
 	uint64_t round;
 	uint32_t round_seconds_ago;
@@ -106,7 +107,7 @@ struct dossier {
 	int path[2][PATH_POINTS_MAX];
 	bool path_complete[2];
 	uint32_t usual_us[2]; /* round trip that the watch is used to, as each end measures it; 0 = not known */
-	bool onlink; /* both ends are known to share an L2 segment */
+	bool onlink;          /* both ends are known to share an L2 segment */
 	size_t witness_count;
 	struct witness witnesses[WITNESSES_MAX];
 	size_t owner_count;
