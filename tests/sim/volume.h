@@ -70,9 +70,12 @@ struct frame {
 	const struct frame *inner;
 };
 
-/* volume.c: chance */
+/* volume_round.c: chance, and a round */
 uint32_t volume_below(struct volume *v, uint32_t n);
 bool volume_chance(struct volume *v, uint32_t ppm);
+void volume_enrol(struct volume *v); /* a fleet of all machines with an agent, and what they say of themselves */
+void volume_dismiss(struct volume *v);
+struct verdict *volume_diagnose(struct volume *v, const struct catalogue *c, int a, int b); /* NULL: no round could be run */
 
 /* volume_world.c: machines, and random networks of them */
 int volume_machine(struct volume *v, const char *name, uint8_t kind, int host);

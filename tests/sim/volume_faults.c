@@ -670,6 +670,14 @@ static bool harmless(struct volume *v, const struct victim *at, struct truth *t)
 	number(address(rule(c, FW_DROP, "ip daddr 10.9.9.9 drop"), FW_DADDR, nobody), FW_ETHERTYPE, 0x0800);
 	return nothing(v, at, t);
 }
+/* A packet in ten thousand lost at every wire. */
+static bool rare_loss(struct volume *v, const struct victim *at, struct truth *t)
+{
+	for (size_t i = 0; i < v->machine_count; i++)
+		for (size_t k = 0; k <= V_LINKS; k++)
+			v->machines[i].wire[k].lose_ppm = 100;
+	return nothing(v, at, t);
+}
 /* A fault of the fabric, where nobody can look: no cause, but a cut. */
 static bool fabric_drops(struct volume *v, const struct victim *at, struct truth *t)
 {
@@ -684,6 +692,7 @@ static bool fabric_drops(struct volume *v, const struct victim *at, struct truth
 const struct volume_fault volume_faults[] = {
     {NULL, "nothing", nothing},
     {NULL, "harmless", harmless},
+    {NULL, "rare-loss", rare_loss},
     {"", "fabric-drops", fabric_drops},
     {"guest-fw-icmp-only", "echo", guest_fw_echo},
     {"guest-fw-icmp-only", "echo6", guest_fw_echo6},
