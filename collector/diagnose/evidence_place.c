@@ -242,6 +242,10 @@ static void only_large(const struct inquiry *q, struct finding *f)
 		find_no(f, "only fragments are lost: packets as large as the interface carries pass");
 		return;
 	}
+	if (q->p->partial) {
+		find_no(f, "others as large pass: it is not their size");
+		return;
+	}
 	find_yes(f, dying(q), "only large packets are lost (%s)", kinds_text(dying(q), text, sizeof text));
 }
 
