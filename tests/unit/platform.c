@@ -468,6 +468,32 @@ static void a_mistake_is_told_with_its_line(void **state)
 	}
 }
 
+/* The examples for people, and the page that lists the fields (tests run at the top of the tree). */
+static void the_documents_are_true(void **state)
+{
+	struct err e = {""};
+	struct snapshot *s = snapshot_new();
+	struct conf_node *n = conf_read("deploy/platforms/switches.yaml", &e);
+	char text[32768], want[64];
+	FILE *f = fopen("deploy/platforms/README.md", "r");
+	(void)state;
+	if (!n || platform_parse(s, n, "switches.yaml", &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(s->swport_count, 2);
+	assert_non_null(f);
+	text[fread(text, 1, sizeof text - 1, f)] = '\0';
+	fclose(f);
+	for (size_t t = 0; t < PTABLE_COUNT; t++) {
+		for (size_t i = 0; i < platform_tables[t].count; i++) {
+			snprintf(want, sizeof want, "| `%s` |", platform_tables[t].fields[i].name);
+			if (!strstr(text, want))
+				fail_msg("deploy/platforms/README.md lacks %s", want);
+		}
+	}
+	conf_free(n);
+	snapshot_free(s);
+}
+
 static void what_is_too_much_is_counted(void **state)
 {
 	struct snapshot *s = snapshot_new();
@@ -589,6 +615,7 @@ int main(void)
 	    cmocka_unit_test(facts_do_not_explain_what_is_elsewhere),
 	    cmocka_unit_test(a_file_says_what_it_says),
 	    cmocka_unit_test(a_mistake_is_told_with_its_line),
+	    cmocka_unit_test(the_documents_are_true),
 	    cmocka_unit_test(what_is_too_much_is_counted),
 	    cmocka_unit_test(files_are_read_again_when_they_change),
 	    cmocka_unit_test(lists_of_vlans),
