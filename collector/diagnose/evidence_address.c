@@ -222,10 +222,10 @@ static const struct addr *own_addr(const struct inquiry *q, const struct snapsho
 	return have && have->link && snapshot_link(s, have->link) ? have : NULL;
 }
 
-/* The shorter prefix it had with the same address. */
-static bool prefix_before(const struct inquiry *q, struct prefix now, struct prefix *out)
+/* The shorter prefix that this machine had with the same address. */
+static bool prefix_before(const struct inquiry *q, int party, struct prefix now, struct prefix *out)
 {
-	const struct party *p = &q->d->party[q->who];
+	const struct party *p = &q->d->party[party];
 	*out = now.ip.family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
 	if (ip_equal(out->ip, now.ip) && out->len < now.len)
 		return true;
@@ -240,7 +240,14 @@ static bool prefix_before(const struct inquiry *q, struct prefix now, struct pre
 static bool was_on_link(const struct inquiry *q, struct prefix now, struct ip peer)
 {
 	struct prefix was;
-	return prefix_before(q, now, &was) && prefix_contains(was, peer);
+	return prefix_before(q, q->who, now, &was) && prefix_contains(was, peer);
+}
+
+/* The peer had us on its link. */
+static bool was_on_peers_link(const struct inquiry *q, struct prefix theirs, struct ip mine)
+{
+	struct prefix was;
+	return prefix_before(q, other_end(q), theirs, &was) && prefix_contains(was, mine);
 }
 
 /* The peer sees us on its link or we saw it on ours before, and now we do not. */
@@ -251,16 +258,19 @@ static bool narrow(const struct inquiry *q, const struct snapshot *s, int family
 	if (!a || !theirs.ip.family || (family == 6 && ip_is_link_local(a->prefix.ip)))
 		return false;
 	bool near = theirs.len < a->prefix.len && prefix_contains(theirs, a->prefix.ip);
-	return (near || was_on_link(q, a->prefix, theirs.ip)) && !prefix_contains(a->prefix, theirs.ip) && !way(q, s, family);
+	near |= was_on_link(q, a->prefix, theirs.ip) || was_on_peers_link(q, theirs, a->prefix.ip);
+	return near && !prefix_contains(a->prefix, theirs.ip) && !way(q, s, family);
 }
 
-/* The prefix it had with the same address, else the peer's length. */
+/* The prefix it had with the same address, else the length of the peer's, now or then. */
 static struct prefix former_prefix(const struct inquiry *q, struct prefix now)
 {
-	struct prefix was;
-	if (prefix_before(q, now, &was))
+	struct prefix was, theirs = party_prefix(q->d, other_end(q), now.ip.family);
+	if (prefix_before(q, q->who, now, &was))
 		return was;
-	return (struct prefix){now.ip, party_prefix(q->d, other_end(q), now.ip.family).len};
+	if (theirs.len >= now.len && prefix_before(q, other_end(q), theirs, &was))
+		theirs = was;
+	return (struct prefix){now.ip, theirs.len};
 }
 
 void prefix_bind_shorter(const struct inquiry *q, struct prefix now)
@@ -304,7 +314,8 @@ static bool off_link(const struct inquiry *q, int family)
 	struct prefix last = family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
 	if (!mine.ip.family || !theirs.ip.family || ip_is_link_local(mine.ip) || ip_is_link_local(theirs.ip))
 		return false;
-	if ((last.ip.family && prefix_contains(last, theirs.ip)) || was_on_link(q, mine, theirs.ip))
+	if ((last.ip.family && prefix_contains(last, theirs.ip)) || was_on_link(q, mine, theirs.ip) ||
+	    was_on_peers_link(q, theirs, mine.ip))
 		return false;
 	return !prefix_contains(mine, theirs.ip) && !prefix_contains(theirs, mine.ip);
 }

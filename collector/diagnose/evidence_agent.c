@@ -159,8 +159,8 @@ static kind_mask answered_by(const struct inquiry *q, bool refused)
 /* A guest's agent whose relay is silent may well run: what its probe port does tells nothing of the relay. */
 static bool relay_is_blamed(const struct inquiry *q) { return inquiry_unheard(q) != q->p->unheard; }
 
-/* A kernel without that socket says so of datagrams. Connections alone prove nothing: an agent that runs and was not told of the round
- * resets those that it knows nothing of. */
+/* A kernel without that socket says so of datagrams. Connections alone prove nothing: an agent that runs and was not told of the
+ * round resets those that it knows nothing of. */
 static kind_mask port_refused(const struct inquiry *q)
 {
 	kind_mask refused = relay_is_blamed(q) ? 0 : answered_by(q, true) & ~SERVICES;
@@ -230,7 +230,46 @@ static void agent_refused(const struct inquiry *q, struct finding *f)
 		find_unknown(f, "nothing says whether the agent's probe port is open");
 }
 
+/* Do other pairs of the watch, in which it needs nobody, still get its answers? */
+static enum tri answers_others(const struct inquiry *q)
+{
+	bool asked = false;
+	for (size_t i = 0; i < q->d->witness_count; i++) {
+		const struct witness *w = &q->d->witnesses[i];
+		if (w->to != q->who)
+			continue;
+		if (w->initiation[KIND_UDP] == CELL_OK || w->initiation[KIND_UDP6] == CELL_OK)
+			return TRI_YES;
+		asked |= cell_is_bad(w->initiation[KIND_UDP]) || cell_is_bad(w->initiation[KIND_UDP6]);
+	}
+	return asked ? TRI_NO : TRI_UNKNOWN;
+}
+
+/* A port that nobody has open refuses datagrams and connections alike. An agent that runs, and was not told of this round, is
+ * silent to datagrams it does not know and resets connections; one that stands still does neither. */
+static bool resets_only(const struct inquiry *q)
+{
+	kind_mask refused = port_refused(q);
+	return refused & kinds_of_proto(PROTO_TCP) && !(refused & kinds_of_proto(PROTO_UDP));
+}
+
+static void agent_alive(const struct inquiry *q, struct finding *f)
+{
+	enum tri others = answers_others(q);
+	if (inquiry_unheard(q) != q->who || others == TRI_NO || (others != TRI_YES && (relay_is_blamed(q) || !resets_only(q))))
+		find_no(f, "nothing shows that the agent of %s runs", name_of(q, q->who));
+	else if (others == TRI_YES && (relay_is_blamed(q) || !(port_refused(q) & kinds_of_proto(PROTO_UDP))))
+		find_yes(f, ~0u, "the agent of %s answers the probes of others: it runs", name_of(q, q->who));
+	else if (resets_only(q))
+		find_yes(f, ~0u, "the agent of %s takes connections and resets those it does not know: it runs",
+		         name_of(q, q->who));
+	else
+		find_no(f, "the probe port of %s is closed", name_of(q, q->who));
+}
+
 static const struct evidence items[] = {
+    {"agent-alive", agent_alive, "UDP and TCP probes, the watch of others",
+     "the machine's agent runs, although the collector does not hear it"},
     {"service-refused", service_refused, "TCP to the service's port", "the service's port refuses connections"},
     {"no-listener", no_listener, "listening sockets", "nothing listens on that port"},
     {"listens-elsewhere", listens_elsewhere, "listening sockets", "something listens on that port, on another address only"},

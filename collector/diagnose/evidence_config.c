@@ -132,6 +132,30 @@ static void prefix_wide(const struct inquiry *q, struct finding *f)
 		find_no(f, "the prefix of %s takes in no other network", name_of(q, q->who));
 }
 
+/* ---- astray, since the address of one end is not where the other looks for it ---- */
+
+/* An end sends what is for the other by a gateway, although the two stand on one link. */
+static bool sends_astray(const struct inquiry *q, int party)
+{
+	const struct snapshot *s = party_facts(q->d, party);
+	int other = party == q->src ? q->dst : q->src;
+	for (int family = 4; s && q->d->onlink && family <= 6; family += 2) {
+		struct ip peer = party_prefix(q->d, other, family).ip;
+		const struct route *r = peer.family ? snapshot_route(s, peer, party_prefix(q->d, party, family).ip) : NULL;
+		if (dying(q) & ip_kinds(family) && r && r->gateway.family && !ip_equal(r->gateway, peer))
+			return true;
+	}
+	return false;
+}
+
+static void lost_or_astray(const struct inquiry *q, struct finding *f)
+{
+	evidence_find("in-end-stack")->find(q, f);
+	if (f->is != TRI_YES && sends_astray(q, q->src))
+		find_yes(f, dying(q), "%s sends what is for %s by a gateway, although the two are on one link", name_of(q, q->src),
+		         name_of(q, q->dst));
+}
+
 /* ---- by a gateway to a peer on the same link ---- */
 
 static void detour_bind(const struct inquiry *q, const struct addr *a, const struct route *r)
@@ -339,6 +363,8 @@ static const struct evidence items[] = {
     {"zeroconf-address", zeroconf_address, "addresses", "the only IPv4 address of the machine is of 169.254.0.0/16"},
     {"prefix-wide", prefix_wide, "addresses, routes, neighbours, others",
      "the machine's prefix is so short that it looks for a peer of another network on its own link"},
+    {"lost-or-astray", lost_or_astray, "cut, matrix, routes",
+     "it is lost inside one of the two ends, or sent by a gateway although the two are on one link"},
     {"sends-by-gateway", sends_by_gateway, "addresses, routes", "the machine sends to a peer on its own link by way of a gateway"},
     {"lost-behind", lost_behind, "cut", "it leaves the machine and dies before it comes to its peer's"},
     {"route-overlaps", route_overlaps, "addresses, routes",

@@ -217,6 +217,22 @@ static void hide_bind(const struct inquiry *q, const struct snapshot *s, struct 
 	bindings_add(q->learned, "component", "ip %s %s", table, chain);
 }
 
+/* The other side has seen its own address, and no other one. */
+static bool seen_bare(const struct inquiry *q, struct ip hidden)
+{
+	bool bare = false;
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_received *r = f->dir != q->p->dir && f->src.family == 4 ? dossier_received(q->d, f->id) : NULL;
+		if (!r || !r->seen || r->from.family != 4)
+			continue;
+		if (!ip_equal(r->from, hidden))
+			return false;
+		bare = true;
+	}
+	return bare;
+}
+
 /* What comes from behind `who` arrives with an address that the other side has no way to, and `who` is there to hide it. */
 static void hiding_missing(const struct inquiry *q, struct finding *f)
 {
@@ -230,7 +246,7 @@ static void hiding_missing(const struct inquiry *q, struct finding *f)
 		return;
 	}
 	bool meant = hiding_chain(s) || hid_before(&q->d->party[q->who], table, chain);
-	if (!meant || !routes_for(q, q->dst, out) || snapshot_route(far, hidden.ip, out)) {
+	if (!meant || !routes_for(q, q->dst, out) || snapshot_route(far, hidden.ip, out) || !seen_bare(q, hidden.ip)) {
 		find_no(f, "%s is not there to hide the address of %s, or it needs not be hidden", name_of(q, q->who),
 		        name_of(q, q->dst));
 		return;

@@ -315,6 +315,10 @@ static void behind_nat(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s is seen with its own address", name_of(q, q->dst));
 		return;
 	}
+	if (nat == q->dst) { /* of several addresses the kernel takes one that is there */
+		find_no(f, "%s sends with another address of its own, %s", name_of(q, q->dst), ip_format(from, seen));
+		return;
+	}
 	if (reaches(q, nat)) {
 		find_no(f, "it comes as far as %s, which changes the addresses", name_of(q, nat));
 		return;

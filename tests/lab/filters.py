@@ -29,7 +29,7 @@ def cases(lab):
                  before="chain zone {\ntcp dport 22 ct state new,untracked accept\nreject with icmpx admin-prohibited\n}"), "zones-reject"),
         drop("host-fw-input-drop", ("h1", "a1"), "h1", nft("netdev", "ingress", "ip protocol { udp, tcp } drop", device="br-a"), "on-the-bridge-device"),
         drop("hypervisor-vm-firewall", ("a3", "c1"), "h1", nft("ip", "forward", 'ct state established accept; iifname "br-a" oifname "br-c" drop'), "routed"),
-        drop("hypervisor-vm-firewall", ("a1", "a2"), "h1", nft("netdev", "egress", "ip6 nexthdr { udp, tcp } drop", device="up-a"), "ipv6-at-the-uplink"),
+        drop("hypervisor-vm-egress-firewall", ("a1", "a2"), "h1", nft("netdev", "egress", "ip6 nexthdr { udp, tcp } drop", device="up-a"), "ipv6-at-the-uplink"),
         drop("host-fw-output-drop", ("h2", "h1"), None,
              [("h1", nft("inet", "input", KEEP + ' iifname "br-a" meta l4proto { icmp, udp, tcp } drop')),
               ("h2", nft("inet", "output", KEEP + ' oifname "br-a" meta l4proto { udp, tcp } drop'))], "one-behind-the-other", also=["host-fw-input-drop"]),

@@ -242,6 +242,57 @@ static void narrow(struct world *w)
 	p->ep.ip4 = P("10.0.0.11/30");
 	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
 }
+static void narrow_at_both(struct world *w) /* and only the other one's past is known */
+{
+	narrow(w);
+	struct party *p = &w->d->party[party(w, "g2")];
+	w->d->party[party(w, "g1")].ep_last.ip4 = P("10.0.0.11/30");
+	p->ep.ip4 = p->ep_last.ip4 = P("10.0.0.12/32");
+	drop_addr(w, "g2", "10.0.0.12/24");
+	add_addr(facts(w, "g2"), 1, "10.0.0.12/32");
+	changed(w, "g2", "addr.eth0.10.0.0.12/24", "present", NULL);
+}
+static void gave_itself_an_address(struct world *w)
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_addr(facts(w, "g1"), 1, "169.254.7.7/16");
+	changed(w, "g1", "addr.eth0.10.0.0.11/24", "present", NULL);
+	unreachable_stack(w, K(ARP), IP4);
+}
+static void group_address(struct world *w)
+{
+	struct link *l = link_named(w, "g1", "eth0");
+	l->mac = M("03:00:00:00:00:11");
+	cut(w, "g1", "h1:v1", "h1:up0", IP4 | IP6, 0);
+}
+static void connections(struct world *w, int64_t count)
+{
+	add_counter(facts(w, "g1"), "net.netfilter.nf_conntrack_count", count);
+	add_sysctl(facts(w, "g1"), "net.netfilter.nf_conntrack_max", 262144);
+	cut(w, "h1", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void table_full(struct world *w) { connections(w, 262144); }
+static void table_half_full(struct world *w) { connections(w, 131072); }
+static void sent_to_another(struct world *w, const char *rule)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "ip", "nat", "pre", "prerouting", FW_ACCEPT);
+	str_copy(c->type, sizeof c->type, "nat");
+	add_match(add_rule(c, FW_NAT, rule), FW_DADDR)->prefix = P("10.0.0.11/32");
+	cut(w, "g2", "g1:eth0", "g1:socket", K(UDP) | K(TCP), 0);
+}
+static void mapped_elsewhere(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.99:80"); }
+static void mapped_to_itself(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.11:80"); }
+static void with_policy(struct world *w, const char *way, const char *action)
+{
+	struct snapshot *s = facts(w, "g1");
+	struct text *x = GROW(s->texts, s->text_count);
+	snprintf(x->name, sizeof x->name, "xfrm.policy.%s 10.0.0.12/32 10.0.0.0/24", way);
+	str_copy(x->text, sizeof x->text, action);
+	cut(w, "g2", "g1:eth0", "g1:socket", IP4, 0);
+}
+static void policy_blocks(struct world *w) { with_policy(w, "in", "block"); }
+static void policy_of_the_other_way(struct world *w) { with_policy(w, "out", "block"); }
 static void narrow_with_route(struct world *w)
 {
 	narrow(w);
@@ -1081,6 +1132,19 @@ static const struct scenario scenarios[] = {
     {"two subnets", "h1", "g1", two_subnets, NULL, NULL, NULL, NULL},
     {"narrow prefix", "h1", "g1", narrow, "netmask-too-narrow", "g1",
      "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.0.0.11/30 dev eth0", NULL},
+    {"narrow prefix at both ends", "g1", "g2", narrow_at_both, "netmask-too-narrow", "g1", "ip addr add 10.0.0.11/24 dev eth0",
+     NULL},
+    {"link-local address", "h1", "g1", gave_itself_an_address, "dhcp-failed-link-local", "g1", "ip addr add 10.0.0.11/24 dev eth0",
+     NULL},
+    {"group hardware address", "g1", "g2", group_address, "invalid-multicast-mac", "g1", "address 02:00:00:00:00:11", NULL},
+    {"connection table full", "h1", "g1", table_full, "conntrack-table-full", "g1", "nf_conntrack_max=524288", NULL},
+    {"connection table half full", "h1", "g1", table_half_full, NULL, NULL, NULL, NULL},
+    {"port map to another", "g2", "g1", mapped_elsewhere, "nat-dnat-wrong-target", "g1",
+     "nft replace rule ip nat pre handle 1 ip daddr 10.0.0.11 dnat to 10.0.0.11:80", NULL},
+    {"port map to itself", "g2", "g1", mapped_to_itself, NULL, NULL, NULL, NULL},
+    {"blocked by IPsec", "g2", "g1", policy_blocks, "encryption-policy-mismatch", "g1",
+     "ip xfrm policy delete src 10.0.0.12/32 dst 10.0.0.0/24 dir in", NULL},
+    {"IPsec of the other direction", "g2", "g1", policy_of_the_other_way, NULL, NULL, NULL, NULL},
     {"narrow prefix with a route", "h1", "g1", narrow_with_route, NULL, NULL, NULL, NULL},
     {"no gateway", "h1", "g1", no_gateway, "default-gateway-missing", "g1", "ip route replace default via 10.0.0.254 dev eth0",
      NULL},
