@@ -3,9 +3,10 @@
 #include "collector/correlate.h"
 #include "proto/base/mem.h"
 
-struct verdict *judge(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at)
+static struct verdict *judged(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at, bool why)
 {
 	struct verdict *v = verdict_new();
+	v->wants_why = why;
 	correlate(d, v);
 	diagnose(c, d, v);
 	str_copy(v->tenant_a, sizeof v->tenant_a, d->party[PARTY_A].tenant);
@@ -14,4 +15,14 @@ struct verdict *judge(const struct catalogue *c, const struct dossier *d, uint32
 	v->took_ms = took_ms;
 	v->at = at;
 	return v;
+}
+
+struct verdict *judge(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at)
+{
+	return judged(c, d, took_ms, at, false);
+}
+
+struct verdict *judge_why(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at)
+{
+	return judged(c, d, took_ms, at, true);
 }

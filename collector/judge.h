@@ -7,5 +7,7 @@
 
 /* The caller owns the result. `took_ms` and `at` are only passed on. */
 struct verdict *judge(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at);
+/* The same verdict, with everything that was weighed for it. */
+struct verdict *judge_why(const struct catalogue *c, const struct dossier *d, uint32_t took_ms, struct wall at);
 
 #endif

@@ -228,6 +228,7 @@ static void ask_round(struct collector *c, const struct asker *who, const struct
 	}
 	wish.service_port = (uint16_t)service;
 	wish.deep = query_option(q, "deep") != NULL;
+	wish.why = query_option(q, "why") != NULL;
 	if (rounds_ask(c->rounds, &wish, r, &e))
 		reply_error(r, e.text);
 }

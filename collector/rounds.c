@@ -29,7 +29,7 @@ struct running {
 	uint32_t a, b;
 	uint16_t service_port;
 	struct crew crew;
-	bool automatic, capture, deep;
+	bool automatic, capture, deep, why;
 	bool announced;       /* begun because of a change of facts */
 	bool bundle;          /* the answer is a bundle */
 	struct wall began;    /* what changed later may be what it did not see */
@@ -265,7 +265,7 @@ static struct verdict *decide(struct rounds *r, const struct running *run, struc
 	out->shifts = (struct shift *)(uintptr_t)shifts; /* lent, as everything in it: only read */
 	out->took_ms = round_took_ms(run->round);
 	out->at = wall_now();
-	return judge(c->catalogue, &out->dossier, out->took_ms, out->at);
+	return (run->why ? judge_why : judge)(c->catalogue, &out->dossier, out->took_ms, out->at);
 }
 
 /* It was ill, something changed, and now it is well. */
@@ -330,6 +330,8 @@ static void finish(struct rounds *r, struct running *run)
 		suspect_get(r, run->a, run->b)->well_at = run->began;
 	if (run->automatic)
 		settle_suspect(r, run, v);
+	if (run->why) /* for who asks; what is stored is without it */
+		json_object_set_new(doc, "why", weighings_json(v));
 	answer(run, record, v, doc);
 	records_keep(r->c->records, record, run->a, run->b, verdict_exit_code(v) != 0);
 	free(record->verdict);
@@ -539,6 +541,7 @@ int rounds_ask(struct rounds *r, const struct round_wish *wish, const struct rep
 	                      .capture = wish->capture,
 	                      .bundle = wish->bundle,
 	                      .deep = wish->deep,
+	                      .why = wish->why,
 	                      .reply = *reply};
 	if (!wish->a->online && !wish->b->online)
 		return refuse_silent(r, wish->a, wish->b, e);

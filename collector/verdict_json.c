@@ -230,6 +230,20 @@ static json_t *ruled_out_json(const struct verdict *v)
 	return list;
 }
 
+static json_t *left_json(const struct verdict *v)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < v->left_count; i++) {
+		const struct left_over *l = &v->left[i];
+		json_t *o = json_pack("{s:o, s:o, s:o, s:o}", "id", json_text(l->id), "title", json_text(l->title), "where",
+		                      json_text(l->where), "missing", json_text(l->missing));
+		if (l->title_zh)
+			json_object_set_new(o, "zh", json_pack("{s:o}", "title", json_text(l->title_zh)));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *changed_json(const struct verdict *v)
 {
 	json_t *list = json_array();
@@ -269,6 +283,8 @@ json_t *verdict_json(const struct verdict *v, uint64_t round_id)
 	for (size_t i = 0; i < v->cause_count; i++)
 		json_array_append_new(causes, cause_json(&v->causes[i]));
 	json_object_set_new(o, "causes", causes);
+	if (v->left_count)
+		json_object_set_new(o, "candidates", left_json(v));
 	json_object_set_new(o, "ruled_out", ruled_out_json(v));
 	json_object_set_new(o, "changed", changed_json(v));
 	json_object_set_new(o, "notes", texts(v->notes, v->note_count));

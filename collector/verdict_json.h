@@ -8,6 +8,8 @@
 
 /* The caller owns the result. Kinds appear only when they were measured or skipped with a reason. */
 json_t *verdict_json(const struct verdict *v, uint64_t round_id);
+/* What was weighed (verdict.weighings): a document's "why". */
+json_t *weighings_json(const struct verdict *v);
 /* A string, null for NULL; never fails on bytes that are not UTF-8. */
 json_t *json_text(const char *s);
 /* {"icmp": "lost", ...} of the kinds in the row that are known or have a reason; `why` may be NULL. */

@@ -446,6 +446,7 @@ static const struct option_info TENANT_OPTIONS[] = {
 	}
 
 static const struct option_info DIAGNOSE_OPTIONS[] = {
+    {"why", NULL, "also the arithmetic: every cause that was considered, with its evidence and weights", false},
     IN_LANGUAGE,
     {"service", "PORT", "also connect to this TCP port of B", false},
     {"deep", NULL, "measure loss, delay, order and queues with a train of probes, whatever the first ones say", false},

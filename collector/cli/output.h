@@ -51,6 +51,7 @@ enum ink state_ink(const char *state);
 /* One open problem: the pair, its state and cause, and the sentence. */
 void show_problem(struct out *o, const json_t *problem);
 void show_verdict(struct out *o, const json_t *doc);
+void show_why(struct out *o, const json_t *verdict); /* the arithmetic, when it is in it */
 /* Its state and the sentence. */
 void show_sentence(struct out *o, const json_t *verdict);
 void show_trace(struct out *o, const json_t *doc);

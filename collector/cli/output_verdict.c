@@ -512,6 +512,21 @@ static void show_causes_of(struct out *o, const json_t *v)
 	}
 }
 
+/* Causes that nothing speaks against, where none could be named, and what would have to be known. */
+static void show_left(struct out *o, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *left = json_array_get(list, i);
+		if (!i)
+			out_printf(o, INK_PLAIN, "\n");
+		label(o, INK_DIM, i ? "" : "Possible");
+		char *text = mem_printf("%s%s%s: %s. %s%s", doc_text(left, "id"), say(o, " at "), doc_text(left, "where"),
+		                        say_text(o, left, "title"), say(o, "Missing: "), doc_text(left, "missing"));
+		out_wrapped(o, INK_PLAIN, text, LABEL, LABEL + 2);
+		free(text);
+	}
+}
+
 /* ---- the rest ---- */
 
 static void show_ruled_out(struct out *o, const json_t *list)
@@ -571,8 +586,10 @@ void show_verdict(struct out *o, const json_t *v)
 	show_matrix(o, v);
 	show_reasons(o, v);
 	show_causes_of(o, v);
+	show_left(o, doc_get(v, "candidates"));
 	show_ruled_out(o, doc_get(v, "ruled_out"));
 	show_changed(o, doc_get(v, "changed"));
 	show_notes(o, doc_get(v, "notes"));
+	show_why(o, v);
 	out_printf(o, INK_DIM, say(o, "\nmeasured in %lld ms (round %s)\n"), doc_number(v, "took_ms"), doc_text(v, "round"));
 }

@@ -11,7 +11,6 @@
 #define AGREE_BONUS 0.7 /* log-odds for each further problem that the same cause explains */
 #define ROUNDS_MAX  3   /* several causes in one place */
 #define CHANGED_MAX 40
-#define MENTIONED   3   /* remaining candidates in a note */
 #define TOLD_FROM   0.1 /* less probable alternatives are not worth a line */
 
 struct study { /* one problem with what every cause has to say about it */
@@ -68,7 +67,7 @@ static bool same_blame(const struct work *w, const struct candidate *a, const st
 static size_t agreements(const struct work *w, const struct study *s, size_t entry)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < w->count; i++) {
+	for (size_t i = 0; i < w->count && s->of[entry].who >= 0; i++) {
 		const struct candidate *c = &w->studies[i].of[entry];
 		n += &w->studies[i] != s && c->fits == TRI_YES && same_blame(w, c, &s->of[entry]);
 	}
@@ -365,27 +364,23 @@ static void ruled_out_fill(struct work *w)
 	}
 }
 
-static void note_add(struct verdict *v, char *text)
+/* What is left of problems without a cause, and, when it is wanted, how every cause fared with every problem. */
+static void weighed_fill(struct work *w)
 {
-	v->notes = mem_resize(v->notes, v->note_count + 1, sizeof *v->notes);
-	v->notes[v->note_count++] = text;
-}
-
-/* Causes that nothing speaks against, for want of facts, and something speaks for. */
-static void note_candidates(struct work *w, const struct study *s)
-{
-	struct buf b = {0};
-	size_t n = 0;
-	for (size_t i = 0; i < w->entries && n < MENTIONED; i++) {
-		const struct candidate *c = &s->of[i];
-		if (c->fits != TRI_UNKNOWN || c->odds <= c->entry->prior + c->entry->shift || is_named(w->v, c->entry->id))
-			continue;
-		buf_printf(&b, "%s%s%s%s%s", n++ ? "; " : "", c->entry->id, c->unknown ? " (" : "", c->unknown ? c->unknown : "",
-		           c->unknown ? ")" : "");
+	struct weighed_candidate *of = mem_array(w->entries + 1, sizeof *of);
+	for (size_t i = 0; i < w->count; i++) {
+		struct study *s = &w->studies[i];
+		for (size_t k = 0; k < w->entries; k++)
+			of[k] = (struct weighed_candidate){.candidate = &s->of[k],
+			                                   .where = s->of[k].who < 0 ? "" : blamed(w, &s->of[k]),
+			                                   .agreement = AGREE_BONUS * (double)agreements(w, s, k),
+			                                   .won = (int)k == s->winner};
+		if (s->winner < 0)
+			left_take(w->v, of, w->entries);
+		if (w->v->wants_why)
+			weighing_take(w->v, &s->problem, of, w->entries);
 	}
-	if (n)
-		note_add(w->v, mem_printf("possible and not proven: %s", b.data));
-	buf_free(&b);
+	free(of);
 }
 
 static void changed_fill(struct work *w)
@@ -430,10 +425,7 @@ void diagnose(const struct catalogue *c, const struct dossier *d, struct verdict
 		founds_fold(f);
 		causes_fill(&w, f);
 		ruled_out_fill(&w);
-		for (size_t i = 0; i < w.count; i++) {
-			if (w.studies[i].winner < 0)
-				note_candidates(&w, &w.studies[i]);
-		}
+		weighed_fill(&w);
 		changed_fill(&w);
 	}
 	free(v->sentence);

@@ -276,6 +276,10 @@ struct candidate {
 	struct texts for_text, against_text;
 	char *no, *unknown; /* the first required evidence that fails; that is not known */
 	struct bindings learned;
+	double partial; /* taken away because it accounts for a part only */
+	bool kept;      /* the ledger, too: */
+	struct ledger_line *lines;
+	size_t line_count, line_cap;
 };
 /* What one entry has to say about one problem: the best of the roles it may blame, or `only` that machine (-1 = any); who < 0: it
  * cannot blame it. Owned by the caller. */
@@ -284,6 +288,21 @@ void candidate_weigh(const struct entry *e, const struct dossier *d, const struc
 void candidate_clear(struct candidate *c);
 double candidate_confidence(const struct candidate *c);
 bool candidate_is_named(const struct candidate *c); /* it fits, and what was seen is enough to say so */
+
+/* ---- why.c ---- */
+
+/* Notes one line, if the candidate keeps a ledger. */
+void ledger_add(struct candidate *c, enum ledger_part part, const struct weighed *w, const struct finding *f, double added);
+struct weighed_candidate {
+	struct candidate *candidate;
+	const char *where;
+	double agreement; /* added because other problems agree */
+	bool won;
+};
+/* Adds a problem's ledgers to the verdict: they move there. */
+void weighing_take(struct verdict *v, const struct problem *p, const struct weighed_candidate *of, size_t count);
+/* Adds the likeliest causes of a problem that has none. */
+void left_take(struct verdict *v, const struct weighed_candidate *of, size_t count);
 
 /* ---- fix.c ---- */
 

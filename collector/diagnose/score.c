@@ -36,6 +36,7 @@ void candidate_clear(struct candidate *c)
 	texts_free(&c->against_text);
 	free(c->no);
 	free(c->unknown);
+	ledger_free(c->lines, c->line_count);
 	bindings_free(&c->learned);
 	memset(c, 0, sizeof *c);
 }
@@ -97,8 +98,10 @@ static void weigh_required(const struct entry *e, const struct inquiry *q, struc
 		e->requires[i].evidence->find(q, &f);
 		if (f.is == TRI_YES && !(f.kinds & c->kinds))
 			f.is = TRI_NO;
+		double added = f.is == TRI_YES ? e->requires[i].weight * (f.weak ? 0.5 : 1) : 0;
+		ledger_add(c, LEDGER_REQUIRES, &e->requires[i], &f, added);
 		if (f.is == TRI_YES) {
-			c->odds += e->requires[i].weight * (f.weak ? 0.5 : 1);
+			c->odds += added;
 			c->kinds &= f.kinds;
 			c->yes++;
 			texts_add(&c->for_text, f.text);
@@ -115,14 +118,16 @@ static void weigh_supporting(const struct entry *e, const struct inquiry *q, str
 {
 	for (size_t i = 0; i < e->supports_count; i++) {
 		struct finding f = {.is = TRI_NO};
-		e->supports[i].evidence->find(q, &f);
-		if (f.is == TRI_YES && f.kinds & c->kinds) {
-			c->odds += e->supports[i].weight;
+		const struct weighed *w = &e->supports[i];
+		w->evidence->find(q, &f);
+		bool holds = f.is == TRI_YES && f.kinds & c->kinds;
+		double added = holds ? w->weight : f.is == TRI_NO ? -w->weight / 2 : 0;
+		c->odds += added;
+		ledger_add(c, LEDGER_SUPPORTS, w, &f, added);
+		if (holds)
 			texts_add(&c->for_text, f.text);
-		} else if (f.is == TRI_NO) {
-			c->odds -= e->supports[i].weight / 2;
+		else if (f.is == TRI_NO)
 			texts_add(&c->against_text, f.text);
-		}
 	}
 }
 
@@ -131,7 +136,10 @@ static void weigh_contradicting(const struct entry *e, const struct inquiry *q, 
 	for (size_t i = 0; i < e->contradicts_count; i++) {
 		struct finding f = {.is = TRI_NO};
 		e->contradicts[i].evidence->find(q, &f);
-		if (f.is != TRI_YES || !(f.kinds & c->kinds))
+		if (f.is == TRI_YES && !(f.kinds & c->kinds))
+			f.is = TRI_NO;
+		ledger_add(c, LEDGER_CONTRADICTS, &e->contradicts[i], &f, 0);
+		if (f.is != TRI_YES)
 			continue;
 		c->kinds &= ~f.kinds;
 		if (c->kinds)
@@ -144,7 +152,8 @@ static void weigh_contradicting(const struct entry *e, const struct inquiry *q, 
 
 static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 {
-	*c = (struct candidate){.entry = e, .who = q->who, .fits = TRI_YES, .odds = e->prior + e->shift, .kinds = dying(q)};
+	*c = (struct candidate){
+	    .entry = e, .who = q->who, .fits = TRI_YES, .odds = e->prior + e->shift, .kinds = dying(q), .kept = q->v->wants_why};
 	if (inquiry_unheard(q) == q->who && !c->kinds)
 		c->kinds = ~(kind_mask)0;
 	kind_mask all = c->kinds;
@@ -158,7 +167,7 @@ static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 		return;
 	weigh_supporting(e, q, c);
 	if (c->kinds != all)
-		c->odds -= PART_OF_IT;
+		c->odds -= c->partial = PART_OF_IT;
 }
 
 /* Fitting before unknown before not; then by odds, or by how much of it holds. */

@@ -115,6 +115,17 @@ static void ruled_out_clear(struct verdict *v)
 	free(v->ruled_out);
 }
 
+static void left_clear(struct verdict *v)
+{
+	for (size_t i = 0; i < v->left_count; i++) {
+		struct left_over *l = &v->left[i];
+		char *const owned[] = {l->id, l->title, l->title_zh, l->where, l->missing};
+		for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+			free(owned[k]);
+	}
+	free(v->left);
+}
+
 void verdict_free(struct verdict *v)
 {
 	if (!v)
@@ -125,6 +136,10 @@ void verdict_free(struct verdict *v)
 		cause_clear(&v->causes[i]);
 	free(v->causes);
 	ruled_out_clear(v);
+	left_clear(v);
+	for (size_t i = 0; i < v->weighing_count; i++)
+		weighing_clear(&v->weighings[i]);
+	free(v->weighings);
 	changed_clear(v);
 	texts_free(v->notes, v->note_count);
 	free(v);

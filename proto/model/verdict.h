@@ -5,6 +5,7 @@
 #include "proto/base/mono.h"
 #include "proto/model/kind.h"
 #include "proto/model/limits.h"
+#include "proto/model/weighing.h"
 
 #include <stddef.h>
 
@@ -134,7 +135,13 @@ struct ruled_out {
 	char *id, *because;
 };
 
+/* A cause that nothing speaks against, where none could be named. */
+struct left_over {
+	char *id, *title, *title_zh /* may be NULL */, *where, *missing; /* missing: what would have to be known */
+};
+
 struct verdict {
+	bool wants_why;                          /* to be set before the diagnosis: keep what was weighed */
 	char a[TITLE_MAX_LEN], b[TITLE_MAX_LEN]; /* as people are told them */
 	char tenant_a[NAME_MAX_LEN], tenant_b[NAME_MAX_LEN];
 	enum state state;
@@ -142,8 +149,12 @@ struct verdict {
 	struct direction dir[2]; /* a->b, b->a */
 	size_t cause_count;
 	struct cause *causes; /* ranked */
+	size_t left_count;
+	struct left_over *left; /* of a place without a cause, the likeliest first */
 	size_t ruled_out_count;
 	struct ruled_out *ruled_out;
+	size_t weighing_count;
+	struct weighing *weighings; /* with wants_why: per problem */
 	size_t changed_count;
 	struct {
 		char agent[TITLE_MAX_LEN];

@@ -1,4 +1,5 @@
 /* diagnose: every cause of the catalogue's first set named from what it does, and not named from what only looks like it. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1396,12 +1397,123 @@ static void what_remains_possible_is_told(void **state)
 	(void)state;
 	icmp_only_unreadable(w);
 	diagnose(c, w->d, w->v);
-	assert_int_equal(w->v->note_count, 1);
-	assert_non_null(strstr(w->v->notes[0], "guest-fw-icmp-only"));
+	assert_in_range(w->v->left_count, 1, 3);
+	bool told = false;
+	for (size_t i = 0; i < w->v->left_count; i++) {
+		told |= strcmp(w->v->left[i].id, "guest-fw-icmp-only") == 0 && strcmp(w->v->left[i].where, "g1") == 0;
+		assert_true(w->v->left[i].missing[0]);
+	}
+	assert_true(told);
 	assert_string_equal(w->v->sentence,
 	                    "h1 does not reach g1 with IPv4 ICMP; the other way works. Packets die between g1:eth0 and "
 	                    "g1:socket; the cause is undetermined.");
 	world_free(w);
+	catalogue_free(c);
+}
+
+/* ---- two faults at once ---- */
+
+static bool explains(const struct scenario *s, const char *id)
+{
+	return strcmp(s->cause, id) == 0 || (s->also && strcmp(s->also, id) == 0);
+}
+
+/* What is ill, per direction: dying probes and answers, conversations that do not start. */
+static void ill_kinds(const struct scenario *s, kind_mask out[2])
+{
+	struct world *w = world_new(s->a, s->b);
+	s->inject(w);
+	for (int d = 0; d < 2; d++) {
+		const struct direction *dir = &w->v->dir[d];
+		out[d] = 0;
+		for (size_t i = 0; i < dir->cut_count; i++)
+			out[d] |= dir->cuts[i].kinds;
+		for (int k = 0; k < KIND_COUNT; k++)
+			out[d] |= cell_is_bad((enum cell)dir->initiation[k]) ? KIND_BIT(k) : 0;
+	}
+	world_free(w);
+}
+
+/* Neither hides what the other does. */
+static bool are_apart(const struct scenario *x, const struct scenario *y)
+{
+	kind_mask of_x[2], of_y[2];
+	if (!x->cause || !y->cause || strcmp(x->a, y->a) || strcmp(x->b, y->b) || strcmp(x->cause, y->cause) == 0)
+		return false;
+	ill_kinds(x, of_x);
+	ill_kinds(y, of_y);
+	return !((of_x[0] | of_x[1]) & (of_y[0] | of_y[1])) && of_x[0] | of_x[1] && of_y[0] | of_y[1];
+}
+
+struct pair_count {
+	int tried, both, wrong;
+};
+
+static void pair_try(const struct catalogue *c, const struct scenario *x, const struct scenario *y, struct pair_count *n)
+{
+	struct world *w = world_new(x->a, x->b);
+	x->inject(w);
+	y->inject(w);
+	diagnose(c, w->d, w->v);
+	bool both = has_cause(w->v, x->cause) && has_cause(w->v, y->cause), wrong = false;
+	for (size_t i = 0; i < w->v->cause_count; i++) {
+		const struct cause *got = &w->v->causes[i];
+		wrong |= got->confidence >= 0.5 && !explains(x, got->id) && !explains(y, got->id);
+	}
+	n->tried++;
+	n->both += both;
+	n->wrong += wrong;
+	if (!both || wrong) {
+		print_message("%s (%s) and %s (%s):", x->name, x->cause, y->name, y->cause);
+		for (size_t i = 0; i < w->v->cause_count; i++)
+			print_message(" %s %.2f", w->v->causes[i].id, w->v->causes[i].confidence);
+		print_message("\n");
+	}
+	world_free(w);
+}
+
+static void two_faults_are_two_causes(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	struct pair_count n = {0};
+	(void)state;
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+		for (size_t k = 0; k < sizeof scenarios / sizeof *scenarios; k++) {
+			if (i != k && are_apart(&scenarios[i], &scenarios[k]))
+				pair_try(c, &scenarios[i], &scenarios[k], &n);
+		}
+	}
+	print_message("%d pairs, both named in %d, something else in %d\n", n.tried, n.both, n.wrong);
+	assert_true(n.tried > 300);
+	assert_true(n.both * 100 >= n.tried * 85);
+	assert_true(n.wrong * 100 <= n.tried * 6);
+	catalogue_free(c);
+}
+
+/* The ledger adds up, and holds every cause that was considered; nobody pays for it who does not ask. */
+static void the_arithmetic_is_told(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	(void)state;
+	assert_int_equal(catalogue_shift(c, "guest-fw-icmp-only", 0.4), 0);
+	for (int asked = 0; asked < 2; asked++) {
+		struct world *w = world_new("h1", "g1");
+		w->v->wants_why = asked;
+		icmp_only(w);
+		diagnose(c, w->d, w->v);
+		assert_int_equal(w->v->weighing_count, asked);
+		for (size_t i = 0; asked && i < w->v->weighings[0].count; i++) {
+			const struct weighed_cause *e = &w->v->weighings[0].causes[i];
+			double sum = e->prior + e->shift + e->agreement - e->partial;
+			for (size_t k = 0; k < e->line_count; k++)
+				sum += e->lines[k].added;
+			assert_true(fabs(sum - e->sum) < 1e-9);
+			assert_true(e->outcome != OUTCOME_RULED_OUT || e->line_count > 0);
+			assert_true((i == 0) == (e->outcome == OUTCOME_NAMED));
+			assert_true(fabs(e->shift - (strcmp(e->id, "guest-fw-icmp-only") ? 0 : 0.4)) < 1e-9);
+		}
+		world_free(w);
+	}
 	catalogue_free(c);
 }
 
@@ -1469,6 +1581,8 @@ int main(void)
 	    cmocka_unit_test(what_looks_alike_is_ruled_out),
 	    cmocka_unit_test(what_remains_possible_is_told),
 	    cmocka_unit_test(what_nothing_speaks_for_is_not),
+	    cmocka_unit_test(the_arithmetic_is_told),
+	    cmocka_unit_test(two_faults_are_two_causes),
 	    cmocka_unit_test(a_guard_hits_nobody_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
