@@ -547,6 +547,38 @@ static bool is_own_sharer(const struct node *host, const struct node *guest, str
 	return false;
 }
 
+/* The interface of the host that its guest shares; its first with an address where that is not known. */
+static const struct cand *cand_shared(const struct node *host, const struct link *l)
+{
+	for (size_t i = 0; i < host->cand_count; i++)
+		if (l->parent && host->cands[i].index == l->parent)
+			return &host->cands[i];
+	return cand_routed(host);
+}
+
+static bool choose_sharer(const struct node *host, const struct node *guest, struct endpoint *ep_host, struct endpoint *ep_guest)
+{
+	for (size_t i = 0; node_is_host(host) && !node_is_host(guest) && i < guest->cand_count; i++) {
+		const struct link *l = guest->cands[i].allowed ? plug_sharing(guest, &guest->cands[i], host) : NULL;
+		struct choice c = {.a = l ? cand_shared(host, l) : NULL, .b = &guest->cands[i]};
+		if (!c.a)
+			continue;
+		choice_fill(host, guest, &c, ep_host, ep_guest);
+		return true;
+	}
+	return false;
+}
+
+bool fleet_endpoints_apart(const struct fleet *f, const struct member *ma, const struct member *mb, struct endpoint *ep_a,
+                           struct endpoint *ep_b)
+{
+	const struct node *a = node_of(ma), *b = node_of(mb);
+	(void)f;
+	if (!ma->snapshot || !mb->snapshot)
+		return false;
+	return choose_sharer(a, b, ep_a, ep_b) || choose_sharer(b, a, ep_b, ep_a);
+}
+
 bool fleet_endpoints(const struct fleet *f, const struct member *ma, const struct member *mb, struct endpoint *ep_a,
                      struct endpoint *ep_b, bool *onlink, struct err *e)
 {

@@ -299,7 +299,8 @@ struct round *round_new(const struct round_ask *ask, const struct fleet *f, roun
 		round_free(r);
 		return NULL;
 	}
-	if (!fleet_endpoints(f, ask->a, ask->b, &r->ep[0], &r->ep[1], &r->onlink, e)) {
+	if (!fleet_endpoints(f, ask->a, ask->b, &r->ep[0], &r->ep[1], &r->onlink, e) &&
+	    !(r->onlink = fleet_endpoints_apart(f, ask->a, ask->b, &r->ep[0], &r->ep[1]))) {
 		round_free(r);
 		return NULL;
 	}

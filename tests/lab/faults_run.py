@@ -123,7 +123,7 @@ OTHERS = [
     Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
             fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), well=False),
-    Network("macvtap", "macvtap", paths.macvtap, [("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
+    Network("macvtap", "macvtap", paths.macvtap, [("a", "c"), ("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
     Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
     Network("guests-only", "bridged", topologies.guests_only, [("g1", "g2"), ("g2", "g1")], less="host agent"),

@@ -89,7 +89,8 @@ def table_is_full(s):
     """A table of some size, a port that gets no frames for unknown addresses (as port security sets it), and somebody who fills the table."""
     if s.router or s.spare == s.peer:
         return None
-    full = f"sleep 0.4; bridge link set dev {s.port} flood off; bridge fdb del {s.mac} dev {s.port} master; true"
+    full = (f"sleep 0.4; bridge link set dev {s.port} flood off learning off; bridge fdb del {s.mac} dev {s.port} master; "
+            f"sleep 0.2; bridge link set dev {s.port} learning on")  # its place is taken in between
     again = f"ip link set {s.bridge} type bridge fdb_flush; bridge link set dev {s.port} flood on; bridge link set dev {s.net.guests[s.spare].port} learning on"
     return Injected([bound(s, 60), sends(s.spare, NEW_MACS), (s.host, full)], undo=[stop(s, s.spare), bound(s, 0), (s.host, again)], where=s.host, settle=0.6)
 

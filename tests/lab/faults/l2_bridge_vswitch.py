@@ -138,3 +138,23 @@ def unheard_member(s):
     return Injected([(s.victim, "nft 'table inet silent { chain c { type filter hook output priority 0; icmpv6 type { 131, 132, 143 } drop; }; }'"),
                      (s.host, f"ip link set {s.bridge} type bridge {soon} && ip link set {s.bridge} type bridge {on}")],
                     undo=[(s.host, f"ip link set {s.bridge} type bridge {off}"), (s.victim, NO_TABLES)], where=s.host, direction="to", settle=1.5)
+
+
+# ---- interfaces that guests share ----
+
+
+def shared_in_mode(s, mode):
+    if s.kind != "macvtap" or not s.same_host or not s.peer_port:
+        return None
+    change = lambda to: [(s.host, f"ip link set dev {p} type macvtap mode {to}") for p in (s.port, s.peer_port)]
+    return Injected(change(mode), undo=change("bridge"), where=s.host, direction="both")
+
+
+@fault("macvtap-private-mode", needs=("macvtap", "guest", "same-host"))
+def kept_apart(s):
+    return shared_in_mode(s, "private")
+
+
+@fault("macvtap-vepa-no-hairpin", needs=("macvtap", "guest", "same-host"))
+def sent_out(s):
+    return shared_in_mode(s, "vepa")
