@@ -71,7 +71,7 @@ static void note_health(struct correlation *c, const struct party *p)
 {
 	const struct health *h = p->result ? &p->result->health : NULL;
 	char steal[32] = "";
-	if (!h || !anything_missing(c))
+	if (!h || !(anything_missing(c) || c->v->dir[0].quality.measured || c->v->dir[1].quality.measured))
 		return;
 	if (h->steal_permille > STEAL_TOLD)
 		snprintf(steal, sizeof steal, ", %d %% steal", h->steal_permille / 10);

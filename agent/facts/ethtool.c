@@ -8,6 +8,7 @@
 #include <linux/genetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -140,6 +141,14 @@ static int on_channels(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
+static void half_duplex_add(struct snapshot *s, const char *ifname)
+{
+	char name[96];
+
+	snprintf(name, sizeof name, "link.%s.duplex", ifname);
+	snapshot_add_text(s, name, "half");
+}
+
 static int on_modes(const struct nlmsghdr *h, void *arg)
 {
 	const struct nlattr *tb[ETHTOOL_A_LINKMODES_MAX + 1];
@@ -151,6 +160,8 @@ static int on_modes(const struct nlmsghdr *h, void *arg)
 	speed = nl_u32(tb[ETHTOOL_A_LINKMODES_SPEED]);
 	if (l && speed != (uint32_t)SPEED_UNKNOWN)
 		l->speed = speed;
+	if (l && tb[ETHTOOL_A_LINKMODES_DUPLEX] && nl_u8(tb[ETHTOOL_A_LINKMODES_DUPLEX]) == DUPLEX_HALF)
+		half_duplex_add(((struct pull *)arg)->s, l->name);
 	return MNL_CB_OK;
 }
 

@@ -21,6 +21,7 @@ static const struct source {
     {FACTS_FAST, fact_read_counters},
     {FACTS_FAST, fact_read_network},
     {FACTS_FAST, fact_read_devices},
+    {FACTS_FAST, fact_read_queues},
     {FACTS_FAST, fact_read_xfrm},
     {FACTS_SOCKETS, fact_read_sockets},
     {FACTS_FAST, fact_read_ovs}, /* over what the network showed */

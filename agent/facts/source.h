@@ -44,6 +44,10 @@ void watch_look_again(void);
 /* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
 bool watch_nft_is_news(const struct nlmsghdr *h);
 
+fact_source_fn fact_read_queues; /* of the links read before */
+void queue_read(struct snapshot *s, const struct nlmsghdr *h);  /* RTM_NEWQDISC: link.NAME.limit */
+void filter_read(struct snapshot *s, const struct nlmsghdr *h); /* RTM_NEWTFILTER: link.NAME.tc_ingress, tc_egress */
+
 /* Pure parsers of rtnetlink messages. */
 void link_read(struct link *l, const struct nlmsghdr *h); /* RTM_NEWLINK */
 /* Those that are not zero, as link.NAME.WHAT; of few links only when there are very many. */

@@ -176,6 +176,15 @@ static void odd_duplicates(const struct inquiry *q, struct finding *f)
 		say_share(q, f, q->p->amount, "are doubled");
 }
 
+/* A loop multiplies everything; what doubles some packets is none. */
+static void copies_of_all(const struct inquiry *q, struct finding *f)
+{
+	if (q->p->odd == ODD_DUPLICATES && q->p->amount >= 8000)
+		say_share(q, f, q->p->amount, "are doubled");
+	else
+		find_no(f, "only some of the packets are doubled");
+}
+
 static void odd_damage(const struct inquiry *q, struct finding *f)
 {
 	if (is_odd(q, ODD_DAMAGE, f))
@@ -718,6 +727,7 @@ static const struct evidence items[] = {
     {"odd-queue", odd_queue, "burst of probes", "packets of a burst wait behind each other there"},
     {"odd-reorder", odd_reorder, "train and burst of probes", "packets overtake each other there"},
     {"odd-duplicates", odd_duplicates, "train of probes", "packets come twice from there on"},
+    {"copies-of-all", copies_of_all, "train of probes", "nearly every packet comes more than once from there on"},
     {"odd-damage", odd_damage, "train of probes", "the contents of packets change there"},
     {"at-own-stack", at_stack, "train of probes", "it is between the machine's interface and its programs"},
     {"odd-damage-or-dropped", damaged_or_dropped, "train of probes, drop reasons",
@@ -755,9 +765,14 @@ const struct evidence_table evidence_quality = {items, COUNT(items)};
 /* Those that begin with odd- look at what arrives. */
 bool entry_is_of_quality(const struct entry *e)
 {
-	for (size_t i = 0; i < e->requires_count; i++)
-		if (strncmp(e->requires[i].evidence->name, "odd-", 4) == 0 ||
-		    strcmp(e->requires[i].evidence->name, "rate-limited") == 0)
+	static const char *const too[] = {"rate-limited", "frames-repeat"};
+	for (size_t i = 0; i < e->requires_count; i++) {
+		const char *name = e->requires[i].evidence->name;
+		if (strncmp(name, "odd-", 4) == 0)
 			return true;
+		for (size_t k = 0; k < COUNT(too); k++)
+			if (strcmp(name, too[k]) == 0)
+				return true;
+	}
 	return false;
 }

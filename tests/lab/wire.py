@@ -49,13 +49,13 @@ def damaged(frame):
 
 
 class Wire:
-    """Times in ms, shares in percent. delay, jitter (evenly spread on top), loss, dup, corrupt; reorder: that share is held back by
-    `held`; rate in kbit/s with a queue of `queue` frames. only: "4" leaves ARP alone."""
+    """Times in ms, shares in percent. delay, loss, dup, corrupt; reorder: that share is held back by
+    `held`; rate in kbit/s with a queue of `queue` frames. gate: what comes waits for the next opening, one every so often."""
 
-    def __init__(self, delay=0, jitter=0, loss=0, dup=0, corrupt=0, reorder=0, held=15, rate=0, queue=1000):
-        self.delay, self.jitter, self.loss, self.dup, self.corrupt = delay, jitter, loss, dup, corrupt
+    def __init__(self, delay=0, gate=0, loss=0, dup=0, corrupt=0, reorder=0, held=15, rate=0, queue=1000):
+        self.delay, self.gate, self.loss, self.dup, self.corrupt = delay, gate / 1000, loss, dup, corrupt
         self.reorder, self.held, self.rate, self.queue = reorder, held, rate, queue
-        self.waiting, self.number, self.free_at, self.last_at = [], 0, 0.0, 0.0
+        self.waiting, self.number, self.free_at = [], 0, 0.0
 
     def chance(self, percent):
         return percent and random.uniform(0, 100) < percent
@@ -68,8 +68,8 @@ class Wire:
         if self.chance(self.loss) or (self.rate and len(self.waiting) >= self.queue):
             return
         at = now + self.delay / 1000
-        if self.jitter:  # never overtakes
-            at = self.last_at = max(self.last_at, at + random.uniform(0, self.jitter) / 1000)
+        if self.gate:
+            at += self.gate - at % self.gate
         if self.chance(self.reorder):
             at += self.held / 1000
         if self.rate:

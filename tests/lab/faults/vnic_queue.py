@@ -1,0 +1,25 @@
+"""Queues: rates that are limited, and long ones that fill up."""
+import wire
+from . import Injected, fault
+
+
+@fault("traffic-shaping-policing", needs=("guest", "bridge", "bridged"))
+def shaped_port(s):
+    """A rate that keeps a burst waiting, in a queue that is long enough."""
+    return Injected([(s.host, f"tc qdisc replace dev {s.port} root tbf rate 6mbit burst 4kb limit 400kb")], undo=[(s.host, f"tc qdisc del dev {s.port} root")],
+                    where=s.host, direction="to", state=("degraded",), args=("--deep",))
+
+
+@fault("traffic-shaping-policing", needs=("guest", "bridge", "bridged"))
+def policed_port(s):
+    """A queue so short that the rest is dropped."""
+    return Injected([(s.host, f"tc qdisc replace dev {s.port} root tbf rate 1mbit burst 2kb limit 6kb")], undo=[(s.host, f"tc qdisc del dev {s.port} root")],
+                    where=s.host, direction="to", state=("degraded", "one-way"), args=("--deep",))
+
+
+@fault("bufferbloat", needs=("fabric", "bridged"))
+def bufferbloat(s):
+    if not s.uplink or not s.peer_uplink:
+        return None
+    w = wire.Steps(s.fabric, s.fabric_ports[0], rate=6000)
+    return Injected([w.begin], undo=[w.end], direction="to", state=("degraded",), settle=0.6, args=("--deep",), fix=False)
