@@ -474,7 +474,7 @@ static void vf_filters(const struct inquiry *q, struct finding *f)
 		bindings_add(q->learned, "vf.set", "spoofchk off trust on");
 		find_yes(f, ~0u, "virtual function %u of %s checks source addresses, and %s uses another one", v->vf, v->pf,
 		         name_of(q, q->who));
-	} else if (o && o->pf[0] && v->vf_vlan != o->vf_vlan) {
+	} else if (o && o->pf[0] && v->vf_vlan != o->vf_vlan && q->who < other_end(q)) {
 		bindings_add(q->learned, "vf.set", "vlan %u", o->vf_vlan);
 		find_yes(f, ~0u, "virtual function %u of %s is in VLAN %u, the other end's in %u", v->vf, v->pf, v->vf_vlan,
 		         o->vf_vlan);

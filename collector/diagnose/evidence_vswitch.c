@@ -71,6 +71,9 @@ static bool changed_lately(const struct inquiry *q, const struct vport *v, const
 	return false;
 }
 
+/* Of two that do not fit, and neither is more wrong than the other, one is told, the same in both directions. */
+static bool is_told(const struct inquiry *q) { return q->who < other_end(q); }
+
 /* Says yes about `who`, weakly when nothing tells which of the two is wrong; no when it is the other one. */
 static void blame(const struct inquiry *q, struct finding *f, const struct vport *me, const struct vport *other, const char *field,
                   alike_fn *alike, const char *what)
@@ -79,6 +82,10 @@ static void blame(const struct inquiry *q, struct finding *f, const struct vport
 	bool theirs = changed_lately(q, other, field) || is_odd_one(q, other, me, alike);
 	if (theirs && !mine) {
 		find_no(f, "%s, and %s is the odd one", what, name_of(q, other_end(q)));
+		return;
+	}
+	if (!mine && !is_told(q)) {
+		find_no(f, "%s, which is told of %s", what, name_of(q, other_end(q)));
 		return;
 	}
 	find_yes(f, ~0u, "%s", what);
@@ -209,8 +216,8 @@ static void private_vlan(const struct inquiry *q, struct finding *f)
 		return;
 	if (me->vlan_mode == VLAN_UNKNOWN || other->vlan_mode == VLAN_UNKNOWN)
 		find_unknown(f, "the platform did not say how the VLANs of %s and %s are", me->vm, other->vm);
-	else if (!private_keeps_apart(me, other))
-		find_no(f, "no private VLAN keeps %s and %s apart", me->vm, other->vm);
+	else if (!private_keeps_apart(me, other) || !is_told(q))
+		find_no(f, "no private VLAN of %s keeps it apart", me->vm);
 	else {
 		bindings_add(q->learned, "pvlan.primary", "%u", me->vlan);
 		bindings_add(q->learned, "pvlan.secondary", "%u", me->secondary);
@@ -237,6 +244,8 @@ static void isolation_differs(const struct inquiry *q, struct finding *f)
 			find_unknown(f, "the platform did not say which isolation %s has", me->vm);
 	} else if (other->isolation == ISOLATION_UNKNOWN) {
 		find_unknown(f, "the platform did not say which isolation %s has", other->vm);
+	} else if (other->isolation > ISOLATION_NONE && !is_told(q)) {
+		find_no(f, "the isolation of %s and %s is told of %s", me->vm, other->vm, name_of(q, other_end(q)));
 	} else if (me->isolation != other->isolation || me->subnet != other->subnet) {
 		find_yes(f, ~0u, "%s is isolated in subnet %u, %s %s%s", me->vm, me->subnet, other->vm,
 		         other->isolation == ISOLATION_NONE ? "not" : "in another",

@@ -312,6 +312,14 @@ static void finished(struct world *w)
 	world_free(w);
 }
 
+static size_t times_named(const struct verdict *v, const char *id)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < v->cause_count; i++)
+		n += strcmp(v->causes[i].id, id) == 0;
+	return n;
+}
+
 static bool fix_has(const struct cause *c, const char *part)
 {
 	for (size_t i = 0; i < c->fix_count; i++) {
@@ -330,7 +338,7 @@ static void facts_name_the_cause(void **state)
 		struct world *w = judged(s, s->facts);
 		const struct cause *c = w->v->cause_count ? &w->v->causes[0] : NULL;
 		bool good = c && strcmp(c->id, s->id) == 0 && (!s->where || strcmp(c->where, s->where) == 0) && c->fix_count &&
-		            (!s->fix || fix_has(c, s->fix));
+		            (!s->fix || fix_has(c, s->fix)) && times_named(w->v, s->id) == 1;
 		if (!good) {
 			fprintf(stderr, "%s is not what was found, or not at %s, or without \"%s\":\n", s->id,
 			        s->where ? s->where : "-", s->fix ? s->fix : "");
