@@ -16,7 +16,7 @@
 #define SAMPLES_MAX     (TRAIN_FLOWS_MAX * FLOW_PROBES_MAX)
 
 #define LOSS_CHANCE   1e-4  /* healthy networks lose that much */
-#define LOSS_PROVEN   4.5   /* log-likelihood ratio */
+#define LOSS_PROVEN   8.0   /* log-likelihood ratio: two of 250 may be chance, three are not */
 #define DELAY_MIN_US  2000  /* more than usual, and twice the usual */
 #define DELAY_LINK_US 20000 /* on one segment, when nothing is known to be usual */
 #define JITTER_US     2000
