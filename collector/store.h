@@ -18,8 +18,9 @@
 #define STORE_RECORDS_MAX       512
 #define STORE_RECORDS_PAIR_MAX  32
 #define STORE_RECORDS_BYTES_MAX (64 << 20)
-#define STORE_RECORD_BYTES_MAX  (8 << 20) /* of one */
-#define STORE_FEEDBACK_MAX      4096      /* of those that count */
+#define STORE_RECORD_BYTES_MAX  (8 << 20)  /* of one */
+#define STORE_RECORDS_WAITING   (16 << 20) /* not yet durable: while the disk is failing, further ones are not kept */
+#define STORE_FEEDBACK_MAX      4096       /* of those that count */
 
 struct store;
 
@@ -115,7 +116,7 @@ int store_put_change(struct store *s, uint32_t agent, const struct fact_change *
 /* An open one closes the pair's older ones. */
 int store_put_verdict(struct store *s, const struct stored_verdict *v);
 int store_close_verdict(struct store *s, uint32_t a, uint32_t b, struct wall now);
-/* Copies the bytes; drops what is beyond the limits above. -1 also when it is too large itself. */
+/* Copies the bytes; drops what is beyond the limits above. -1 also when it is too large itself, or too much waits. */
 int store_put_record(struct store *s, const struct stored_record *r);
 int store_put_feedback(struct store *s, const struct stored_feedback *f);
 int store_undo_feedback(struct store *s, int64_t number, struct wall now);

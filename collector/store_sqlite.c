@@ -122,6 +122,7 @@ struct store {
 	sqlite3_stmt *find_token, *find_key;
 	struct write *queue;
 	size_t count, cap;
+	size_t record_bytes; /* in the queue */
 };
 
 /* ---- opening ---- */
@@ -241,7 +242,7 @@ void store_forget_waiting(struct store *s)
 {
 	for (size_t i = 0; i < s->count; i++)
 		write_clear(&s->queue[i]);
-	s->count = 0;
+	s->count = s->record_bytes = 0;
 }
 
 void store_close(struct store *s)
@@ -430,8 +431,9 @@ int store_put_verdict(struct store *s, const struct stored_verdict *v)
 
 int store_put_record(struct store *s, const struct stored_record *r)
 {
-	if (store_full(s) || r->len > STORE_RECORD_BYTES_MAX)
+	if (store_full(s) || r->len > STORE_RECORD_BYTES_MAX || s->record_bytes + r->len > STORE_RECORDS_WAITING)
 		return -1;
+	s->record_bytes += r->len;
 	QUEUE(s, OP_RECORD, arg_int((int64_t)r->round), arg_int(r->a), arg_int(r->b), arg_int(r->at.ns), arg_int((int64_t)r->len),
 	      arg_blob(r->data, r->len));
 	QUEUE(s, OP_RECORD_TRIM_PAIR, arg_int(r->a), arg_int(r->b), arg_int(STORE_RECORDS_PAIR_MAX));

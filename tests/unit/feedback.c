@@ -165,6 +165,23 @@ static void test_feedback_wins_against_no_evidence(void **state)
 	assert_true(looked >= 20);
 }
 
+/* A disk that takes nothing costs no more memory than this. */
+static void test_waiting_records_are_bounded(void **state)
+{
+	struct store *s = store_fresh();
+	size_t len = 1 << 20, taken = 0;
+	char *data = mem_alloc(len);
+	(void)state;
+	for (uint64_t i = 1; i < 40; i++)
+		taken += store_put_record(s, &(struct stored_record){i, 1, 2, {1}, len, data}) == 0;
+	assert_int_equal(taken, STORE_RECORDS_WAITING / len);
+	assert_int_equal(store_flush(s, NULL), 0);
+	assert_int_equal(store_put_record(s, &(struct stored_record){50, 1, 2, {2}, len, data}), 0);
+	assert_int_equal(store_put_record(s, &(struct stored_record){51, 1, 2, {2}, STORE_RECORD_BYTES_MAX + 1, data}), -1);
+	free(data);
+	store_close(s);
+}
+
 /* ---- records: what is kept, and what goes first ---- */
 
 static void keep(struct records *r, struct store *s, struct world *w, uint64_t round, uint32_t a, bool problem)
@@ -236,7 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_further_one_moves_less),       cmocka_unit_test(test_said_stored_and_taken_back),
 	    cmocka_unit_test(test_feedback_wins_against_no_evidence), cmocka_unit_test(test_records_stay_within_bounds),
-	    cmocka_unit_test(test_open_problems_stay_longest),
+	    cmocka_unit_test(test_open_problems_stay_longest),        cmocka_unit_test(test_waiting_records_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
