@@ -499,11 +499,23 @@ static const char *if_of(const struct snapshot *s, const struct route *r)
 	return l ? l->name : "?";
 }
 
+/* It was not there when all was well. */
+static bool route_was_added(const struct inquiry *q, const struct route *r)
+{
+	char key[96], dst[PREFIX_TEXT_MAX];
+	if (!r->dst.len || r->table != 254)
+		return false;
+	snprintf(key, sizeof key, "route.%d.%s", r->dst.ip.family, prefix_format(r->dst, dst));
+	const struct fact_change *c = history_last(&q->d->party[q->who], key);
+	return c && c->now && !c->was;
+}
+
 static void divert_bind(const struct inquiry *q, const struct snapshot *s, const struct route *r, int family)
 {
 	char to[PREFIX_TEXT_MAX], via[IP_TEXT_MAX];
 	struct prefix mine = party_prefix(q->d, q->who, family);
-	if (!prefix_contains(mine, other_ip(q, family)) || r->dst.len <= mine.len || r->table != 254)
+	bool near = prefix_contains(mine, other_ip(q, family)) && r->dst.len > mine.len && r->table == 254;
+	if (!near && !route_was_added(q, r))
 		return; /* not on our link: where it should go nobody knows */
 	bindings_add(q->learned, "undo", "%sroute del %s%s%s dev %s", family == 6 ? "-6 " : "", prefix_format(r->dst, to),
 	             r->gateway.family ? " via " : "", r->gateway.family ? ip_format(r->gateway, via) : "", if_of(s, r));
