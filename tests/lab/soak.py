@@ -115,6 +115,7 @@ def hog(lab, rnd, end):
 
 def stand_still(lab, rnd, end):
     name = rnd.choice(lab.hosts + list(lab.guests))
+    print(f"    {name}", flush=True)
     lab.paused[name] = time.monotonic()
     os.kill(lab.procs[name].pid, signal.SIGSTOP)
     try:
@@ -131,6 +132,7 @@ def clock_step(lab, rnd, end):
 
 def agent_restart(lab, rnd, end):
     name = rnd.choice(lab.hosts + list(lab.guests))
+    print(f"    {name}", flush=True)
     lab.paused[name] = time.monotonic()
     lab.stop(name, rnd.choice((signal.SIGKILL, signal.SIGTERM)))
     lab.up_agent(name, join=False)
@@ -162,7 +164,10 @@ def judge(lab, seen, how):
         names = {str(n).split("/")[-1] for n in (*pair, where)}
         stopped = any(time.monotonic() - lab.paused.get(n, -1e9) < 30 for n in names)
         kind = lab.true_ones if cause in TRUE_OF_STOPPED and (stopped or "clock" in cause) else lab.wrong_ones
-        kind.append(f"{how}: {cause} at {where} for {' '.join(pair)}")
+        text = f"{how}: {cause} at {where} for {' '.join(pair)}"
+        if text not in kind[-20:]:
+            kind.append(text)
+            print(f"{time.monotonic() - lab.began:.1f} s: {text}", flush=True)
 
 
 def look_for(lab, seconds, rnd):
@@ -197,7 +202,7 @@ def rare_loss(lab):
 def run(minutes, seed=1):
     """(wrong causes, rounds asked for, looks)."""
     rnd, lab = random.Random(seed), Soaked()
-    lab.paused, lab.wrong_ones, lab.true_ones, lab.looks, lab.rounds = {}, [], [], 0, 0
+    lab.paused, lab.wrong_ones, lab.true_ones, lab.looks, lab.rounds, lab.began = {}, [], [], 0, 0, time.monotonic()
     done, hogs = {}, []
     try:
         lab.make_clock()
@@ -209,6 +214,7 @@ def run(minutes, seed=1):
         end = time.monotonic() + 60 * minutes
         while time.monotonic() < end:
             ill = rnd.choice(ILLS)
+            print(f"{time.monotonic() - lab.began:.1f} s: {ill.__name__}", flush=True)
             done[ill.__name__] = done.get(ill.__name__, 0) + 1
             hogs += ill(lab, rnd, end) or []
             look_for(lab, rnd.uniform(1, 6), rnd)
