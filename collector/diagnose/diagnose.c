@@ -18,6 +18,7 @@ struct study { /* one problem with what every cause has to say about it */
 	struct hits hits;
 	struct candidate *of; /* one per entry */
 	int winner;           /* entry index, -1 = none */
+	int rest_of;          /* what this study's cause left unexplained; -1 = it is none of that */
 };
 
 struct work {
@@ -31,25 +32,30 @@ struct work {
 
 /* ---- studies ---- */
 
-static struct study *study_add(struct work *w, const struct problem *p)
-{
-	if (w->count == PROBLEMS_MAX)
-		return NULL;
-	struct study *s = &w->studies[w->count++];
-	s->problem = *p;
-	s->winner = -1;
-	s->of = mem_array(w->entries, sizeof *s->of);
-	hits_find(w->d, w->v, p, &s->hits);
-	for (size_t i = 0; i < w->entries; i++)
-		candidate_weigh(catalogue_entry(w->c, i), w->d, w->v, p, &s->hits, -1, &s->of[i]);
-	return s;
-}
-
 static void study_clear(struct work *w, struct study *s)
 {
 	for (size_t i = 0; i < w->entries; i++)
 		candidate_clear(&s->of[i]);
 	free(s->of);
+}
+
+static void study_fill(struct work *w, struct study *s, const struct problem *p)
+{
+	s->problem = *p;
+	s->winner = s->rest_of = -1;
+	s->of = mem_array(w->entries, sizeof *s->of);
+	hits_find(w->d, w->v, p, &s->hits);
+	for (size_t i = 0; i < w->entries; i++)
+		candidate_weigh(catalogue_entry(w->c, i), w->d, w->v, p, &s->hits, -1, &s->of[i]);
+}
+
+static struct study *study_add(struct work *w, const struct problem *p)
+{
+	if (w->count == PROBLEMS_MAX)
+		return NULL;
+	struct study *s = &w->studies[w->count++];
+	study_fill(w, s, p);
+	return s;
 }
 
 static const char *blamed(const struct work *w, const struct candidate *c)
@@ -102,8 +108,30 @@ static void study_rest(struct work *w, size_t at)
 		return;
 	struct problem rest = s->problem;
 	problem_limit(&rest, ~s->of[s->winner].kinds);
-	if (problem_kinds(&rest))
-		study_add(w, &rest);
+	rest.explained |= problem_kinds(&s->problem) & s->of[s->winner].kinds;
+	struct study *new = problem_kinds(&rest) ? study_add(w, &rest) : NULL;
+	if (new)
+		new->rest_of = (int)at;
+}
+
+/* Two causes in one place: each is looked at again without what the other one accounts for, which may have hidden what it is. */
+static void study_refine(struct work *w, struct study *s, const struct study *rest)
+{
+	struct problem own = s->problem;
+	struct study again;
+	if (s->winner < 0 || rest->winner < 0)
+		return;
+	problem_limit(&own, s->of[s->winner].kinds);
+	own.explained |= problem_kinds(&rest->problem) & rest->of[rest->winner].kinds;
+	study_fill(w, &again, &own);
+	study_decide(w, &again);
+	bool better = again.winner >= 0 && again.winner != s->winner && !(problem_kinds(&own) & ~again.of[again.winner].kinds) &&
+	              again.of[again.winner].odds > s->of[s->winner].odds;
+	study_clear(w, better ? s : &again);
+	if (!better)
+		return;
+	again.rest_of = s->rest_of;
+	*s = again;
 }
 
 static void studies_make(struct work *w)
@@ -122,6 +150,10 @@ static void studies_make(struct work *w)
 	}
 	for (size_t i = from; i < w->count; i++)
 		study_decide(w, &w->studies[i]);
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->studies[i].rest_of >= 0)
+			study_refine(w, &w->studies[w->studies[i].rest_of], &w->studies[i]);
+	}
 }
 
 /* ---- causes ---- */

@@ -280,7 +280,7 @@ static void arp_inspected(const struct inquiry *q, struct finding *f)
 	bool only = !(dying(q) & ~KIND_BIT(KIND_ARP)) && there->delivery[KIND_ARP] == CELL_LOST;
 	bool replies = back->delivery[KIND_ARP] == CELL_OK && cell_is_bad(back->initiation[KIND_ARP]);
 	bool passes = there->delivery[KIND_ICMP] == CELL_OK || there->delivery[KIND_UDP] == CELL_OK;
-	if (!only || !replies || !passes || !between_hosts(q)) {
+	if (!only || q->p->partial || !replies || !passes || !between_hosts(q)) {
 		find_no(f, "the network between the hosts does not single out the ARP of %s", name_of(q, q->src));
 		return;
 	}

@@ -218,13 +218,18 @@ static void only_icmp(const struct inquiry *q, struct finding *f)
 {
 	char ok[TEXT];
 	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = families_dying(q) & ~(icmp | kinds_of_proto(PROTO_NEIGH));
-	kind_mask through = kinds_ok(q, other);
+	kind_mask through = kinds_ok(q, other) | (q->p->explained & other);
 	if (dying(q) & other) {
 		find_no(f, "not only ICMP is lost, but %s too", kinds_text(dying(q) & other, ok, sizeof ok));
 		return;
 	}
-	if (!(dying(q) & icmp) || kinds_lost(q, other) || !through) {
+	if (!(dying(q) & icmp) || kinds_lost(q, other & ~q->p->explained) || !through) {
 		find_unknown(f, "nothing but ICMP was measured on this way");
+		return;
+	}
+	if (!kinds_ok(q, other)) {
+		find_yes(f, dying(q), "only ICMP is lost to this: %s are lost to something else",
+		         kinds_text(through, ok, sizeof ok));
 		return;
 	}
 	find_yes(f, dying(q), "only ICMP is lost: %s pass", kinds_text(through, ok, sizeof ok));
@@ -242,7 +247,8 @@ static void only_large(const struct inquiry *q, struct finding *f)
 		find_no(f, "only fragments are lost: packets as large as the interface carries pass");
 		return;
 	}
-	if (q->p->partial) {
+	kind_mask as_large = kinds_ok(q, families_dying(q) & kinds_large() & ~kinds_fragments() & ~dying(q));
+	if (q->p->partial || as_large) {
 		find_no(f, "others as large pass: it is not their size");
 		return;
 	}

@@ -1486,8 +1486,67 @@ static void two_faults_are_two_causes(void **state)
 	print_message("%d pairs, both named in %d, something else in %d\n", n.tried, n.both, n.wrong);
 	assert_true(n.tried > 300);
 	assert_true(n.both * 100 >= n.tried * 85);
-	assert_true(n.wrong * 100 <= n.tried * 6);
+	assert_true(n.wrong * 100 <= n.tried);
 	catalogue_free(c);
+}
+
+/* ---- a fault that no fact speaks of ---- */
+
+/* Between the hosts nobody has facts: there all large packets, or ARP alone, say by themselves what takes them. */
+static bool place_is_enough(const char *id, kind_mask kinds, int what)
+{
+	bool whole = what != 3;
+	return whole && ((strcmp(id, "mtu-physical-path") == 0 && kinds == LARGE4) ||
+	                 (strcmp(id, "arp-inspection-drop") == 0 && kinds == K(ARP)));
+}
+
+static int named_for_nothing(const struct catalogue *c, const char *a, const char *b, int dir, size_t at, kind_mask kinds, int what)
+{
+	struct world *w = world_new(a, b);
+	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
+	path_point_name(&w->v->dir[dir].path[at], after);
+	path_point_name(&w->v->dir[dir].path[at + 1], before);
+	struct cut *cut_made = cut(w, dir == 0 ? a : b, after, before, what != 1 ? kinds : 0, what != 0 ? kinds : 0);
+	cut_made->partial = what == 3;
+	diagnose(c, w->d, w->v);
+	int n = 0;
+	for (size_t i = 0; i < w->v->cause_count; i++) {
+		if (place_is_enough(w->v->causes[i].id, kinds, what))
+			continue;
+		n++;
+		print_message("%s - %s, %#x die between %s and %s (%d): %s at %s %.2f\n", a, b, kinds, after, before, what,
+		              w->v->causes[i].id, w->v->causes[i].where, w->v->causes[i].confidence);
+	}
+	assert_in_range(w->v->left_count, 0, 3);
+	assert_true(w->v->sentence && w->v->sentence[0]);
+	world_free(w);
+	return n;
+}
+
+/* Packets die somewhere, and every machine's facts are those of a healthy one: the place is all there is to say. */
+static void nothing_is_made_up(void **state)
+{
+	static const char *const pairs[][2] = {{"h1", "g1"}, {"g1", "g2"}, {"g1", "g3"}, {"h1", "h2"}, {"h1", "g2"}};
+	static const kind_mask sets[] = {ALL,          IP4,          IP6,     NEIGH,        K(ARP),
+	                                 K(ND),        ICMP4,        K(UDP),  LARGE4,       K(TCP),
+	                                 IP4 | IP6,    K(ARP) | IP4, K(ICMP), K(FRAGMENTS), K(UDP) | K(UDP_LARGE),
+	                                 K(ICMP_LARGE)};
+	struct catalogue *c = catalogue_shipped();
+	int named = 0;
+	(void)state;
+	for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
+		struct world *w = world_new(pairs[p][0], pairs[p][1]);
+		size_t points = w->v->dir[0].path_count;
+		world_free(w);
+		for (size_t at = 0; at + 1 < points; at++) {
+			for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+				for (int v = 0; v < 8; v++)
+					named += named_for_nothing(c, pairs[p][0], pairs[p][1], v % 2, at, sets[s], v / 2);
+			}
+		}
+	}
+	catalogue_free(c);
+	assert_int_equal(named, 0);
 }
 
 /* The ledger adds up, and holds every cause that was considered; nobody pays for it who does not ask. */
@@ -1581,6 +1640,7 @@ int main(void)
 	    cmocka_unit_test(what_looks_alike_is_ruled_out),
 	    cmocka_unit_test(what_remains_possible_is_told),
 	    cmocka_unit_test(what_nothing_speaks_for_is_not),
+	    cmocka_unit_test(nothing_is_made_up),
 	    cmocka_unit_test(the_arithmetic_is_told),
 	    cmocka_unit_test(two_faults_are_two_causes),
 	    cmocka_unit_test(a_guard_hits_nobody_else),
