@@ -79,6 +79,7 @@ static const struct port_flag {
 	const char *name, *option;
 	size_t at;
 	bool normal, of_tunnels; /* tunnels with an outside control plane do without learning and flooding */
+	bool managed;            /* usual where the entries are made from outside */
 	const char *effect[LINT_LANGS];
 } FLAGS[] = {
     {"isolated",
@@ -86,11 +87,13 @@ static const struct port_flag {
      offsetof(struct link, isolated),
      false,
      true,
+     false,
      {"it reaches no other isolated port of the bridge", "它无法到达该网桥上其他隔离端口"}},
     {"locked",
      "locked",
      offsetof(struct link, locked),
      false,
+     true,
      true,
      {"only machines that were entered by hand may send through it", "只有手工登记的机器可以经它发送"}},
     {"learning off",
@@ -98,23 +101,27 @@ static const struct port_flag {
      offsetof(struct link, learning),
      true,
      false,
+     true,
      {"what is sent to the machines behind it is flooded to all ports, or lost", "发往其后机器的帧会泛洪到所有端口或丢失"}},
     {"flood off",
      "flood",
      offsetof(struct link, flood),
      true,
      false,
+     true,
      {"it is silent to the machines behind it once their entries have aged", "其后机器的转发条目老化后便收不到单播"}},
     {"bcast_flood off",
      "bcast_flood",
      offsetof(struct link, bcast_flood),
      true,
      false,
+     false,
      {"no ARP request reaches the machines behind it", "ARP 请求到不了其后的机器"}},
     {"mcast_flood off",
      "mcast_flood",
      offsetof(struct link, mcast_flood),
      true,
+     false,
      false,
      {"no IPv6 neighbour solicitation reaches the machines behind it", "IPv6 邻居请求到不了其后的机器"}},
 };
@@ -126,12 +133,22 @@ static bool flag_of(const struct link *l, const struct port_flag *flag)
 	return value;
 }
 
+/* Entries made by hand or by a program stand in for learning: libvirt with macTableManager, 802.1X. */
+static bool is_managed(const struct snapshot *s, const struct link *port)
+{
+	for (size_t i = 0; i < s->fdb_count; i++)
+		if (s->fdbs[i].port == port->index && s->fdbs[i].is_static && !s->fdbs[i].local)
+			return true;
+	return false;
+}
+
 static void port_flag_check(struct lint *l, const struct lint_check *check, const struct member *m, const struct link *port,
                             const struct port_flag *flag)
 {
 	char component[64];
 	const struct link *bridge = lint_bridge_of(m->snapshot, port);
-	if (!bridge || flag_of(port, flag) == flag->normal || (!flag->of_tunnels && strcmp(port->kind, "vxlan") == 0))
+	if (!bridge || flag_of(port, flag) == flag->normal || (!flag->of_tunnels && strcmp(port->kind, "vxlan") == 0) ||
+	    (flag->managed && is_managed(m->snapshot, port)))
 		return;
 	snprintf(component, sizeof component, "%s %s", port->name, flag->name);
 	struct finding *f = lint_add(l, check, m, component);
@@ -158,37 +175,52 @@ static void port_flags(struct lint *l, const struct lint_check *check)
 
 enum use { USE_ANY, USE_FORWARDS /* it routes, or the device is in a bridge */ };
 
+#define BARE "none"
+
 static const struct offload_fault {
-	const char *driver; /* "" = any */
+	const char *driver;     /* "" = any */
+	const char *hypervisor; /* "" = any; BARE = of real hardware */
 	uint32_t offload;
 	enum use use;
 	const char *option, *source;
 	const char *effect[LINT_LANGS];
 } OFFLOADS[] = {
     {"",
+     "",
      OFFLOAD_LRO,
      USE_FORWARDS,
      "lro",
      "Linux Documentation/networking/netdevices, ethtool(8)",
      {"packets that were joined on receipt are too large to be sent on", "接收时合并的报文过大，无法继续转发"}},
     {"e1000e",
+     BARE,
      OFFLOAD_TSO,
      USE_ANY,
      "tso",
      "e1000e: \"Detected Hardware Unit Hang\" (I217 to I219)",
      {"the NIC may hang while it cuts large packets", "网卡在分段大包时可能挂起"}},
     {"e1000",
+     "vmware",
      OFFLOAD_TSO,
      USE_ANY,
      "tso",
      "VMware: esx.problem.net.e1000.tso6.notsupported",
-     {"the emulated NIC loses large IPv6 packets on some hypervisors", "在某些虚拟化平台上模拟网卡会丢失 IPv6 大包"}},
+     {"the emulated NIC may lose large IPv6 packets", "模拟网卡可能丢失 IPv6 大包"}},
 };
 
 static bool forwards(const struct snapshot *s, const struct link *l)
 {
 	int64_t on = 0;
-	return l->master || (snapshot_sysctl(s, "net.ipv4.ip_forward", &on) && on);
+	for (const struct link *at = l; at && at->master; at = snapshot_link(s, at->master))
+		if (lint_bridge_of(s, at))
+			return true;
+	return snapshot_sysctl(s, "net.ipv4.ip_forward", &on) && on;
+}
+
+static bool runs_on(const struct snapshot *s, const char *hypervisor)
+{
+	const char *own = snapshot_text(s, "hardware.hypervisor");
+	return !*hypervisor || strcmp(own ? own : BARE, hypervisor) == 0;
 }
 
 static void offload_check(struct lint *l, const struct lint_check *check, const struct member *m, const struct link *link,
@@ -196,7 +228,7 @@ static void offload_check(struct lint *l, const struct lint_check *check, const 
 {
 	char component[64];
 	if (!link->offloads_known || !(link->offloads & o->offload) || (*o->driver && strcmp(o->driver, link->driver) != 0) ||
-	    (o->use == USE_FORWARDS && !forwards(m->snapshot, link)))
+	    !runs_on(m->snapshot, o->hypervisor) || (o->use == USE_FORWARDS && !forwards(m->snapshot, link)))
 		return;
 	snprintf(component, sizeof component, "%s %s", link->name, o->option);
 	struct finding *f = lint_add(l, check, m, component);
@@ -233,13 +265,12 @@ static bool is_wild(struct ip ip)
 	return memcmp(ip.b, none.b, ip.family == 4 ? 4 : 16) == 0;
 }
 
-/* An address that peers are told to use for this machine. */
+/* An address that others can reach it by. */
 static bool is_offered(const struct member *m, struct ip ip)
 {
-	for (size_t i = 0; i < m->endpoint_count; i++)
-		if (ip_equal(m->endpoints[i].ip4.ip, ip) || ip_equal(m->endpoints[i].ip6.ip, ip))
-			return true;
-	return false;
+	const struct addr *a = snapshot_addr_of(m->snapshot, ip);
+	const struct link *l = a && !ip_is_loopback(ip) ? snapshot_link(m->snapshot, a->link) : NULL;
+	return l && !l->loopback;
 }
 
 static struct bound bound_to(const struct member *m, uint16_t port)
@@ -348,8 +379,8 @@ const struct lint_check LINT_MACHINE[] = {
      service_address,
      "listeners, declared services, addresses",
      {"A declared service is bound to an address nobody can reach", "声明的服务绑定在他人无法访问的地址"},
-     {"A declared service listens, but only on loopback or on an address peers do not use.",
-      "声明的服务在监听，但只绑定回环地址或对端不使用的地址。"},
+     {"A declared service listens, but only on loopback or on an address the machine does not have.",
+      "声明的服务在监听，但只绑定回环地址或本机没有的地址。"},
      "ss(8)"},
     {"clock-step",
      LINT_NOTE,

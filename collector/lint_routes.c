@@ -27,7 +27,7 @@ static void rp_filter_on(struct lint *l, const struct lint_check *check, const s
 	if (!in || in->loopback || !in->up || a->prefix.ip.family != 4 || a->prefix.len > 30 ||
 	    !lint_conf(s, "net.ipv4.conf.%s.rp_filter", in->name, &strict) || strict != RP_STRICT)
 		return;
-	const struct route *back = snapshot_route(s, neighbour_in(a->prefix), (struct ip){0});
+	const struct route *back = snapshot_route(s, neighbour_in(a->prefix), a->prefix.ip);
 	if (!back || back->type != ROUTE_UNICAST || back->link == a->link || !(out = snapshot_link(s, back->link)))
 		return;
 	struct finding *f = lint_add(l, check, m, in->name);
@@ -63,11 +63,23 @@ static bool is_on_link(const struct snapshot *s, struct ip gateway, uint32_t lin
 	return false;
 }
 
+/* Clouds give single addresses and a gateway beside them. */
+static bool has_network(const struct snapshot *s, int family, uint32_t link)
+{
+	for (size_t i = 0; i < s->addr_count; i++) {
+		const struct prefix *p = &s->addrs[i].prefix;
+		if (s->addrs[i].link == link && p->ip.family == family && p->len < (family == 4 ? 32 : 128) &&
+		    !ip_is_link_local(p->ip))
+			return true;
+	}
+	return false;
+}
+
 static void gateway_check(struct lint *l, const struct lint_check *check, const struct member *m, const struct route *r)
 {
 	const struct link *link = snapshot_link(m->snapshot, r->link);
 	if (!is_default(r) || !r->gateway.family || !link || ip_is_link_local(r->gateway) ||
-	    is_on_link(m->snapshot, r->gateway, r->link))
+	    is_on_link(m->snapshot, r->gateway, r->link) || !has_network(m->snapshot, r->gateway.family, r->link))
 		return;
 	struct finding *f = lint_add(l, check, m, link->name);
 	if (!f)
@@ -92,12 +104,12 @@ static void gateway_outside(struct lint *l, const struct lint_check *check)
 			gateway_check(l, check, m, &m->snapshot->routes[i]);
 }
 
-/* Two of one metric: which of them is taken is a matter of luck. */
+/* Two of one metric: which of them is taken is a matter of luck. One route with several next hops is meant so. */
 static bool are_rivals(const struct route *a, const struct route *b)
 {
 	return is_default(a) && is_default(b) && a->dst.ip.family == b->dst.ip.family && a->table == b->table &&
-	       a->metric == b->metric && a->gateway.family && b->gateway.family &&
-	       (!ip_equal(a->gateway, b->gateway) || a->link != b->link);
+	       a->metric == b->metric && a->hops < 2 && b->hops < 2 && a->gateway.family && b->gateway.family &&
+	       !ip_is_link_local(a->gateway) && (!ip_equal(a->gateway, b->gateway) || a->link != b->link);
 }
 
 static void rivals_tell(struct lint *l, const struct lint_check *check, const struct member *m, const struct route *a,

@@ -359,8 +359,7 @@ static const struct command {
     {"token", 0, 0, true, on_token},    {"status", 0, 0, false, on_status},     {"agents", 0, 0, false, on_agents},
     {"mesh", 0, 0, false, on_mesh},     {"diagnose", 2, 2, false, on_diagnose}, {"facts", 1, 1, false, on_facts},
     {"causes", 0, 1, false, on_causes}, {"capture", 2, 2, false, on_capture},   {"trace", 2, 2, false, on_trace},
-    {"bundle", 1, 2, false, on_bundle}, {"feedback", 0, 1, false, on_feedback},
-    {"lint", 0, 1, false, on_lint},
+    {"bundle", 1, 2, false, on_bundle}, {"feedback", 0, 1, false, on_feedback}, {"lint", 0, 1, false, on_lint},
 };
 
 static const struct command *command_find(const char *name)

@@ -80,8 +80,8 @@ static int route_check(const void *pb, void *model, struct reader *r)
 
 #define PB    Bothways__V1__Route
 #define MODEL struct route
-static const struct field route_fields[] = {NUM(type), NUM(table),  PREFIX(dst, 0), IP(gateway),  IP(source),
-                                            NUM(link), NUM(metric), NUM(mtu),       NUM(protocol)};
+static const struct field route_fields[] = {NUM(type), NUM(table),  PREFIX(dst, 0), IP(gateway),   IP(source),
+                                            NUM(link), NUM(metric), NUM(mtu),       NUM(protocol), NUM(hops)};
 static const struct shape route_shape = SHAPE("route", route_fields, bothways__v1__route__descriptor, .check = route_check);
 #undef PB
 #undef MODEL

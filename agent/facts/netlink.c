@@ -212,6 +212,16 @@ static struct route *route_add(struct pull *p, const struct rtmsg *m, const stru
 	return r;
 }
 
+static uint8_t hops_count(const struct nlattr *multipath)
+{
+	int left = mnl_attr_get_payload_len(multipath);
+	uint8_t count = 0;
+	for (const struct rtnexthop *nh = mnl_attr_get_payload(multipath); RTNH_OK(nh, left) && count < UINT8_MAX;
+	     left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh))
+		count++;
+	return count;
+}
+
 /* A route with several next hops becomes one entry for each. */
 static void routes_add_hops(struct pull *p, const struct rtmsg *m, const struct nlattr *const *tb)
 {
@@ -227,6 +237,7 @@ static void routes_add_hops(struct pull *p, const struct rtmsg *m, const struct 
 		nl_payload(RTNH_DATA(nh), nh->rtnh_len - sizeof *nh, hop, RTA_MAX);
 		r->gateway = route_gateway(hop, m->rtm_family);
 		r->link = (uint32_t)nh->rtnh_ifindex;
+		r->hops = hops_count(tb[RTA_MULTIPATH]);
 	}
 }
 

@@ -86,6 +86,7 @@ struct route {
 	uint32_t metric;
 	uint32_t mtu;     /* RTAX_MTU, 0 = not set */
 	uint8_t protocol; /* who made it: RTPROT_*; 0 = not known */
+	uint8_t hops;     /* next hops of the route of which this is one, when it has several; else 0 */
 };
 #define ROUTE_BY_RA   9 /* RTPROT_RA: a router's advertisement */
 #define ROUTE_BY_DHCP 16

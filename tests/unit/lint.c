@@ -104,6 +104,11 @@ static void port_learns_not(struct snapshot *s) { link_named(s, "va1")->learning
 static void port_not_flooded(struct snapshot *s) { link_named(s, "va1")->flood = false; }
 static void port_no_broadcasts(struct snapshot *s) { link_named(s, "va1")->bcast_flood = false; }
 static void port_no_multicasts(struct snapshot *s) { link_named(s, "va1")->mcast_flood = false; }
+static void port_managed(struct snapshot *s)
+{
+	link_named(s, "va1")->learning = link_named(s, "va1")->flood = false;
+	world_learn(s, "va1", MAC_A1)->is_static = true;
+}
 static void tunnel_learns_not(struct snapshot *s) { link_named(s, "vx100")->learning = false; }
 static void tunnel_isolated(struct snapshot *s) { link_named(s, "vx100")->isolated = true; }
 static void ovs_port(struct snapshot *s)
@@ -119,6 +124,27 @@ static void offload(struct snapshot *s, const char *dev, const char *driver, uin
 	l->offloads_known = true;
 }
 static void e1000e_tso(struct snapshot *s) { offload(s, "up0", "e1000e", OFFLOAD_TSO | OFFLOAD_GRO); }
+static void hypervisor(struct snapshot *s, const char *name)
+{
+	struct text *t = ADD(s->texts, s->text_count);
+	str_copy(t->name, sizeof t->name, "hardware.hypervisor");
+	str_copy(t->text, sizeof t->text, name);
+}
+static void e1000e_emulated(struct snapshot *s)
+{
+	offload(s, "eth0", "e1000e", OFFLOAD_TSO);
+	hypervisor(s, "kvm");
+}
+static void e1000_kvm(struct snapshot *s)
+{
+	offload(s, "eth0", "e1000", OFFLOAD_TSO);
+	hypervisor(s, "kvm");
+}
+static void e1000_vmware(struct snapshot *s)
+{
+	offload(s, "eth0", "e1000", OFFLOAD_TSO);
+	hypervisor(s, "vmware");
+}
 static void lro_in_bridge(struct snapshot *s) { offload(s, "up0", "ixgbe", OFFLOAD_LRO); }
 static void lro_at_end(struct snapshot *s) { offload(s, "eth0", "ixgbe", OFFLOAD_LRO); }
 static void lro_on_router(struct snapshot *s)
@@ -199,12 +225,26 @@ static void two_nics(struct snapshot *s, int rp)
 	route(s, "10.20.0.0/24", "", "eth1", 0);
 }
 static void rp_strict(struct snapshot *s) { two_nics(s, 1); }
+static void rp_by_source(struct snapshot *s)
+{
+	two_nics(s, 1);
+	*ADD(s->rules, s->rule_count) =
+	    (struct policy_rule){.family = 4, .priority = 100, .table = 200, .action = 1, .src = prefix_of("10.20.0.11/32")};
+	route(s, "10.20.0.0/24", "", "eth1", 0);
+	s->routes[s->route_count - 1].table = 200;
+}
 static void rp_loose(struct snapshot *s) { two_nics(s, 2); }
 static void gateway_far(struct snapshot *s) { route(s, "0.0.0.0/0", "10.77.0.1", "eth0", 0); }
 static void gateway_by_route(struct snapshot *s)
 {
 	route(s, "10.77.0.1/32", "", "eth0", 0);
 	route(s, "0.0.0.0/0", "10.77.0.1", "eth0", 0);
+}
+static void gateway_of_cloud(struct snapshot *s)
+{
+	world_link(s, "eth1", "veth", "02:1a:01:00:00:11", "");
+	world_addr(s, "eth1", "198.51.100.7/32");
+	route(s, "0.0.0.0/0", "172.31.1.1", "eth1", 0);
 }
 static void gateway_link_local(struct snapshot *s) { route(s, "::/0", "fe80::1", "eth0", 0); }
 static void defaults(struct snapshot *s, uint32_t other)
@@ -214,6 +254,17 @@ static void defaults(struct snapshot *s, uint32_t other)
 }
 static void defaults_same(struct snapshot *s) { defaults(s, 0); }
 static void defaults_ranked(struct snapshot *s) { defaults(s, 100); }
+static void defaults_spread(struct snapshot *s)
+{
+	defaults(s, 0);
+	s->routes[s->route_count - 1].hops = s->routes[s->route_count - 2].hops = 2;
+}
+static void lro_in_bond(struct snapshot *s)
+{
+	uint32_t bond = world_link(s, "bond0", "bond", "02:b0:00:00:00:01", "")->index;
+	offload(s, "eth0", "ixgbe", OFFLOAD_LRO);
+	link_named(s, "eth0")->master = bond;
+}
 static void by_a3(struct snapshot *s) { route(s, "10.9.0.0/16", "10.10.0.13", "eth0", 0); }
 static void forwards_not(struct snapshot *s) { sysctl(s, "net.ipv4.ip_forward", 0); }
 static void forwards(struct snapshot *s) { sysctl(s, "net.ipv4.ip_forward", 1); }
@@ -330,10 +381,14 @@ static const struct {
     {{{"hv1", port_not_flooded}}, "bridge-port-flags", "hv1", "va1 flood off", "bridge link set dev va1 flood on"},
     {{{"hv1", port_no_broadcasts}}, "bridge-port-flags", "hv1", "va1 bcast_flood off", "bridge link set dev va1 bcast_flood on"},
     {{{"hv1", port_no_multicasts}}, "bridge-port-flags", "hv1", "va1 mcast_flood off", "bridge link set dev va1 mcast_flood on"},
+    {{{"hv1", port_managed}}, NULL, "", "", ""},
     {{{"hv1", tunnel_learns_not}}, NULL, "", "", ""},
     {{{"hv1", tunnel_isolated}}, "bridge-port-flags", "hv1", "vx100 isolated", "bridge link set dev vx100 isolated off"},
     {{{"hv1", ovs_port}}, NULL, "", "", ""},
     {{{"hv1", e1000e_tso}}, "offload-driver", "hv1", "up0 tso", "ethtool -K up0 tso off"},
+    {{{"a1", e1000e_emulated}}, NULL, "", "", ""},
+    {{{"a1", e1000_kvm}}, NULL, "", "", ""},
+    {{{"a1", e1000_vmware}}, "offload-driver", "a1", "eth0 tso", "ethtool -K eth0 tso off"},
     {{{"hv1", lro_in_bridge}}, "offload-driver", "hv1", "up0 lro", "ethtool -K up0 lro off"},
     {{{"a1", lro_on_router}}, "offload-driver", "a1", "eth0 lro", "ethtool -K eth0 lro off"},
     {{{"a1", lro_at_end}}, NULL, "", "", ""},
@@ -371,12 +426,16 @@ static const struct {
     {{{"hv1", vlan_not_carried}}, "vlan-not-on-uplink", "hv1", "up0 VLAN 10", "bridge vlan add dev up0 vid 10"},
     {{{"hv1", vlans_not_minded}}, NULL, "", "", ""},
     {{{"a1", rp_strict}}, "rp-filter-asymmetric", "a1", "eth1", "sysctl -w net.ipv4.conf.eth1.rp_filter=2"},
+    {{{"a1", rp_by_source}}, NULL, "", "", ""},
     {{{"a1", rp_loose}}, NULL, "", "", ""},
     {{{"a1", gateway_far}}, "gateway-outside-subnet", "a1", "eth0", "ip -4 route del default via 10.77.0.1 dev eth0"},
     {{{"a1", gateway_by_route}}, NULL, "", "", ""},
+    {{{"a1", gateway_of_cloud}}, NULL, "", "", ""},
     {{{"a1", gateway_link_local}}, NULL, "", "", ""},
     {{{"a1", defaults_same}}, "duplicate-default-route", "a1", "default route", "ip -4 route del default via 10.10.0.2 dev eth0"},
     {{{"a1", defaults_ranked}}, NULL, "", "", ""},
+    {{{"a1", defaults_spread}}, NULL, "", "", ""},
+    {{{"a1", lro_in_bond}}, NULL, "", "", ""},
     {{{"a1", by_a3}, {"a3", forwards_not}},
      "router-not-forwarding",
      "a3",

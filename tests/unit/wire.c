@@ -145,6 +145,8 @@ static void fill_route(struct route *r)
 	r->link = (uint32_t)upto(99);
 	r->metric = (uint32_t)upto(UINT32_MAX);
 	r->mtu = (uint32_t)upto(65535);
+	r->protocol = (uint8_t)upto(255);
+	r->hops = (uint8_t)upto(255);
 }
 
 static void fill_policy_rule(struct policy_rule *r)
