@@ -309,9 +309,43 @@ static void say_direction(struct out *o, const json_t *dir)
 	buf_free(&count);
 }
 
+/* "delay", and where it begins, with how much. */
+static void say_odd(struct out *o, const json_t *odd)
+{
+	const json_t *us = doc_get(odd, "us");
+	double share = (double)doc_number(odd, "of_10000") / 100;
+	out_printf(o, INK_WARN, "  ~ %s", say(o, doc_text(odd, "what")));
+	if (us)
+		out_printf(o, INK_WARN, " %.1f ms", (double)doc_number(odd, "us") / 1000);
+	else
+		out_printf(o, INK_WARN, " %.2f %%", share);
+	out_printf(o, INK_PLAIN, "   %s ─ %s%s\n", doc_text(odd, "after"), doc_text(odd, "before"),
+	           json_is_true(doc_get(odd, "both_ways")) ? say(o, ", there and back") : "");
+}
+
+/* What the train measured, when there was one. */
+static void say_quality(struct out *o, const json_t *q)
+{
+	size_t i;
+	json_t *odd;
+	if (!json_is_object(q))
+		return;
+	out_printf(o, INK_DIM,
+	           say(o, "  train of %lld: %.2f %% lost, round trip %.2f ms (usual %.2f), jitter %.2f ms, %lld twice, %lld out of "
+	                  "order, %lld damaged\n"),
+	           doc_number(q, "sent"), json_number_value(doc_get(q, "loss_percent")), (double)doc_number(q, "rtt_us") / 1000,
+	           (double)doc_number(q, "usual_us") / 1000, (double)doc_number(q, "jitter_us") / 1000, doc_number(q, "duplicates"),
+	           doc_number(q, "reordered"), doc_number(q, "damaged"));
+	if (doc_number(q, "rate_kbit"))
+		out_printf(o, INK_DIM, say(o, "  a burst passes at %lld kbit/s and waits up to %.1f ms\n"),
+		           doc_number(q, "rate_kbit"), (double)doc_number(q, "queue_us") / 1000);
+	json_array_foreach(doc_get(q, "odd"), i, odd) say_odd(o, odd);
+}
+
 static void show_direction(struct out *o, const json_t *dir)
 {
 	say_direction(o, dir);
+	say_quality(o, doc_get(dir, "quality"));
 	if (!json_array_size(doc_get(dir, "path")))
 		out_printf(o, INK_DIM, "  %s\n", say(o, "the path is not known"));
 	else if (json_array_size(doc_get(dir, "cuts")))

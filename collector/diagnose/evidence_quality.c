@@ -310,7 +310,7 @@ static bool at_cable(const struct inquiry *q, bool leaving)
 	const struct path_point *x = point_of(q, leaving ? p->after : p->before), *y = point_of(q, leaving ? p->before : p->after);
 	bool port = strcmp(x->ifname, at->port) == 0 || strcmp(y->ifname, at->port) == 0;
 	bool nic = party_of(q, leaving ? p->after : p->before) == guest && x->role == POINT_NIC;
-	return (port && nic) || (strcmp(x->ifname, at->port) == 0 && leaving);
+	return (port && nic) || strcmp(x->ifname, at->port) == 0;
 }
 
 static void say_cable(const struct inquiry *q, struct finding *f, bool leaving)
@@ -377,7 +377,9 @@ static void taken_at_cable(const struct inquiry *q, struct finding *f)
 		return;
 	}
 	const char *far = leaving ? port : party_if(q->d, guest);
-	if (!link_moved(q->d, leaving ? q->who : guest, far, &sent, &got))
+	if (point_of(q, leaving ? q->p->after : q->p->before)->role != POINT_NIC)
+		find_no(f, "no tc filter takes the frames at %s:%s", name_of(q, q->who), port);
+	else if (!link_moved(q->d, leaving ? q->who : guest, far, &sent, &got))
 		find_unknown(f, "the counters of the virtual cable are not known");
 	else if (got || sent < SENT_MIN)
 		find_no(f, "the far side of the virtual cable receives other frames, and no tc filter takes them");

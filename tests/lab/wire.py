@@ -48,11 +48,25 @@ def damaged(frame):
     return bytes(b)
 
 
+def unsummed(frame):
+    """UDP and TCP with a checksum that nobody filled in."""
+    four, six = frame[12:14] == b"\x08\x00", frame[12:14] == b"\x86\xdd"
+    if not (four or six):
+        return frame
+    proto, at = (frame[23], 14 + 4 * (frame[14] & 15)) if four else (frame[20], 54)
+    place = {17: at + 6, 6: at + 16}.get(proto)
+    if place is None or len(frame) < place + 2 or (four and frame[20] & 0x1F) or (four and frame[21]):
+        return frame
+    return frame[:place] + b"\xba\xd5" + frame[place + 2:]
+
+
 class Wire:
     """Times in ms, shares in percent. delay, loss, dup, corrupt; reorder: that share is held back by
-    `held`; rate in kbit/s with a queue of `queue` frames. gate: what comes waits for the next opening, one every so often."""
+    `held`; rate in kbit/s with a queue of `queue` frames. gate: what comes waits for the next opening, one every so often.
+    unsummed: UDP and TCP leave with wrong checksums."""
 
-    def __init__(self, delay=0, gate=0, loss=0, dup=0, corrupt=0, reorder=0, held=15, rate=0, queue=1000):
+    def __init__(self, delay=0, gate=0, loss=0, dup=0, corrupt=0, reorder=0, held=15, rate=0, queue=1000, unsummed=0):
+        self.unsummed = unsummed
         self.delay, self.gate, self.loss, self.dup, self.corrupt = delay, gate / 1000, loss, dup, corrupt
         self.reorder, self.held, self.rate, self.queue = reorder, held, rate, queue
         self.waiting, self.number, self.free_at = [], 0, 0.0
@@ -77,6 +91,8 @@ class Wire:
             self.free_at = at = at + len(frame) * 8 / self.rate / 1000
         if self.chance(self.corrupt) and frame[12:14] == b"\x08\x00":
             frame = damaged(frame)
+        if self.unsummed:
+            frame = unsummed(frame)
         self.put(at, frame)
         if self.chance(self.dup):
             self.put(at, frame)

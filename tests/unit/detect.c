@@ -29,6 +29,7 @@ struct sim {
 	struct health health_a, health_b;
 	struct watch_row held[16];
 	size_t suspects, wells, doubts;
+	uint32_t rtt_us; /* 0 = 300 */
 	struct detect_event last;
 	unsigned long sent, lost; /* since the loss began */
 };
@@ -78,7 +79,7 @@ static struct watch_row sim_sender_row(struct sim *s, seqset seen)
 		else
 			r.answered += back;
 	}
-	r.rtt_us = 300;
+	r.rtt_us = s->rtt_us ? s->rtt_us : 300;
 	return r;
 }
 
@@ -586,6 +587,99 @@ static void a_direction_costs_at_most_128_bytes(void **state)
 	assert_true(detect_bytes_per_direction() <= 128);
 }
 
+/* ---- quality ---- */
+
+/* Several kinds, each probed ten times a second, all losing a little: what none of them shows in time, all together do. */
+static double seconds_to_doubt(double loss, uint64_t seed)
+{
+	static const uint8_t kinds[] = {KIND_ICMP, KIND_UDP, KIND_ICMP6, KIND_UDP6};
+	kind_mask mask = 0;
+	for (size_t i = 0; i < sizeof kinds; i++)
+		mask |= KIND_BIT(kinds[i]);
+	struct sim s = sim_new(KIND_UDP);
+	s.random = seed;
+	s.loss = loss;
+	detect_pair(s.d, PAIR, A, B, (kind_mask[2]){mask, 0});
+	unsigned step = 0;
+	for (; step < 1200 && !(step > 60 && s.doubts + s.suspects); step++) {
+		if (step == 60)
+			s.doubts = s.suspects = 0;
+		for (size_t i = 0; i < sizeof kinds; i++) {
+			struct watch_row sent = {.pair = PAIR,
+			                         .kind = kinds[i],
+			                         .sender = true,
+			                         .epoch = step,
+			                         .sent = 1,
+			                         .answered = 1},
+			                 got = {.pair = PAIR, .kind = kinds[i], .epoch = step};
+			got.seen = step > 60 && sim_random(&s) < s.loss ? 0 : 1;
+			detect_rows(s.d, B, &got, got.seen != 0, &s.health_b, s.now);
+			detect_rows(s.d, A, &sent, 1, &s.health_a, s.now);
+		}
+		s.now = mono_add_ms(s.now, STEP_MS);
+		sim_tick(&s);
+	}
+	detect_free(s.d);
+	return (step - 60) * STEP_MS / 1000.0;
+}
+
+static void little_losses_of_several_kinds_are_doubted_soon(void **state)
+{
+	(void)state;
+	double five = 0, one = 0;
+	for (uint64_t run = 1; run <= 20; run++) {
+		double x = seconds_to_doubt(0.05, run * 7919), y = seconds_to_doubt(0.01, run * 104729);
+		five += x > 4.5;
+		one += y > 27;
+	}
+	print_message("5 %%: %.0f of 20 later than 4.5 s, 1 %%: %.0f of 20 later than 27 s\n", five, one);
+	assert_true(five <= 2 && one <= 2);
+}
+
+static void a_round_trip_that_stays_long_is_slow(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_ICMP);
+	struct cells c;
+	assert_true(detect_cells(s.d, PAIR, &c));
+	assert_in_range(c.usual_us[0], 280, 320);
+	s.rtt_us = 20000;
+	sim_run(&s, 20);
+	assert_int_equal(s.suspects, 1);
+	assert_true(s.last.poor);
+	assert_int_equal(shown_initiation(&s), CELL_SLOW);
+	s.rtt_us = 0;
+	sim_run(&s, 40);
+	assert_int_equal(s.wells, 1);
+	assert_int_equal(shown_initiation(&s), CELL_OK);
+	detect_free(s.d);
+}
+
+/* A busy machine: long ones in between, for seconds, and quick ones again and again. */
+static void single_long_round_trips_are_not(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_ICMP);
+	for (unsigned i = 0; i < 3000; i++) {
+		s.rtt_us = i % 7 ? 15000 + i % 1000 : 900;
+		sim_run(&s, 1);
+	}
+	assert_int_equal(s.suspects, 0);
+	assert_int_equal(shown_initiation(&s), CELL_OK);
+	detect_free(s.d);
+}
+
+static void who_is_late_himself_calls_nothing_slow(void **state)
+{
+	(void)state;
+	struct sim s = sim_settled(KIND_ICMP);
+	s.rtt_us = 50000;
+	s.health_a.lag_us = 40000;
+	sim_run(&s, 200);
+	assert_int_equal(s.suspects, 0);
+	detect_free(s.d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -600,6 +694,10 @@ int main(void)
 	    cmocka_unit_test(a_refusal_of_the_own_kernel_needs_no_witness),
 	    cmocka_unit_test(five_good_probes_end_a_full_loss),
 	    cmocka_unit_test(partial_loss_does_not_flap),
+	    cmocka_unit_test(little_losses_of_several_kinds_are_doubted_soon),
+	    cmocka_unit_test(a_round_trip_that_stays_long_is_slow),
+	    cmocka_unit_test(single_long_round_trips_are_not),
+	    cmocka_unit_test(who_is_late_himself_calls_nothing_slow),
 	    cmocka_unit_test(of_a_world_that_changed_nothing_is_held_against_a_pair),
 	    cmocka_unit_test(a_silent_receiver_is_no_loss),
 	    cmocka_unit_test(a_restarted_receiver_is_no_loss),
