@@ -250,20 +250,32 @@ static void entry_bind(const struct inquiry *q, const struct flow_rule *r)
 /* What a port's VLAN stops is no matter of entries. */
 static bool is_entry(const struct flow_rule *r) { return strcmp(r->family, "ovs") == 0 && !strstr(r->text, "VLAN"); }
 
-static void ovs_drops(const struct inquiry *q, struct finding *f)
+static bool is_missing(const struct flow_rule *r) { return is_entry(r) && strstr(r->text, "no flow entry matches"); }
+static bool is_written(const struct flow_rule *r) { return is_entry(r) && !is_missing(r); }
+
+/* The first of the rows that end the way of what dies; *kinds: of which. */
+static const struct flow_rule *ovs_ended(const struct inquiry *q, bool (*is)(const struct flow_rule *r), kind_mask *kinds)
 {
 	const struct round_result *r = q->d->party[q->who].result;
 	const struct flow_rule *first = NULL;
-	kind_mask kinds = 0;
 
+	*kinds = 0;
 	for (size_t i = 0; r && i < r->rules_count; i++) {
 		const struct flow_rule *rule = &r->rules[i];
-		int kind = is_entry(rule) ? problem_row_kind(q->d, q->p, rule->flow, rule->part, rule->seqs) : -1;
+		int kind = is(rule) ? problem_row_kind(q->d, q->p, rule->flow, rule->part, rule->seqs) : -1;
 		if (kind < 0 || !(KIND_BIT(kind) & dying(q)))
 			continue;
-		kinds |= KIND_BIT(kind);
+		*kinds |= KIND_BIT(kind);
 		first = first ? first : rule;
 	}
+	return first;
+}
+
+static void ovs_drops(const struct inquiry *q, struct finding *f)
+{
+	kind_mask kinds;
+	const struct flow_rule *first = ovs_ended(q, is_written, &kinds);
+
 	if (!first) {
 		find_no(f, "no flow entry of %s is known to drop it", name_of(q, q->who));
 		return;
@@ -273,9 +285,60 @@ static void ovs_drops(const struct inquiry *q, struct finding *f)
 	         first->chain, first->text);
 }
 
+static void ovs_misses(const struct inquiry *q, struct finding *f)
+{
+	kind_mask kinds;
+	const struct flow_rule *first = ovs_ended(q, is_missing, &kinds);
+
+	if (!first) {
+		find_no(f, "the flow tables of %s have an entry for it", name_of(q, q->who));
+		return;
+	}
+	bindings_add(q->learned, "component", "%s %s", first->table, first->chain);
+	if (strcmp(first->chain, "table 0") == 0)
+		bindings_add(q->learned, "ovs.empty", "%s", first->table);
+	find_yes(f, kinds, "the flow tables of Open vSwitch on %s have no entry for it: %s %s", name_of(q, q->who), first->table,
+	         first->chain);
+}
+
+/* ---- tags that the machine itself makes ---- */
+
+/* Of the frames of one direction, where they leave their machine; NO_VLAN = nobody looked. */
+static int tag_leaving(const struct inquiry *q, int dir)
+{
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		bool looked;
+		int point = q->d->path_count[dir] > 1 ? q->d->path[dir][1] : -1;
+		const struct point_seen *seen = point >= 0 && q->d->flows[i].dir == dir
+		                                    ? dossier_seen(q->d, q->d->points[point].id, q->d->flows[i].id, &looked)
+		                                    : NULL;
+		if (seen && seen->probes)
+			return seen->vlan;
+	}
+	return NO_VLAN;
+}
+
+static void sender_tags(const struct inquiry *q, struct finding *f)
+{
+	int here = q->who == q->src ? tag_leaving(q, q->p->dir) : NO_VLAN, there = tag_leaving(q, 1 - q->p->dir);
+
+	if (here <= 0 || there == NO_VLAN || here == there) {
+		find_no(f, "the frames of %s carry the tag that its peer's do", name_of(q, q->src));
+		return;
+	}
+	bindings_add(q->learned, "component", "%s", party_if(q->d, q->src));
+	bindings_add(q->learned, "tag", "%d", here);
+	if (q->d->party[q->src].at.port[0])
+		bindings_add(q->learned, "port", "%s", q->d->party[q->src].at.port);
+	find_yes(f, ~0u, "frames leave %s:%s with the VLAN tag %d, those of %s %s", name_of(q, q->src), party_if(q->d, q->src),
+	         here, name_of(q, q->dst), there ? "with another one" : "without");
+}
+
 static const struct evidence items[] = {
     {"ports-vlan-differ", ports_vlan, "VLANs of the ports", "the two ports on the way are in different VLANs"},
     {"trunk-lacks-vlan", trunk_lacks, "VLANs of the ports", "a trunk on the way does not carry the VLAN"},
     {"ovs-entry-drops", ovs_drops, "ofproto/trace of the probe", "a flow entry of Open vSwitch drops it"},
+    {"ovs-no-entry", ovs_misses, "ofproto/trace of the probe", "the flow tables of Open vSwitch have no entry for it"},
+    {"sender-tags", sender_tags, "captures", "the machine's frames leave it with a VLAN tag that its peer's do not have"},
 };
 const struct evidence_table evidence_vlan = {items, sizeof items / sizeof *items};

@@ -119,6 +119,13 @@ def a_flow_that_drops(n):
            f"br-ex table 0: {entry}, priority 32768: drop", ("h1:vg1", "h1:eth1"))
 
 
+def tables_without_entries(n):
+    """A controller that is away and a bridge that must not forward without it."""
+    lose, back = "ovs-vsctl set-fail-mode br-int secure; ovs-ofctl del-flows br-int", "ovs-vsctl del-fail-mode br-int; ovs-ofctl add-flow br-int priority=0,actions=normal"
+    broken(n, "g1", "g2", lose, back, "ovs-flow-missing", "have no entry for it: br-int table 0", ("h1:vg1", "h1:vg2"))
+    broken(n, "g3", "g1", lose, back, "ovs-flow-missing", "have no entry for it: br-int table 0", ("h1:eth1", "h1:vg1"))
+
+
 def known(n, key, value):
     """A fact of h1, as the collector has it."""
     facts = n.bw("facts", "h1")[1]["facts"]
@@ -167,5 +174,5 @@ def missing():
 
 
 def alone():
-    tests = [(two_bridges, [ways_through_it, changes_are_noticed, without_its_device, another_vlan, a_flow_that_drops, silent_daemons])]
+    tests = [(two_bridges, [ways_through_it, changes_are_noticed, without_its_device, another_vlan, a_flow_that_drops, tables_without_entries, silent_daemons])]
     return [("ovs/" + build.__name__.replace("_", "-"), lambda b=build, f=fns: missing() or run(b, f)) for build, fns in tests]

@@ -1208,7 +1208,7 @@ static const struct scenario scenarios[] = {
      "ovs-ofctl --strict del-flows br0 table=3,priority=9,udp,nw_dst=10.0.0.13", NULL},
     {"a flow entry of a controller", "g1", "g3", ovs_of_controller, "ovs-flow-drop", "h1", "what writes the flow entries of br0",
      NULL},
-    {"no flow entry", "g1", "g3", ovs_no_entry, "ovs-flow-drop", "h1", "what writes the flow entries of br0", NULL},
+    {"no flow entry", "g1", "g3", ovs_no_entry, "ovs-flow-missing", "h1", "the controller of h1", NULL},
     {"a flow entry that is no text for a shell", "g1", "g3", ovs_strange_entry, "ovs-flow-drop", "h1",
      "what writes the flow entries of br0", NULL},
     {"chains and a device that Open vSwitch does not ask", "g1", "g3", ovs_forwards, NULL, NULL, NULL, NULL},
