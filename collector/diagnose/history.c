@@ -103,6 +103,20 @@ static bool route_arguments(const char *value, const char *ifname, char *out, si
 	return true;
 }
 
+/* A gateway outside the machine's own subnet (169.254.1.1 for an address with /32) had a route of its own, which is gone as well.
+ */
+static bool gateway_is_apart(const struct inquiry *q, const char *args)
+{
+	const struct endpoint *e = &q->d->party[q->who].ep_last;
+	char text[IP_TEXT_MAX];
+	struct ip gateway;
+	snprintf(text, sizeof text, "%.*s", (int)strcspn(args + strlen("via "), " "), args + strlen("via "));
+	if (ip_parse(text, &gateway) < 0)
+		return false;
+	struct prefix own = gateway.family == 6 ? e->ip6 : e->ip4;
+	return own.ip.family && !prefix_contains(own, gateway);
+}
+
 static void restore_route(const struct inquiry *q, const char *ifname, const struct fact_change *c, int families)
 {
 	struct prefix dst;
@@ -112,7 +126,8 @@ static void restore_route(const struct inquiry *q, const char *ifname, const str
 	if (history_last(&q->d->party[q->who], c->key) != c || route_present(party_facts(q->d, q->who), dst))
 		return;
 	if (route_arguments(c->was, ifname, args, sizeof args))
-		bindings_add(q->learned, "restore", "%sroute replace %s %s", dst.ip.family == 6 ? "-6 " : "", c->key + 8, args);
+		bindings_add(q->learned, "restore", "%sroute replace %s %s%s", dst.ip.family == 6 ? "-6 " : "", c->key + 8, args,
+		             gateway_is_apart(q, args) ? " onlink" : "");
 }
 
 void history_restore(const struct inquiry *q, int families) { history_restore_on(q, party_if(q->d, q->who), families); }
