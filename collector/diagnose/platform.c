@@ -41,49 +41,71 @@ bool party_is_called(const struct inquiry *q, int party, const char *name)
 	       (s && s->hostname[0] && label_is(s->hostname, name));
 }
 
-static bool had_mac(const struct inquiry *q, int party, struct mac mac)
+/* Hardware addresses that it had before, newest first. */
+static size_t macs_before(const struct inquiry *q, int party, struct mac out[PLATFORM_MACS_MAX])
 {
 	const struct party *p = &q->d->party[party];
-	char text[MAC_TEXT_MAX];
-	mac_format(mac, text);
-	for (size_t i = 0; i < p->change_count; i++) {
+	size_t n = 0;
+	for (size_t i = p->change_count; i-- > 0 && n < PLATFORM_MACS_MAX;) {
 		const char *key = p->changes[i].key;
 		size_t len = strlen(key);
 		if (strncmp(key, "link.", 5) == 0 && len > 4 && strcmp(key + len - 4, ".mac") == 0 && p->changes[i].was &&
-		    strcasecmp(p->changes[i].was, text) == 0)
+		    mac_parse(p->changes[i].was, &out[n]) == 0)
+			n++;
+	}
+	return n;
+}
+
+/* ---- adapters ---- */
+
+/* Who is looked for: what is compared with every adapter there is. */
+struct wanted {
+	const struct inquiry *q;
+	int end;
+	const struct snapshot *host;
+	size_t mac_count;
+	struct mac macs[PLATFORM_MACS_MAX]; /* before */
+};
+
+static bool is_among(struct mac mac, const struct mac *macs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (mac_equal(mac, macs[i]))
 			return true;
 	}
 	return false;
 }
 
-/* ---- adapters ---- */
-
-static int vport_rank(const struct inquiry *q, int end, const struct snapshot *from, const struct vport *v)
+static int vport_rank(const struct wanted *w, const struct snapshot *from, const struct vport *v)
 {
-	const struct party *p = &q->d->party[end];
+	const struct party *p = &w->q->d->party[w->end];
 	bool same_mac = mac_is_set(v->mac) && (mac_equal(v->mac, p->ep.mac) || mac_equal(v->mac, p->ep_last.mac));
-	int host = dossier_host(q->d, end);
-	bool same_port =
-	    v->port[0] && p->at.port[0] && strcmp(v->port, p->at.port) == 0 && host >= 0 && from == party_facts(q->d, host);
-	bool called = party_is_called(q, end, v->guest) || party_is_called(q, end, v->vm);
+	bool same_port = v->port[0] && from == w->host && p->at.port[0] && strcmp(v->port, p->at.port) == 0;
+	bool had_mac = mac_is_set(v->mac) && is_among(v->mac, w->macs, w->mac_count);
+	bool called = (same_mac || same_port || had_mac || v->guest[0]) &&
+	              (party_is_called(w->q, w->end, v->guest) || party_is_called(w->q, w->end, v->vm));
 	if (same_mac)
 		return 8 + 4 * same_port + 2 * called;
 	if (same_port)
 		return 6 + called;
-	if (mac_is_set(v->mac) && had_mac(q, end, v->mac))
+	if (had_mac)
 		return 4 + called;
-	return party_is_called(q, end, v->guest) ? 1 : 0;
+	return called && party_is_called(w->q, w->end, v->guest) ? 1 : 0;
 }
 
 const struct vport *vport_of(const struct inquiry *q, int end)
 {
 	const struct snapshot *from[SOURCES_OF_MAX];
 	const struct vport *best = NULL;
-	size_t n = sources_of(q, from);
+	size_t n = end >= 0 ? sources_of(q, from) : 0;
 	int rank = 0;
-	for (size_t i = 0; end >= 0 && i < n; i++) {
+	if (!n)
+		return NULL;
+	struct wanted w = {.q = q, .end = end, .host = party_facts(q->d, dossier_host(q->d, end))};
+	w.mac_count = macs_before(q, end, w.macs);
+	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < from[i]->vport_count; k++) {
-			int r = vport_rank(q, end, from[i], &from[i]->vports[k]);
+			int r = vport_rank(&w, from[i], &from[i]->vports[k]);
 			if (r > rank) {
 				rank = r;
 				best = &from[i]->vports[k];
@@ -105,11 +127,14 @@ const struct vport *vport_next(const struct inquiry *q, const struct vport *afte
 	size_t n = sources_of(q, from);
 	bool found = !after;
 	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < from[i]->vport_count; k++) {
-			if (found)
-				return &from[i]->vports[k];
-			found = &from[i]->vports[k] == after;
-		}
+		const struct vport *first = from[i]->vports;
+		if (found && from[i]->vport_count)
+			return first;
+		if (found || after < first || after >= first + from[i]->vport_count)
+			continue;
+		found = true;
+		if (after + 1 < first + from[i]->vport_count)
+			return after + 1;
 	}
 	return NULL;
 }

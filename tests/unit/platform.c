@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -586,6 +587,45 @@ static void changes_are_facts(void **state)
 
 /* ---- whose adapter ---- */
 
+/* As many as there may be, with the one in question last; every cause is weighed. */
+static void thousands_of_adapters_take_no_time(void **state)
+{
+	struct world *w = bare();
+	clock_t began = clock();
+	(void)state;
+	both_die(w);
+	told(w, "vports: []");
+	struct snapshot *s = (struct snapshot *)(uintptr_t)w->d->imported;
+	for (size_t i = 0; i < SNAP_VPORTS_MAX; i++) {
+		struct vport *v = platform_row(s, 0);
+		snprintf(v->vm, sizeof v->vm, "vm%zu", i);
+		str_copy(v->platform, sizeof v->platform, "vmware");
+		str_copy(v->network, sizeof v->network, "LAN");
+		v->mac = (struct mac){{2, 9, 0, 0, (uint8_t)(i >> 8), (uint8_t)i}};
+		v->vlan_mode = VLAN_UNTAGGED;
+	}
+	s->vports[SNAP_VPORTS_MAX - 1].mac = M("02:00:00:00:00:12");
+	s->vports[SNAP_VPORTS_MAX - 1].connected = SAID_NO;
+	s->vports[SNAP_VPORTS_MAX - 2].mac = M("02:00:00:00:00:11");
+	diagnose(catalogue, w->d, w->v);
+	assert_string_equal(w->v->causes[0].id, "vnic-link-down");
+	assert_true(clock() - began < 5 * CLOCKS_PER_SEC); /* is a part of a second; squares of it would be minutes */
+	finished(w);
+}
+
+/* Nothing is named, and it is said what would have to be known. */
+static void what_is_left_says_what_it_needs(void **state)
+{
+	struct world *w = judged(&(struct scenario){.make = bare, .breaks = both_die}, NULL);
+	bool needs = false;
+	(void)state;
+	assert_int_equal(w->v->cause_count, 0);
+	for (size_t i = 0; i < w->v->left_count; i++)
+		needs |= w->v->left[i].missing && strstr(w->v->left[i].missing, "needs facts of the platform");
+	assert_true(needs);
+	finished(w);
+}
+
 static void the_fixes_name_nothing_a_shell_would_take_for_more(void **state)
 {
 	struct world *w = placed();
@@ -628,6 +668,8 @@ int main(void)
 	    cmocka_unit_test(files_are_read_again_when_they_change),
 	    cmocka_unit_test(lists_of_vlans),
 	    cmocka_unit_test(changes_are_facts),
+	    cmocka_unit_test(thousands_of_adapters_take_no_time),
+	    cmocka_unit_test(what_is_left_says_what_it_needs),
 	    cmocka_unit_test(the_fixes_name_nothing_a_shell_would_take_for_more),
 	};
 	return cmocka_run_group_tests(tests, catalogue_open, catalogue_close);
