@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef IFF_LOWER_UP
 #define IFF_LOWER_UP 0x10000
@@ -239,8 +240,21 @@ static void port_settings(struct snapshot *s, const struct link *l, const struct
 			setting_add(s, "port", l, &flags[i], 1);
 }
 
+/* A station of a wireless network has a radio. */
+static void medium_read(struct snapshot *s, const struct link *l)
+{
+	char path[64], name[64];
+
+	snprintf(path, sizeof path, "/sys/class/net/%s/phy80211", l->name);
+	snprintf(name, sizeof name, "link.%s.medium", l->name);
+	if (!l->kind[0] && !l->loopback && access(path, F_OK) == 0)
+		snapshot_add_text(s, name, "wireless");
+}
+
 void link_read_settings(struct snapshot *s, const struct link *l, const struct nlattr *info)
 {
+	medium_read(s, l);
+
 	const struct nlattr *tb[IFLA_INFO_MAX + 1];
 
 	nl_nested(info, tb, IFLA_INFO_MAX);
