@@ -32,7 +32,8 @@ struct responder {
 	struct prober *prober;
 	int fd, family;
 	struct gather_source *source;
-	uint32_t drops, damaged;
+	uint32_t drops, lost; /* since it was opened: all of them, and those that were not damaged */
+	uint32_t damaged;     /* of all sockets here, when it was opened */
 };
 
 /* For errors that quote too little to hold our header: the last probe that went to that address. */
@@ -85,13 +86,15 @@ static uint32_t damaged_count(int family)
 /* The kernel counts damaged datagrams as drops of their socket, too: those are lost, and not by us. */
 static void note_drops(struct prober *p, struct responder *r, const struct rx *rx)
 {
-	uint32_t more = rx->drops ? rx->drops - r->drops : 0;
-	if (!more)
+	if (!rx->drops || rx->drops == r->drops)
 		return;
-	uint32_t now = damaged_count(r->family), damaged = now - r->damaged;
-	r->damaged = now;
 	r->drops = rx->drops;
-	p->stats.socket_drops += more > damaged ? more - damaged : 0;
+	/* all since the socket is there: of the damaged ones some may have come after this packet did */
+	uint32_t damaged = damaged_count(r->family) - r->damaged, lost = r->drops > damaged ? r->drops - damaged : 0;
+	if (lost <= r->lost)
+		return;
+	p->stats.socket_drops += lost - r->lost;
+	r->lost = lost;
 }
 
 /* ---- the responder ---- */
