@@ -147,14 +147,14 @@ static int verdict_then(const struct bundle *b, struct replay *out, struct err *
 	return json_is_object(out->was) ? 0 : err_set(e, "verdict.json: line %d: %s", trouble.line, trouble.text);
 }
 
-static int replay_bundle(const struct bundle *b, const char *catalogue, struct replay *out, struct err *e)
+static int replay_bundle(const struct bundle *b, const struct replay_wish *wish, struct replay *out, struct err *e)
 {
-	struct catalogue *c = catalogue_choose(catalogue, b, &out->catalogue, e);
+	struct catalogue *c = catalogue_choose(wish->catalogue, b, &out->catalogue, e);
 	if (!c || verdict_then(b, out, e)) {
 		catalogue_free(c);
 		return -1;
 	}
-	struct verdict *v = judge(c, &b->record->dossier, b->record->took_ms, b->record->at);
+	struct verdict *v = (wish->why ? judge_why : judge)(c, &b->record->dossier, b->record->took_ms, b->record->at);
 	out->verdict = as_written(verdict_json(v, b->record->dossier.round));
 	out->exit_code = verdict_exit_code(v);
 	json_t *differences = json_array();
@@ -162,16 +162,18 @@ static int replay_bundle(const struct bundle *b, const char *catalogue, struct r
 		compare(differences, "", out->was, out->verdict);
 	out->same = json_array_size(differences) == 0;
 	out->report = report(b, out, differences);
+	if (wish->why)
+		json_object_set_new(out->verdict, "why", weighings_json(v));
 	verdict_free(v);
 	catalogue_free(c);
 	return 0;
 }
 
-int replay(const char *path, const char *catalogue, struct replay *out, struct err *e)
+int replay(const struct replay_wish *wish, struct replay *out, struct err *e)
 {
 	*out = (struct replay){0};
-	struct bundle *b = bundle_open(path, e);
-	int rc = b ? replay_bundle(b, catalogue, out, e) : -1;
+	struct bundle *b = bundle_open(wish->path, e);
+	int rc = b ? replay_bundle(b, wish, out, e) : -1;
 	if (rc)
 		replay_clear(out);
 	bundle_free(b);

@@ -25,8 +25,13 @@ struct replay {
 	enum replay_catalogue catalogue;
 };
 
-/* `path`: a bundle, or a folder with one unpacked. `catalogue`: a file to judge by, NULL = as it was then. -1 and one line. */
-int replay(const char *path, const char *catalogue, struct replay *out, struct err *e);
+struct replay_wish {
+	const char *path;      /* a bundle, or a folder with one unpacked */
+	const char *catalogue; /* a file to judge by, NULL = as it was then */
+	bool why;              /* the verdict brings the arithmetic, too; that is compared with nothing */
+};
+/* -1 and one line. */
+int replay(const struct replay_wish *wish, struct replay *out, struct err *e);
 void replay_clear(struct replay *r);
 
 #endif

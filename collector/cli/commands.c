@@ -266,7 +266,8 @@ static int replay_show(const struct cli *c, const struct call *call, const struc
 static int run_replay(struct cli *c, const struct call *call, struct err *e)
 {
 	struct replay r;
-	if (replay(call->words[0], call_option(call, "catalogue"), &r, e))
+	struct replay_wish wish = {call->words[0], call_option(call, "catalogue"), call_has(call, "why")};
+	if (replay(&wish, &r, e))
 		return 1;
 	int code = call_has(call, "check") ? replay_check(c, call, &r, e) : replay_show(c, call, &r);
 	replay_clear(&r);
@@ -465,6 +466,7 @@ static const struct option_info BUNDLE_OPTIONS[] = {
 };
 static const struct option_info REPLAY_OPTIONS[] = {
     {"catalogue", "FILE", "judge by this catalogue of causes, instead of the one of then", false},
+    {"why", NULL, "also the arithmetic, as diagnose --why", false},
     {"check", NULL, "only say whether the verdict is the one in the bundle; exit 2 when it is not", false},
     IN_LANGUAGE,
     EVERYWHERE,

@@ -58,7 +58,7 @@ def a_bundle_brings_the_verdict_back(lab):
 
 def several_causes_replay_alike(lab):
     """Whatever the evidence came from: rules, neighbours, devices, paths, silence."""
-    wanted = ("arp-not-answered", "uplink-missing-from-bridge", "mtu-guest-smaller", "stale-arp-guest-and-arp-not-answered", "blackhole-route")
+    wanted = ("uplink-missing-from-bridge", "mtu-guest-smaller", "stale-arp-guest-and-arp-not-answered")
     for c in [c for c in causes.cases(lab) if c.name.removeprefix("cause/") in wanted]:
         lab.healthy(*c.pair)
         try:

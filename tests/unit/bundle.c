@@ -157,12 +157,16 @@ static void test_replay_is_identical(void **state)
 	(void)state;
 	file_of(&r, verdict, &file);
 	save("x.tar.gz", file.data, file.len);
-	if (replay(path, NULL, &p, &e))
+	if (replay(&(struct replay_wish){.path = path}, &p, &e))
 		fail_msg("%s", e.text);
 	assert_true(p.same);
 	assert_int_equal(p.catalogue, REPLAY_SHIPPED);
 	assert_true(json_equal(p.was, p.verdict));
 	assert_int_equal(p.exit_code, verdict_doc_exit_code(p.was));
+	replay_clear(&p);
+	assert_int_equal(replay(&(struct replay_wish){.path = path, .why = true}, &p, &e), 0);
+	assert_true(p.same);
+	assert_non_null(json_object_get(p.verdict, "why"));
 	replay_clear(&p);
 	free(verdict);
 	free(path);
@@ -182,7 +186,7 @@ static void test_folder_says_what_differs(void **state)
 	r.catalogue[0] ^= 1;
 	assert_int_equal(record_write(&r, &doc, &e), 0);
 	save("dossier.json", doc.data, doc.len);
-	assert_int_equal(replay(folder, NULL, &p, &e), 0);
+	assert_int_equal(replay(&(struct replay_wish){.path = folder}, &p, &e), 0);
 	assert_null(p.was); /* people need not keep it */
 	assert_int_equal(p.catalogue, REPLAY_OTHER);
 	replay_clear(&p);
@@ -190,14 +194,14 @@ static void test_folder_says_what_differs(void **state)
 	assert_non_null(took);
 	took[strlen("\"took_ms\": ")] = '8';
 	save("verdict.json", verdict, strlen(verdict));
-	assert_int_equal(replay(folder, NULL, &p, &e), 0);
+	assert_int_equal(replay(&(struct replay_wish){.path = folder}, &p, &e), 0);
 	assert_false(p.same);
 	const json_t *differences = json_object_get(p.report, "differences");
 	assert_int_equal(json_array_size(differences), 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(differences, 0), "at")), "took_ms");
 	replay_clear(&p);
 	save("MANIFEST", "0000  dossier.json\n", 19);
-	assert_int_equal(replay(folder, NULL, &p, &e), -1);
+	assert_int_equal(replay(&(struct replay_wish){.path = folder}, &p, &e), -1);
 	assert_non_null(strstr(e.text, "MANIFEST"));
 	forget("MANIFEST");
 	free(verdict);
@@ -221,8 +225,8 @@ static void test_carried_catalogue_is_used(void **state)
 	assert_int_equal(record_write(&r, &doc, &e), 0);
 	save("dossier.json", doc.data, doc.len);
 	save("catalogue.yaml", text, sizeof text - 1);
-	if (replay(folder, NULL, &p,
-	           &e)) /* the schema is not of interest here: whichever says no, it is this catalogue that was read */
+	/* its schema is not of interest here: whichever way it comes out, it is this catalogue that was read */
+	if (replay(&(struct replay_wish){.path = folder}, &p, &e))
 		assert_non_null(strstr(e.text, "catalogue.yaml of the bundle"));
 	else
 		assert_int_equal(p.catalogue, REPLAY_CARRIED);

@@ -55,7 +55,7 @@ static bool is_as_expected(const char *name, const json_t *expected, const json_
 	if (expected && json_equal(expected, is))
 		return true;
 	char *was = json_dumps(expected, JSON_SORT_KEYS), *now = json_dumps(is, JSON_SORT_KEYS);
-	print_error("%s\n  expected %s\n  judged   %s\n", name, was ? was : "nothing", now);
+	fprintf(stderr, "%s\n  expected %s\n  judged   %s\n", name, was ? was : "nothing", now);
 	free(was);
 	free(now);
 	return false;
@@ -68,8 +68,8 @@ static bool replays_well(const char *name)
 	struct err e = {0};
 	json_t *expected = json_load_file(file, 0, NULL), *is = NULL;
 	bool well = false;
-	if (replay(path, NULL, &r, &e)) {
-		print_error("%s: %s\n", name, e.text);
+	if (replay(&(struct replay_wish){.path = path}, &r, &e)) {
+		fprintf(stderr, "%s: %s\n", name, e.text);
 	} else {
 		is = essence(r.verdict);
 		well = is_as_expected(name, expected, is);
