@@ -48,7 +48,7 @@ void show_replay(struct out *o, const json_t *report)
 {
 	char ago[48];
 	out_ago(o, doc_text(report, "at"), ago, sizeof ago);
-	out_printf(o, INK_DIM, "replayed: round %s, %s (%s); judged by version %s, then %s; catalogue: %s\n",
+	out_printf(o, INK_DIM, "replayed: round %s, %s (%s); judged by version %s (then: %s); catalogue: %s\n",
 	           doc_text(report, "round"), doc_text(report, "at"), ago, doc_text(report, "program_now"),
 	           doc_text(report, "program_then"), doc_text(report, "catalogue"));
 	show_sameness(o, report);
