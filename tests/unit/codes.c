@@ -156,24 +156,33 @@ static void errors_of_sockets_are_known_with_their_texts(void **state)
 	}
 }
 
+/* Causes of the list of what there is that the catalogue does not judge yet: named all the same. */
+static bool is_not_judged_yet(const char *cause)
+{
+	static const char *const CAUSES[] = {"arp-flux-multihomed",           "clock-skew",
+	                                     "icmp-error-rate-limit",         "inter-vlan-routing-missing",
+	                                     "name-resolves-to-wrong-target", "probe-socket-blind"};
+	for (size_t i = 0; i < sizeof CAUSES / sizeof *CAUSES; i++)
+		if (strcmp(CAUSES[i], cause) == 0)
+			return true;
+	return false;
+}
+
 static void causes_are_in_the_catalogue(void **state)
 {
 	struct err e = {0};
 	struct catalogue *cat = catalogue_builtin(&e);
-	size_t missing = 0;
 	(void)state;
 	if (!cat)
 		fail_msg("%s", e.text);
 	for (size_t i = 0; i < codes_count(codes); i++)
-		for (size_t k = 0; k < codes_at(codes, i)->cause_count; k++)
-			if (catalogue_find(cat, codes_at(codes, i)->causes[k]) < 0) {
-				missing++;
-				if (getenv("BW_CODES_STRICT"))
-					print_error("%s: no cause %s\n", codes_at(codes, i)->code, codes_at(codes, i)->causes[k]);
-			}
+		for (size_t k = 0; k < codes_at(codes, i)->cause_count; k++) {
+			const char *cause = codes_at(codes, i)->causes[k];
+			if (catalogue_find(cat, cause) < 0 && !is_not_judged_yet(cause))
+				fail_msg("%s %s: there is no cause %s", codes_at(codes, i)->system->id, codes_at(codes, i)->code,
+				         cause);
+		}
 	catalogue_free(cat);
-	if (getenv("BW_CODES_STRICT"))
-		assert_int_equal(missing, 0);
 }
 
 /* ---- the search ---- */
