@@ -2,7 +2,7 @@
 tests run each at one site; tests/bench/accuracy runs all at all and counts."""
 import json, time, zlib
 
-import conditions, faults
+import causes, conditions, faults
 import lab as labs
 import paths, topologies, vm
 from faults import Site
@@ -385,7 +385,7 @@ def one_site(net, f, all_sites, at_all):
 
 
 def cases(lab, pattern):
-    """[(name, function)] on the shared lab. A pattern that ends with @all: all sites."""
+    """[(name, function)] on the shared lab. A pattern that ends with @all: all sites; one without "fault": one fault of each cause."""
     at_all = pattern.endswith("@all")
     wanted = pattern.removesuffix("@all")
     known = []
@@ -394,8 +394,19 @@ def cases(lab, pattern):
         if not known:
             known.extend(sites(lab))
         return known
-    return [(f"fault/{f.name}" + ("@all" if at_all else ""), lambda f=f: one_site(lab, f, look(), at_all)) for f in faults.load()
-            if wanted in f"fault/{f.name}" and not (set(f.needs) & set(ALONE))]
+    chosen = [f for f in faults.load() if wanted in f"fault/{f.name}" and not (set(f.needs) & set(ALONE))]
+    if "fault" not in wanted:
+        chosen = one_of_each(chosen, {c.cause for c in causes.cases(lab)})
+    return [(f"fault/{f.name}" + ("@all" if at_all else ""), lambda f=f: one_site(lab, f, look(), at_all)) for f in chosen]
+
+
+def one_of_each(fs, elsewhere):
+    """One fault of each cause that has no other test: when faults were not asked for, there is no time for all."""
+    first = {}
+    for f in fs:
+        if f.cause not in elsewhere:
+            first.setdefault(f.cause, f)
+    return list(first.values())
 
 
 # Kinds of site that the default lab does not have: a network each.
