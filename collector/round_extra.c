@@ -2,13 +2,15 @@
  * all others, stand behind them, and are aside of the matrix; agents older than them are not told of them. */
 #include "collector/round_parts.h"
 
-#define PORTS_SWEPT    8
-#define SWEEP_PROBES   (4 * PORTS_SWEPT) /* each port four times: one lost packet is no dead path */
-#define SWEEP_GAP_MS   2
-#define TRAIN_FLOWS    6    /* each with a port of its own */
-#define TRAIN_GAP_MS   6    /* all of them together: a thousand packets a second */
-#define TRAIN_SIZE     300  /* what a capture keeps of a frame */
-#define TRAIN_ASKS     4    /* answers are rationed */
+#define PORTS_SWEPT  8
+#define SWEEP_PROBES (4 * PORTS_SWEPT) /* each port four times: one lost packet is no dead path */
+#define SWEEP_GAP_MS 2
+#define TRAIN_FLOWS  6   /* each with a port of its own */
+#define TRAIN_GAP_MS 6   /* all of them together: a thousand packets a second */
+#define TRAIN_SIZE   300 /* what a capture keeps of a frame */
+/* Answers are rationed. The last probe asks for one: until that is back all are waited for. */
+#define TRAIN_ASKS     3
+#define BURST_ASKS     21
 #define TRAIN_REPEATED 3    /* fewer copies are chance */
 #define TRAIN_SLOW_US  2000 /* worth a look; what is called slow is decided by the train */
 #define HOPS_TTL       64
@@ -106,6 +108,8 @@ static void hops_flow(struct round *r, enum kind kind, int dir)
 
 /* ---- quality ---- */
 
+_Static_assert((FLOW_PROBES_MAX - 1) % TRAIN_ASKS == 0 && (FLOW_PROBES_MAX - 1) % BURST_ASKS == 0, "the last one asks");
+
 /* Some arrive and some do not, or twice, or late; and the way is open at all. A train is a few hundred small packets in less than
  * half a second, the bursts are as much as any TCP connection begins with. */
 static bool wants_train(const struct round *r, const struct participant *p)
@@ -156,7 +160,7 @@ static void burst_flow(struct round *r, enum kind kind, int dir)
 	struct flow *f = train_kind(r, kind, dir) ? timed(r, kind, dir, dir == 0 ? STAGE_BURST_A : STAGE_BURST_B) : NULL;
 	if (!f)
 		return;
-	f->asks = FLOW_PROBES_MAX;
+	f->asks = BURST_ASKS;
 	f->gap_ms = 0;
 }
 

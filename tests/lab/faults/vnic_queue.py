@@ -1,5 +1,4 @@
 """Queues: rates that are limited, and long ones that fill up."""
-import wire
 from . import Injected, fault
 
 
@@ -21,5 +20,6 @@ def policed_port(s):
 def bufferbloat(s):
     if not s.uplink or not s.peer_uplink:
         return None
-    w = wire.Steps(s.fabric, s.fabric_ports[0], rate=6000)
-    return Injected([w.begin], undo=[w.end], direction="to", state=("degraded",), settle=0.6, args=("--deep",), fix=False)
+    dev = s.fabric_ports[0]
+    return Injected([(s.fabric, f"tc qdisc replace dev {dev} root tbf rate 6mbit burst 4kb limit 400kb")], undo=[(s.fabric, f"tc qdisc del dev {dev} root")],
+                    direction="to", state=("degraded",), args=("--deep",), fix=False)
