@@ -250,7 +250,11 @@ static void entry_bind(const struct inquiry *q, const struct flow_rule *r)
 /* What a port's VLAN stops is no matter of entries. */
 static bool is_entry(const struct flow_rule *r) { return strcmp(r->family, "ovs") == 0 && !strstr(r->text, "VLAN"); }
 
-static bool is_missing(const struct flow_rule *r) { return is_entry(r) && strstr(r->text, "no flow entry matches"); }
+/* Open vSwitch has an entry of its own for what no other one matches, and shows it by the register it marks that with. */
+static bool is_missing(const struct flow_rule *r)
+{
+	return is_entry(r) && (strstr(r->text, "no flow entry matches") || strcmp(r->text, "reg0=0x2, priority 0: drop") == 0);
+}
 static bool is_written(const struct flow_rule *r) { return is_entry(r) && !is_missing(r); }
 
 /* The first of the rows that end the way of what dies; *kinds: of which. */
