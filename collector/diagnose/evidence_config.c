@@ -359,7 +359,28 @@ static void multicast_mac(const struct inquiry *q, struct finding *f)
 	         mac_format(l->mac, mac));
 }
 
+/* ---- names ---- */
+
+/* "name.PEER" of the machine: what it takes the peer's name for. */
+static void name_elsewhere(const struct inquiry *q, struct finding *f)
+{
+	const struct snapshot *s = facts_of_end(q), *peer = party_facts(q->d, other_end(q));
+	char key[96];
+	struct ip ip;
+	snprintf(key, sizeof key, "name.%s", name_of(q, other_end(q)));
+	const char *text = s ? snapshot_text(s, key) : NULL;
+	if (!text || !peer || ip_parse(text, &ip) < 0)
+		find_no(f, "what %s takes the name of %s for is not known", name_of(q, q->who), name_of(q, other_end(q)));
+	else if (snapshot_addr_of(peer, ip))
+		find_no(f, "the name of %s leads to it", name_of(q, other_end(q)));
+	else
+		find_yes(f, ~0u, "%s takes the name of %s for %s, which is not its address", name_of(q, q->who),
+		         name_of(q, other_end(q)), text);
+}
+
 static const struct evidence items[] = {
+    {"name-elsewhere", name_elsewhere, "name resolution",
+     "the machine takes its peer's name for an address the peer does not have"},
     {"zeroconf-address", zeroconf_address, "addresses", "the only IPv4 address of the machine is of 169.254.0.0/16"},
     {"prefix-wide", prefix_wide, "addresses, routes, neighbours, others",
      "the machine's prefix is so short that it looks for a peer of another network on its own link"},

@@ -28,7 +28,9 @@ static bool error_heard(const struct inquiry *q, int family)
 	for (size_t i = 0; i < q->d->flow_count; i++) {
 		const struct flow *f = &q->d->flows[i];
 		const struct flow_sent *s = f->dir == q->p->dir ? dossier_sent(q->d, f->id) : NULL;
-		if (s && s->icmp_mtu && kind_info((enum kind)f->kind)->family == family)
+		bool told =
+		    s && s->icmp_mtu && s->icmp_from.family && !ip_equal(s->icmp_from, f->src); /* not by itself, of the past */
+		if (told && kind_info((enum kind)f->kind)->family == family)
 			return true;
 	}
 	return false;

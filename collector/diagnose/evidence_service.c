@@ -169,6 +169,52 @@ static void encryption_alone(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s demands no encryption of it", name_of(q, q->who));
 }
 
+/* ---- what is wrong with the measurement, not with the network ---- */
+
+#define APART_MS 30000
+
+static void clock_apart(const struct inquiry *q, struct finding *f)
+{
+	const struct party *p = &q->d->party[q->who];
+	const struct snapshot *s = party_facts(q->d, q->who);
+	int64_t apart = s ? (q->d->now.ns - s->taken.ns) / 1000000 : 0,
+	        step = p->result ? p->result->health.clock_step_us / 1000 : 0;
+	if (!s)
+		find_unknown(f, "%s did not say what time it is there", name_of(q, q->who));
+	else if (apart > APART_MS || apart < -APART_MS || step > APART_MS || step < -APART_MS)
+		find_yes(f, ~0u, "the clock of %s is %lld s apart from the collector's", name_of(q, q->who),
+		         (long long)apart / 1000);
+	else
+		find_no(f, "the clock of %s agrees with the collector's", name_of(q, q->who));
+}
+
+/* Some of the same flow were refused and others met silence. */
+static void refused_in_part(const struct inquiry *q, struct finding *f)
+{
+	kind_mask kinds = 0;
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *w = &q->d->flows[i];
+		const struct flow_sent *s = dossier_sent(q->d, w->id);
+		if (s && dir_dst(w->dir) == q->who && s->refused && s->icmp_from.family &&
+		    s->sent & ~(s->refused | s->answered | s->late))
+			kinds |= KIND_BIT(w->kind);
+	}
+	if (kinds)
+		find_yes(f, kinds, "%s refuses some and leaves others of the same sort without a word", name_of(q, q->who));
+	else
+		find_no(f, "%s treats all of them alike", name_of(q, q->who));
+}
+
+static void observer_blind(const struct inquiry *q, struct finding *f)
+{
+	const struct party *p = &q->d->party[q->who];
+	if ((q->who == q->src || q->who == q->dst) && p->reported && !(p->rights & RIGHT_RAW))
+		find_yes(f, kinds_of_proto(PROTO_ICMP) | kinds_of_proto(PROTO_TCP) | kinds_of_proto(PROTO_NEIGH),
+		         "the agent of %s may not open the sockets that would see this", name_of(q, q->who));
+	else
+		find_no(f, "the agent of %s sees what there is to see", name_of(q, q->who));
+}
+
 /* ---- programs below every filter ---- */
 
 static void program_bind(const struct inquiry *q, const struct flow_drop *d)
@@ -205,6 +251,9 @@ static void program_drops(const struct inquiry *q, struct finding *f)
 }
 
 static const struct evidence items[] = {
+    {"clock-apart", clock_apart, "wall clocks", "the machine's clock is far apart from the collector's"},
+    {"refused-in-part", refused_in_part, "ICMP errors", "some packets of one sort are refused, others of it meet silence"},
+    {"observer-blind", observer_blind, "rights", "the machine's agent may not see what it should measure"},
     {"program-drops", program_drops, "drop reasons", "a program attached to the machine's interface dropped it"},
     {"accept-queue-full", accept_queue_full, "listening sockets, counters",
      "the program of the service does not accept connections, and their queue is full"},
