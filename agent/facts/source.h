@@ -13,8 +13,7 @@
 #define FACT_DISTURBED 1
 typedef int fact_source_fn(struct snapshot *s, struct err *e);
 fact_source_fn fact_read_machine, fact_read_load, fact_read_network, fact_read_devices /* of the links read before */,
-    fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall, fact_read_platform,
-    fact_read_xfrm;
+    fact_read_sysctls, fact_read_counters, fact_read_sockets, fact_read_firewall, fact_read_platform, fact_read_xfrm;
 
 /* One read of a small file; -1 if it is not there. Always terminated. */
 ssize_t proc_file_read(const char *path, char *out, size_t size);
@@ -44,7 +43,7 @@ void watch_look_again(void);
 /* An event of nftables says something of the machine's own rules (see FW_TABLE_OURS). */
 bool watch_nft_is_news(const struct nlmsghdr *h);
 
-fact_source_fn fact_read_queues; /* of the links read before */
+fact_source_fn fact_read_queues;                                /* of the links read before */
 void queue_read(struct snapshot *s, const struct nlmsghdr *h);  /* RTM_NEWQDISC: link.NAME.limit */
 void filter_read(struct snapshot *s, const struct nlmsghdr *h); /* RTM_NEWTFILTER: link.NAME.tc_ingress, tc_egress */
 
