@@ -92,8 +92,8 @@ bool fleet_uplink(const struct fleet *f, const struct member *host, const char *
  * keeps its last one. */
 bool fleet_endpoints(const struct fleet *f, const struct member *a, const struct member *b, struct endpoint *ep_a,
                      struct endpoint *ep_b, bool *onlink, struct err *e);
-/* A guest and its own host, which share an interface (macvtap and its kind), so that the kernel keeps them apart: where the two stand,
- * for who asks why they do not reach each other. No pair is planned there. False: it is not so. */
+/* A guest and its own host, which share an interface (macvtap and its kind), so that the kernel keeps them apart: where the two
+ * stand, for who asks why they do not reach each other. No pair is planned there. False: it is not so. */
 bool fleet_endpoints_apart(const struct fleet *f, const struct member *a, const struct member *b, struct endpoint *ep_a,
                            struct endpoint *ep_b);
 /* Kinds that make sense from `from` to `to` between these endpoints, and for the others the reason in why[kind] (NULL = planned, or

@@ -5,12 +5,12 @@
  * Sysctls, beside those by their own names: bridge.NAME.{mcast_snooping,mcast_querier,fdb_max_learned}, and of bridge ports
  * port.NAME.{guard,hairpin,neigh_suppress} that are on. Counters: bridge.NAME.fdb_learned.
  *
- * Texts: link.NAME.medium ("wireless"); machine.id, a digest of it: clones have the same; hardware.{vendor,product,bios,hypervisor}, clock.{source,synchronized}.
- * Counters, beside those of /proc/net/{snmp,netstat,snmp6} by their names there: link.NAME.{rx_missed,rx_fifo,tx_carrier,...}
- * when not zero; softnet.{dropped,squeezed}; conntrack.{drop,insert_failed,early_drop,invalid} and, a counter rather than a
- * sysctl, net.netfilter.nf_conntrack_count; neigh.{arp,nd}.{entries,failed,discards,table_full} (first namespace only);
- * cpu.{total,idle,steal} in ticks, cpu.count, cpu.load1 in hundredths; pressure.{cpu,memory,io}: hundredths of a percent of the
- * last 10 s. What the kernel does not offer is absent. */
+ * Texts: link.NAME.medium ("wireless"); machine.id, a digest of it: clones have the same;
+ * hardware.{vendor,product,bios,hypervisor}, clock.{source,synchronized}. Counters, beside those of /proc/net/{snmp,netstat,snmp6}
+ * by their names there: link.NAME.{rx_missed,rx_fifo,tx_carrier,...} when not zero; softnet.{dropped,squeezed};
+ * conntrack.{drop,insert_failed,early_drop,invalid} and, a counter rather than a sysctl, net.netfilter.nf_conntrack_count;
+ * neigh.{arp,nd}.{entries,failed,discards,table_full} (first namespace only); cpu.{total,idle,steal} in ticks, cpu.count, cpu.load1
+ * in hundredths; pressure.{cpu,memory,io}: hundredths of a percent of the last 10 s. What the kernel does not offer is absent. */
 #ifndef BW_AGENT_FACTS_H
 #define BW_AGENT_FACTS_H
 
