@@ -367,6 +367,10 @@ static void fill_flow(struct flow *f)
 	f->onlink = coin();
 	TEXT(f->ifname);
 	f->bind_device = coin();
+	f->ports = (uint8_t)below(FLOW_PROBES_MAX + 1);
+	f->ttl = (uint8_t)upto(255);
+	f->asks = (uint8_t)upto(255);
+	f->timed = coin();
 }
 
 static void fill_point(struct point_spec *p)
@@ -431,6 +435,17 @@ static void fill_seen(struct point_seen *p)
 	p->answer_dst = mac();
 	p->vlan = (uint16_t)upto(4095);
 	p->duplicates = (uint16_t)upto(UINT16_MAX);
+	p->damaged = upto(UINT64_MAX);
+}
+
+static void fill_times(struct flow_times *t)
+{
+	t->point = (uint8_t)rnd();
+	t->flow = (uint8_t)below(ROUND_FLOWS_MAX);
+	t->part = (uint8_t)below(PART_ANSWER + 1);
+	t->seqs = upto(UINT64_MAX);
+	for (size_t i = 0; i < FLOW_PROBES_MAX; i++)
+		t->at_us[i] = t->seqs >> i & 1 ? (uint32_t)upto(UINT32_MAX) : 0;
 }
 
 static struct endpoint endpoint(void)
@@ -610,6 +625,9 @@ static void fill_stage_done(struct msg *m)
 	m->u.stage_done.round = upto(UINT64_MAX);
 	m->u.stage_done.stage = (uint8_t)below(STAGE_COUNT);
 	m->u.stage_done.unanswered = (kind_mask)upto(KIND_BIT(KIND_COUNT) - 1);
+	m->u.stage_done.silent = (kind_mask)upto(KIND_BIT(KIND_COUNT) - 1);
+	m->u.stage_done.repeated = (uint32_t)upto(UINT32_MAX);
+	m->u.stage_done.rtt_us = (uint32_t)upto(UINT32_MAX);
 }
 
 static void fill_round_end(struct msg *m) { m->u.round_end.round = upto(UINT64_MAX); }
@@ -629,6 +647,7 @@ static void fill_round_result(struct msg *m)
 	FILL(r->rules, r->rules_count, 20, fill_traced);
 	FILL(r->frames, r->frames_count, 20, fill_frame);
 	r->frames_left_out = (uint32_t)upto(UINT32_MAX);
+	FILL(r->times, r->times_count, 20, fill_times);
 	m->u.round_result.snapshot = maybe_snapshot();
 }
 
@@ -765,6 +784,7 @@ static void same_result(struct round_result *a, struct round_result *b)
 	SAME(a, b, seen, seen_count);
 	SAME(a, b, drops, drops_count);
 	SAME(a, b, rules, rules_count);
+	SAME(a, b, times, times_count);
 	assert_int_equal(a->frames_count, b->frames_count);
 	for (size_t i = 0; i < a->frames_count; i++) {
 		SAME(&a->frames[i], &b->frames[i], bytes, kept);
@@ -784,6 +804,7 @@ static void result_forget(struct round_result *r)
 	r->drops = NULL;
 	r->rules = NULL;
 	r->frames = NULL;
+	r->times = NULL;
 }
 
 /* Compares what is owned, then forgets it in copies, which must be equal to the last byte. */
