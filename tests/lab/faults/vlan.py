@@ -28,3 +28,16 @@ def tag_of_its_own(s):
         return None
     return Injected([(s.victim, f"tc qdisc add dev {s.dev} clsact && tc filter add dev {s.dev} egress bpf da obj {path} sec tc")],
                     undo=[(s.victim, f"tc qdisc del dev {s.dev} clsact")], where=s.victim, direction="from", fix=False)
+
+
+# ---- tunnels ----
+
+
+@fault("overlay-fdb-wrong", needs=("vxlan", "guest", "across", "uplink"))
+def table_of_the_tunnel(s):
+    """The VXLAN device sends what is for the peer to a host that does not exist."""
+    if not s.uplink.startswith("vx"):
+        return None
+    nowhere = "192.0.2.77"
+    return Injected([(s.host, f"bridge fdb replace {s.peer_mac} dev {s.uplink} self dst {nowhere} static")],
+                    undo=[(s.host, f"bridge fdb del {s.peer_mac} dev {s.uplink} self dst {nowhere}; true")], where=s.host, direction="from")
