@@ -163,6 +163,18 @@ static const struct link *host_twin(const struct inquiry *q, struct mac m, int *
 	return NULL;
 }
 
+/* That host keeps what is for the guest; where it is the other end, neither gets anything to the other. */
+static bool host_keeps_it(const struct inquiry *q, int host)
+{
+	if (host == q->src || host == q->dst)
+		return true;
+	for (size_t i = q->p->after; q->who == q->dst && i <= q->p->before; i++) {
+		if (point_party(q->d, q->v, q->p->dir, i) == host)
+			return true;
+	}
+	return false;
+}
+
 static void mac_of_host(const struct inquiry *q, struct finding *f)
 {
 	struct mac m = q->d->party[q->who].ep.mac;
@@ -170,7 +182,7 @@ static void mac_of_host(const struct inquiry *q, struct finding *f)
 	int host;
 	const struct link *l = guest && q->p->placed ? host_twin(q, m, &host) : NULL;
 	char mac[MAC_TEXT_MAX];
-	if (!l || strcmp(l->name, q->d->party[q->who].at.port) == 0) {
+	if (!l || strcmp(l->name, q->d->party[q->who].at.port) == 0 || !host_keeps_it(q, host)) {
 		find_no(f, "no host on the way has the hardware address of %s", name_of(q, q->who));
 		return;
 	}
