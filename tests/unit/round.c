@@ -25,6 +25,7 @@ struct table { /* where a round is played */
 	} out[OUT_MAX];
 	struct round_spec specs[SIM_MACHINES]; /* by machine */
 	struct dossier *d;
+	kind_mask silent; /* of what stays unanswered: kinds of which nothing is answered */
 };
 
 static struct member *member(struct table *t, int machine)
@@ -93,7 +94,8 @@ static void arm(struct table *t, int machine)
 static void done(struct table *t, int machine, uint8_t stage, kind_mask unanswered)
 {
 	struct msg *m = msg_new(MSG_STAGE_DONE);
-	m->u.stage_done = (struct msg_stage_done){.round = 99, .stage = stage, .unanswered = unanswered};
+	m->u.stage_done =
+	    (struct msg_stage_done){.round = 99, .stage = stage, .unanswered = unanswered, .silent = t->silent & unanswered};
 	tell(t, machine, m);
 }
 
@@ -309,6 +311,53 @@ static void the_ladder_stays_away_when_small_packets_die_too(void **state)
 	table_free(t);
 }
 
+/* Some of what has ports gets through: the same few source ports are tried again and again. */
+static void ports_are_swept_when_some_get_through(void **state)
+{
+	(void)state;
+	const kind_mask udp = KIND_BIT(KIND_UDP);
+	for (int silent = 0; silent < 2; silent++) {
+		struct table *t = table_new();
+		begin(t, t->vm1, t->vm2, 0);
+		arm_all(t);
+		t->silent = silent ? udp : 0;
+		play_stages(t, udp);
+		assert_int_equal(count_out(t, MSG_ROUND_GO, STAGE_PORTS), silent ? 0 : 2);
+		assert_int_equal(count_out(t, MSG_ROUND_GO, STAGE_HOPS), 0); /* nobody routes here */
+		table_free(t);
+	}
+}
+
+/* Who speaks an older protocol is told of the flows it knows, and these come first. */
+static void older_agents_get_no_new_flows(void **state)
+{
+	(void)state;
+	for (int old = 0; old < 2; old++) {
+		struct table *t = table_new();
+		bool swept = false, fragments = false;
+		if (old)
+			member(t, t->vm2)->hello.version_max = 3;
+		begin(t, t->vm1, t->vm2, 0);
+		for (size_t k = 0; k < t->specs[t->vm1].flow_count; k++) {
+			swept |= t->specs[t->vm1].flows[k].ports != 0;
+			fragments |= kind_info(t->specs[t->vm1].flows[k].kind)->fragments;
+		}
+		assert_true(swept == !old);
+		assert_true(fragments == !old);
+		table_free(t);
+	}
+	struct table *t = table_new();
+	member(t, t->host1)->hello.version_max = 3; /* only looks: it is told of fewer, by the same numbers */
+	begin(t, t->vm1, t->vm2, 0);
+	const struct round_spec *all = &t->specs[t->vm1], *some = &t->specs[t->host1];
+	assert_true(some->flow_count > 0 && some->flow_count < all->flow_count);
+	for (size_t k = 0; k < some->flow_count; k++) {
+		assert_int_equal(some->flows[k].id, all->flows[k].id);
+		assert_true(!some->flows[k].ports && !kind_info(some->flows[k].kind)->fragments);
+	}
+	table_free(t);
+}
+
 static void run_dry(struct table *t)
 {
 	for (int i = 0; i < 1000 && !round_over(t->round); i++) {
@@ -441,6 +490,8 @@ int main(void)
 	    cmocka_unit_test(a_healthy_round_runs_its_stages_and_is_over),
 	    cmocka_unit_test(the_ladder_runs_when_only_large_packets_die),
 	    cmocka_unit_test(the_ladder_stays_away_when_small_packets_die_too),
+	    cmocka_unit_test(ports_are_swept_when_some_get_through),
+	    cmocka_unit_test(older_agents_get_no_new_flows),
 	    cmocka_unit_test(silent_agents_hold_nothing_up_for_long),
 	    cmocka_unit_test(without_any_end_the_round_ends_after_arming),
 	    cmocka_unit_test(a_slow_end_is_waited_for),
