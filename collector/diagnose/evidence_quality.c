@@ -676,7 +676,8 @@ static void limiter(const struct inquiry *q, struct finding *f)
 
 bool queue_is_limited(const struct inquiry *q, struct finding *f)
 {
-	if (q->p->odd != ODD_QUEUE && !loss_of(q))
+	bool waits = q->p->odd == ODD_QUEUE || q->p->odd == ODD_JITTER || q->p->odd == ODD_DELAY;
+	if (!waits && !loss_of(q))
 		return false;
 	limiter(q, f);
 	return f->is == TRI_YES;
