@@ -154,7 +154,7 @@ def killed(lab):
 
 def found(lab, pair):
     code, v = lab.diagnose(*pair)
-    check(any(c["id"] == "guest-fw-inbound-drop" for c in v["causes"]), "the cause is not named:\n" + brief(v))
+    check(any(c["id"] == "guest-fw-stateless-drop" for c in v["causes"]), "the cause is not named:\n" + brief(v))
     return [c for c in cuts(v, pair) if "udp" in c["kinds"]]
 
 
