@@ -336,7 +336,7 @@ def its_kernel_says_why(n):
 
 
 def firewall_out(n):
-    n.fault("v1", "v2", "guest-fw-egress-drop", "v2", drop("output", "oif != lo counter"), FLUSH)
+    n.fault("v1", "v2", "guest-fw-egress-stateless", "v2", drop("output", "oif != lo counter"), FLUSH)
 
 
 def no_address(n):
