@@ -12,10 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCH          32 /* frames of one point before the loop gets its turn again */
-#define HALVES_MAX     256
-#define SEQ_NONE       255
-#define LOOPBACK_INDEX 1 /* in every network namespace */
+#define CLOCKS_APART_NS 5000 /* two readings of a clock are closer than this, unless the process was stopped in between */
+#define BATCH           32   /* frames of one point before the loop gets its turn again */
+#define HALVES_MAX      256
+#define SEQ_NONE        255
+#define LOOPBACK_INDEX  1 /* in every network namespace */
 
 enum { SIDE_IN, SIDE_OUT, SIDES };
 
@@ -114,7 +115,24 @@ static void halves_decide(struct capture *c)
 }
 
 /* The kernel tells wall time; differences between the two clocks within a read are nothing. */
-static struct mono mono_of(struct wall at) { return (struct mono){mono_now().ns - (wall_now().ns - at.ns)}; }
+/* How far the wall clock is ahead of the monotonic one: read between two readings of the latter, the closest of a few, for
+ * this process may be stopped between any two of them. */
+static int64_t wall_ahead_ns(void)
+{
+	int64_t best = 0, closest = INT64_MAX;
+	for (int i = 0; i < 3 && closest > CLOCKS_APART_NS; i++) {
+		struct mono before = mono_now();
+		struct wall wall = wall_now();
+		int64_t apart = mono_now().ns - before.ns;
+		if (apart < closest) {
+			closest = apart;
+			best = wall.ns - before.ns - apart / 2;
+		}
+	}
+	return best;
+}
+
+static struct mono mono_of(struct wall at) { return (struct mono){at.ns - wall_ahead_ns()}; }
 
 static void frame_take(struct point *p, enum frame_way way, const struct listener_frame *f)
 {

@@ -154,6 +154,17 @@ static struct flow_times *times_row(struct exec *x, uint8_t point, uint8_t flow,
 	return row;
 }
 
+/* What a point tells later came later, even when the clock that stamps packets was put back between the two. */
+static uint32_t times_newest(const struct flow_times *row)
+{
+	uint32_t newest = 0;
+	for (seqset left = row->seqs; left; left &= left - 1) {
+		uint32_t at = row->at_us[__builtin_ctzll(left)];
+		newest = at > newest ? at : newest;
+	}
+	return newest;
+}
+
 /* The first time counts. */
 static void times_note(struct exec *x, uint8_t point, uint8_t flow, uint8_t part, uint8_t seq, struct mono at)
 {
@@ -162,8 +173,9 @@ static void times_note(struct exec *x, uint8_t point, uint8_t flow, uint8_t part
 	int64_t us = mono_us_since(x->began, at);
 	if (!row || row->seqs & bit(seq))
 		return;
+	uint32_t newest = times_newest(row);
 	row->seqs |= bit(seq);
-	row->at_us[seq] = us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+	row->at_us[seq] = us < newest ? newest : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
 /* ---- sending ---- */
