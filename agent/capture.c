@@ -114,7 +114,6 @@ static void halves_decide(struct capture *c)
 	c->half_count = 0;
 }
 
-/* The kernel tells wall time; differences between the two clocks within a read are nothing. */
 /* How far the wall clock is ahead of the monotonic one: read between two readings of the latter, the closest of a few, for
  * this process may be stopped between any two of them. */
 static int64_t wall_ahead_ns(void)
