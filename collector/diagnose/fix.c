@@ -203,10 +203,44 @@ char *template_fill(const char *template, const struct bindings *b)
 
 /* ---- fixes ---- */
 
+#define STEP " && "
+
+static const char *step_end(const char *at)
+{
+	const char *end = strstr(at, STEP);
+	return end ? end : at + strlen(at);
+}
+
+static const char *step_next(const char *at)
+{
+	const char *end = step_end(at);
+	return *end ? end + strlen(STEP) : NULL;
+}
+
+static bool has_step(const char *command, const char *step)
+{
+	size_t len = (size_t)(step_end(step) - step);
+	for (const char *at = command; at; at = step_next(at)) {
+		if ((size_t)(step_end(at) - at) == len && memcmp(at, step, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_steps(const char *command, const char *steps)
+{
+	for (const char *at = steps; at; at = step_next(at)) {
+		if (!has_step(command, at))
+			return false;
+	}
+	return true;
+}
+
+/* All that a command does is done there already. */
 static bool fix_known(const struct cause *c, const char *where, const char *command)
 {
 	for (size_t i = 0; i < c->fix_count; i++) {
-		if (strcmp(c->fixes[i].where, where) == 0 && strcmp(c->fixes[i].command, command) == 0)
+		if (strcmp(c->fixes[i].where, where) == 0 && has_steps(c->fixes[i].command, command))
 			return true;
 	}
 	return false;
