@@ -216,6 +216,22 @@ static void damage_seen(const struct inquiry *q, struct finding *f)
 	find_no(f, "nobody saw a damaged packet");
 }
 
+/* A kernel throws damaged packets away: about as many as were seen to be damaged before they came to it. */
+static void lost_as_damaged(const struct inquiry *q, struct finding *f)
+{
+	const struct direction *dir = &q->v->dir[q->p->dir];
+	const struct odd *lost = loss_of(q);
+	bool at_socket = lost && lost->before < dir->path_count && !dir->path[lost->before].ifname[0];
+	for (size_t i = 0; at_socket && i < dir->quality.odd_count; i++) {
+		const struct odd *o = &dir->quality.odds[i];
+		if (o->what == ODD_DAMAGE && o->before <= lost->after && lost->amount <= 2 * o->amount) {
+			find_yes(f, ~0u, "as many packets came there damaged as are lost");
+			return;
+		}
+	}
+	find_no(f, "not as many packets came there damaged as are lost");
+}
+
 /* Seen on the way, with its place; else a receiver's word for packets of every protocol. */
 static void damaged_or_dropped(const struct inquiry *q, struct finding *f)
 {
@@ -736,6 +752,7 @@ static const struct evidence items[] = {
     {"odd-damage-or-dropped", damaged_or_dropped, "train of probes, drop reasons",
      "packets are damaged, by what the points saw or by a kernel's word for packets of every protocol"},
     {"odd-loss-or-late", loss_or_late, "train of probes", "a share of the packets is lost there, or waits"},
+    {"lost-as-damaged", lost_as_damaged, "train of probes", "what a machine's own kernel does not deliver came to it damaged"},
     {"damage-seen", damage_seen, "train of probes", "somebody saw damaged packets on this way"},
     {"some-pass", some_pass, "cut", "some of what dies there gets through"},
     {"at-own-cable", at_own_cable, "cut, train of probes", "it is at the machine's own interface"},

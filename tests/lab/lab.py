@@ -49,13 +49,16 @@ class Guest:
         self.ip6 = f"{net[1]}{number}"
         self.mac = f"02:{0x1a + 'abc'.index(bridge[-1]):02x}:00:00:00:{number:02x}"
         self.port = f"vn-{name}"
+        eui = bytes.fromhex(self.mac.replace(":", ""))
+        self.link_local = "fe80::%02x%02x:%02xff:fe%02x:%02x%02x" % (eui[0] ^ 2, *eui[1:])
 
     def gateways(self):
         return f"ip route replace default via {self.gateway}; ip -6 route replace default via {self.ip6.rsplit('::')[0]}::1"
 
     def base(self):
         """Puts the guest's interface back as it was at the start."""
-        return (f"ip addr flush dev eth0; ip link set eth0 up; ip addr add {self.ip}/24 dev eth0; ip addr add {self.ip6}/64 dev eth0 nodad"
+        return (f"ip addr flush dev eth0; ip link set eth0 up; ip addr add {self.ip}/24 dev eth0; ip addr add {self.ip6}/64 dev eth0 nodad; "
+                f"ip addr replace {self.link_local}/64 dev eth0 scope link nodad"
                 + (f"; {self.gateways()}" if self.gateway else ""))
 
 

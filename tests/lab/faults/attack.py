@@ -141,9 +141,9 @@ time.sleep(0.02)
 @fault("syn-or-packet-flood", needs="guest")
 def half_open_connections(s):
     """Requests from addresses that never answer, to the service of the victim, which does without cookies."""
-    flooder = s.peer
-    if s.family == 6 or not s.service or s.router or s.peer not in s.net.guests:
+    flooder = next((n for n, g in s.net.guests.items() if n not in (s.victim, s.peer) and getattr(g, "bridge", "") == s.bridge), None)
+    if s.family == 6 or not s.service or s.router or not flooder:
         return None
     return Injected([(s.victim, "sysctl -qw net.ipv4.tcp_syncookies=0"), sends(flooder, SYN, s.mac, s.ip, str(s.service))],
-                    undo=[stop(s, flooder), (s.victim, "sysctl -qw net.ipv4.tcp_syncookies=1"), (s.host, NO_TABLES), (s.peer_host, NO_TABLES)],
+                    undo=[stop(s, flooder), (s.victim, "sysctl -qw net.ipv4.tcp_syncookies=1"), (s.host, NO_TABLES), (s.net.guests[flooder].host, NO_TABLES)],
                     where=s.victim, settle=1.5, args=("--service", str(s.service)))
