@@ -69,9 +69,9 @@ def table_of_the_guest_full(s):
     if s.network not in ("", "default") or s.family == 6 or not s.ip or s.service or s.victim[0] == "b" or s.kind == "routed":
         return None
     track = "nft 'table inet t { chain c { type filter hook input priority 0; ct state invalid counter; }; }'"
-    limit = "sysctl -qw net.netfilter.nf_conntrack_max="
-    before = s.net.run(s.victim, "sysctl -n net.netfilter.nf_conntrack_max", ok=False).strip()
-    if not before.isdigit() or "denied" in s.net.run(s.victim, limit + before + " 2>&1; true"):
-        return None  # of older kernels, there is one limit for all namespaces
-    return Injected([(s.victim, track), (s.victim, limit + "3000"), (s.victim, filler(3200))],
-                    undo=[(s.victim, "nft flush ruleset"), (s.victim, filler()), (s.victim, limit + before)], where=s.victim)
+    limit = s.net.run(s.victim, "cat /proc/sys/net/netfilter/nf_conntrack_max 2>/dev/null || echo 0").strip()
+    if not 0 < int(limit) <= 300000:
+        return None
+    # the limit is that of the whole kernel, and a namespace may not change it
+    return Injected([(s.victim, track), (s.victim, filler(int(limit) + 200))], undo=[(s.victim, "nft flush ruleset"), (s.victim, filler())],
+                    where=s.victim, fix=False)
