@@ -312,9 +312,9 @@ def link_down(n):
 
 def firewall_in(n):
     """Everything, so that the network is of no use to its agent: over the port it tells the very rule and its kernel's word."""
-    v = n.fault("h1", "v1", "guest-fw-inbound-drop", "v1", drop("input", "iif != lo counter"), FLUSH)
+    v = n.fault("h1", "v1", "guest-fw-stateless-drop", "v1", drop("input", "iif != lo counter"), FLUSH)
     check(any(c["before"].startswith("v1:") for d in v["directions"] for c in d["cuts"]), "not cut inside v1\n" + brief(v))
-    n.fault("v1", "v2", "guest-fw-inbound-drop", "v2", drop("input", "iif != lo counter"), FLUSH)
+    n.fault("v1", "v2", "guest-fw-stateless-drop", "v2", drop("input", "iif != lo counter"), FLUSH)
 
 
 def its_kernel_says_why(n):
