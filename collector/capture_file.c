@@ -153,6 +153,8 @@ static char *frame_comment(const struct file *f, const struct frame_kept *k)
 	char step[48] = "";
 	if (flow->ladder && k->seq < LADDER_COUNT)
 		snprintf(step, sizeof step, " of the size ladder (%d bytes)", ladder_sizes[k->seq]);
+	else if (flow_is_aside(flow))
+		snprintf(step, sizeof step, " of the stage %s", stage_name((enum stage)flow->stage));
 	return mem_printf("%s %s->%s seq %d%s: %s", kind_info((enum kind)flow->kind)->name, title(f, f->v->dir[flow->dir].from),
 	                  title(f, f->v->dir[flow->dir].to), k->seq, step, parts[k->part]);
 }

@@ -6,7 +6,8 @@
 
 const char *stage_name(enum stage s)
 {
-	static const char *const names[STAGE_COUNT] = {"neighbours", "a-to-b", "b-to-a", "ladder", "ports", "hops"};
+	static const char *const names[STAGE_COUNT] = {"neighbours", "a-to-b", "b-to-a",  "ladder", "ports",
+	                                               "hops",       "train",  "burst-a", "burst-b"};
 	return s < STAGE_COUNT && names[s] ? names[s] : "?";
 }
 

@@ -34,7 +34,7 @@ def probes_by_point(lab_frames, direction):
     """How many different probes of a direction each interface has: several frames of one probe are one."""
     seen = collections.defaultdict(set)
     for interface, comment, way in lab_frames:
-        if comment.endswith(": probe") and f" {direction} " in comment and "ladder" not in comment: # the verdict's counts are without it
+        if comment.endswith(": probe") and f" {direction} " in comment and " of the " not in comment:  # the verdict's counts are without it
             seen[interface].add(comment)
     return {i: len(s) for i, s in seen.items()}
 
