@@ -332,7 +332,7 @@ static int own_bridge_score(const struct stand *s, const struct cand *ch, int su
 static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h,
                                 const struct cand *ch)
 {
-	struct stand s;
+	struct stand s = {0};
 	bool placed = stand_of(g, cg, &s);
 	int subnet = cands_share_subnet(cg, ch) ? 10 : 0;
 	if (kept_apart(g, cg, h, ch))

@@ -641,7 +641,7 @@ static void bystander_answers(const struct inquiry *q, struct finding *f)
 
 static void ignore_bind(const struct inquiry *q, const char *name, int64_t v)
 {
-	char key[96];
+	char key[112];
 	if (v == 0)
 		return;
 	snprintf(key, sizeof key, "sysctl.%s", name);
