@@ -377,9 +377,8 @@ static void link_hears_nothing(const struct inquiry *q, struct finding *f)
 }
 
 /* tc at the port takes all of it away, or the other side of the cable counts nothing. */
-static void taken_at_cable(const struct inquiry *q, struct finding *f)
+static void say_taken(const struct inquiry *q, struct finding *f, bool leaving)
 {
-	bool leaving = dossier_host(q->d, q->src) == q->who && at_cable(q, true);
 	int guest = leaving ? q->src : q->dst;
 	const char *port = q->d->party[guest].at.port, *way = leaving ? "ingress" : "egress";
 	const struct snapshot *s = party_facts(q->d, q->who);
@@ -402,6 +401,9 @@ static void taken_at_cable(const struct inquiry *q, struct finding *f)
 	else
 		find_yes(f, ~0u, "%s:%s received no frame at all", name_of(q, leaving ? q->who : guest), far);
 }
+
+static void taken_from_guest(const struct inquiry *q, struct finding *f) { say_taken(q, f, true); }
+static void taken_to_guest(const struct inquiry *q, struct finding *f) { say_taken(q, f, false); }
 
 /* ---- source ports: what the sweep says ---- */
 
@@ -765,8 +767,10 @@ static const struct evidence items[] = {
     {"cable-from-guest", cable_from_guest, "cut, placement", "it is lost where what the guest sends enters the host"},
     {"cable-to-guest", cable_to_guest, "cut, placement", "it is lost where the host hands it to the guest"},
     {"link-hears-nothing", link_hears_nothing, "link counters", "the receiving interface counts no frame at all while it sends"},
-    {"taken-at-cable", taken_at_cable, "tc filters, link counters",
-     "a tc filter takes the guest's frames at its port, or the other side of the cable counts none"},
+    {"taken-from-guest", taken_from_guest, "tc filters, link counters",
+     "a tc filter takes what the guest sends at its port, or the port counts no frame at all"},
+    {"taken-to-guest", taken_to_guest, "tc filters, link counters",
+     "a tc filter takes what the guest is sent at its port, or the guest's interface counts no frame at all"},
     {"ports-dead", ports_dead, "source ports", "some source ports never get through and the others always do"},
     {"ring-overflows", ring_overflows, "link counters", "an interface on the stretch finds no room for what it receives"},
     {"crc-errors", crc_errors, "link counters", "an interface on the stretch receives damaged frames"},
