@@ -238,6 +238,7 @@ static void found_add(struct work *w, struct founds *f, const struct study *s, c
 	n->problems += main;
 	n->confidence = confidence > n->confidence ? confidence : n->confidence;
 	n->dirs[cause_dir(s, c)] = true;
+	n->dirs[1 - cause_dir(s, c)] |= (c->kinds & s->problem.back) != 0;
 	n->kinds |= c->kinds & problem_kinds(&s->problem);
 	cause_texts(&n->cause, c);
 	fixes_make(c, party_facts(w->d, c->who), &n->cause);

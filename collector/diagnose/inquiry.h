@@ -23,6 +23,7 @@ struct problem {
 	bool partial;
 	uint8_t cut_dir, cut; /* the cut it stands for; NO_CUT = none */
 	kind_mask explained;  /* dies in the same place, and another cause accounts for it */
+	kind_mask back;       /* of these the other direction dies of this as well: a router's next hop cannot answer it */
 	int unheard;          /* the end that did not report, -1 = not about that */
 	int drop_party;       /* whose kernel or rule dropped it, -1 = not known */
 	uint8_t odd;          /* enum oddity: it arrives, but not as it should; 0 = it is lost */

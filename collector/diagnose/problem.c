@@ -248,6 +248,52 @@ static void list_fold_starts(struct list *l, struct problem *p)
 	}
 }
 
+/* Whom a router asks for in vain, and at which interface: the next hop of what travels in `dir`. */
+static bool hop_is_silent(const struct dossier *d, int router, int dir, int family, const char **ifname)
+{
+	const struct snapshot *s = party_facts(d, router);
+	struct ip src = party_prefix(d, dir_src(dir), family).ip, dst = party_prefix(d, dir_dst(dir), family).ip;
+	const struct route *way = s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
+	const struct link *out = way ? snapshot_link(s, way->link) : NULL;
+	const struct neigh *n = out ? snapshot_neigh(s, way->gateway.family ? way->gateway : dst, way->link) : NULL;
+	*ifname = out ? out->name : "";
+	return n && n->state & (NEIGH_FAILED | NEIGH_INCOMPLETE);
+}
+
+/* All of that family dies on the wire, and before it comes to that interface of the router. */
+static bool dies_before(const struct list *l, const struct problem *p, int family, int router, const char *ifname)
+{
+	const struct direction *dir = &l->v->dir[p->dir];
+	kind_mask all = kinds_of_family(family);
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (all & KIND_BIT(k) && dir->delivery[k] == CELL_OK)
+			return false;
+	}
+	for (size_t i = p->before; i < dir->path_count && p->placed && p->after > 0 && p->probes & all; i++) {
+		if (point_party(l->d, l->v, p->dir, i) == router && strcmp(dir->path[i].ifname, ifname) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What waits in a router for a next hop that cannot answer goes with the problem of what dies on the way from there. */
+static void list_fold_waiting(struct list *l, struct problem *p, int family)
+{
+	kind_mask waits = p->placed ? (p->probes | p->answers) & kinds_of_family(family) : 0;
+	int router = waits ? point_party(l->d, l->v, p->dir, p->after) : -1;
+	const char *ifname;
+	if (router < 0 || router == PARTY_A || router == PARTY_B || !hop_is_silent(l->d, router, p->dir, family, &ifname))
+		return;
+	for (size_t i = 0; i < l->count; i++) {
+		struct problem *back = &l->items[i];
+		if (back->dir == p->dir || !dies_before(l, back, family, router, ifname))
+			continue;
+		back->back |= back->probes & kinds_of_family(family);
+		problem_limit(p, ~kinds_of_family(family));
+		return;
+	}
+}
+
 static void list_fold_unheard(struct list *l, struct problem *unheard)
 {
 	for (size_t i = 0; i < l->count; i++) {
@@ -292,6 +338,10 @@ size_t problems_find(const struct dossier *d, const struct verdict *v, struct pr
 	list_starts(&l, 1);
 	for (size_t i = 0; i < l.count; i++)
 		list_fold_starts(&l, &l.items[i]);
+	for (size_t i = 0; i < l.count; i++) {
+		list_fold_waiting(&l, &l.items[i], 4);
+		list_fold_waiting(&l, &l.items[i], 6);
+	}
 	list_unheard(&l, PARTY_A);
 	list_unheard(&l, PARTY_B);
 	list_odds(&l, 0);
@@ -319,4 +369,5 @@ void problem_limit(struct problem *p, kind_mask kinds)
 	p->probes &= kinds;
 	p->answers &= kinds;
 	p->starts &= kinds;
+	p->back &= kinds;
 }
