@@ -1,7 +1,10 @@
 """Ways between machines that lose, delay, double, damage or reorder packets, or pass one direction only. No kernel says why: the
 place is found by counting. What is injected stands at the switch between the hosts (nobody's agent sees into it)."""
+import signal, sys
+
 import wire
 from . import Injected, fault
+from .base import from_port, to_port
 
 
 def far_ends(s):
@@ -83,10 +86,112 @@ def taken_at_port(s, way):
 @fault("unidirectional-loss-from-vm", needs=("guest", "bridge", "bridged"))
 def unidirectional_loss_from_vm(s):
     inject, undo = taken_at_port(s, "ingress")
-    return Injected(inject, undo=undo, where=s.host, direction="from", state=("one-way",))
+    return Injected(inject, undo=undo, where=s.host, direction="from", cut=from_port(s), state=("one-way",))
 
 
 @fault("unidirectional-loss-to-vm", needs=("guest", "bridge", "bridged"))
 def unidirectional_loss_to_vm(s):
     inject, undo = taken_at_port(s, "egress")
-    return Injected(inject, undo=undo, where=s.host, direction="to", state=("one-way",))
+    return Injected(inject, undo=undo, where=s.host, direction="to", cut=to_port(s), state=("one-way",))
+
+
+# ---- links ----
+
+
+def both_have_uplinks(s):
+    return s.uplink and s.peer_uplink
+
+
+@fault("pnic-link-down", needs=("fabric", "bridged"))
+def switched_off(s):
+    if not both_have_uplinks(s):
+        return None
+    return Injected([(s.host, f"ip link set {s.uplink} down")], undo=[(s.host, f"ip link set {s.uplink} up")], where=s.host, direction="both")
+
+
+@fault("pnic-link-down", needs=("fabric", "bridged"))
+def unplugged(s):
+    """No carrier: there is nothing that its host could switch on."""
+    if not both_have_uplinks(s):
+        return None
+    dev = s.fabric_ports[0]
+    return Injected([(s.fabric, f"ip link set {dev} down")], undo=[(s.fabric, f"ip link set {dev} up")], where=s.host, direction="both", fix=False)
+
+
+class Program:
+    """Something that runs in a machine for as long as a fault is there."""
+
+    def __init__(self, machine, key, argv):
+        self.machine, self.key, self.argv = machine, key, argv
+
+    def begin(self, net):
+        net.spawn(self.key, self.machine, self.argv)
+
+    def end(self, net):
+        net.stop(self.key, signal.SIGTERM)
+        net.procs.pop(self.key, None)
+
+
+FLAPPING = "trap 'ip link set {dev} up; exit 0' TERM; while :; do ip link set {dev} down; sleep 0.4; ip link set {dev} up; sleep 0.6; done"
+
+
+@fault("pnic-link-flapping", needs=("fabric", "bridged"))
+def pnic_link_flapping(s):
+    if not both_have_uplinks(s):
+        return None
+    p = Program(s.fabric, "flapping", ["sh", "-c", FLAPPING.format(dev=s.fabric_ports[0])])
+    return Injected([p.begin], undo=[p.end, (s.fabric, f"ip link set {s.fabric_ports[0]} up")], where=s.host, settle=6.0, args=("--deep",), fix=False)
+
+
+def dead_member(s):
+    """Of what leaves the switch towards the victim, whose source port is odd hashes to a link that carries nothing. What has no ports goes by another."""
+    dev, begun = s.fabric_ports[0], f"ip link add hole type ifb; tc qdisc add dev {s.fabric_ports[0]} clsact"
+    ways = [("ip", f"match ip protocol {n} 0xff match u16 1 1 at 20") for n in (6, 17)] + [("ipv6", f"match ip6 protocol {n} 0xff match u16 1 1 at 40") for n in (6, 17)]
+    filters = [f"tc filter add dev {dev} egress pref {i} protocol {proto} u32 {match} action mirred egress redirect dev hole" for i, (proto, match) in enumerate(ways, 7)]
+    return [(s.fabric, "; ".join([begun] + filters))], [(s.fabric, f"tc qdisc del dev {dev} clsact; ip link del hole")]
+
+
+@fault("lacp-hash-blackhole", needs=NEEDS)
+def lacp_hash_blackhole(s):
+    if not both_have_uplinks(s):
+        return None
+    inject, undo = dead_member(s)
+    return Injected(inject, undo=undo, direction="to", cut=far_ends(s), args=("--deep",), fix=False)
+
+
+# argv: from, to: a few connections that send all they can
+TRANSFER = """
+import socket, sys, threading, time
+def send():
+    while True:
+        try:
+            s = socket.create_connection((sys.argv[2], 9099), 5, (sys.argv[1], 0))
+            while True:
+                s.sendall(bytes(1 << 14))
+        except OSError:
+            time.sleep(0.1)
+for i in range(6):
+    threading.Thread(target=send, daemon=True).start()
+time.sleep(600)
+"""
+SINK = """
+import socket, sys, threading
+s = socket.create_server((sys.argv[1], 9099))
+def take(c):
+    while c.recv(1 << 16):
+        pass
+while True:
+    threading.Thread(target=take, args=(s.accept()[0],), daemon=True).start()
+"""
+
+
+@fault("tcp-retransmission-loss", needs=NEEDS)
+def tcp_retransmission_loss(s):
+    """Loss on the wire, and somebody who sends over it."""
+    if not both_have_uplinks(s) or not s.ip or not s.peer_ip:
+        return None
+    w = towards_victim(s, loss=8)
+    sink = Program(s.victim, "sink", [sys.executable, "-c", SINK, s.ip])
+    transfer = Program(s.peer, "transfer", [sys.executable, "-c", TRANSFER, s.peer_ip, s.ip])
+    return Injected([sink.begin, w.begin, transfer.begin], undo=[transfer.end, sink.end, w.end], where=s.peer, direction="to", cut=far_ends(s), may=("path-jitter",),
+                    settle=1.5, args=("--deep",), fix=False)
