@@ -411,6 +411,14 @@ static void twin_bind(const struct inquiry *q, const struct twin *t)
 	}
 }
 
+/* Who hears both believes the one and the other in turn: of what is sent then, some goes to the twin. */
+static kind_mask twin_shares(const struct inquiry *q, const struct twin *t)
+{
+	const struct problem *p = q->p;
+	bool on_the_way = p->placed && p->after > 0 && p->before + 1u < q->v->dir[p->dir].path_count;
+	return t->asker == q->src && p->partial && on_the_way ? p->probes : 0;
+}
+
 /* What the twin accounts for: all, when it is the peer itself; else what was sent to it, and what it answered. */
 static kind_mask twin_takes(const struct inquiry *q, const struct twin *t)
 {
@@ -427,7 +435,7 @@ static kind_mask twin_takes(const struct inquiry *q, const struct twin *t)
 			kinds |= KIND_BIT(k);
 	}
 	if (mac_answered(q, t->asker, t->ip.ip.family, t->mac))
-		kinds |= kinds_of_proto(PROTO_NEIGH);
+		kinds |= kinds_of_proto(PROTO_NEIGH) | twin_shares(q, t);
 	return kinds & kinds_of_family(t->ip.ip.family);
 }
 
