@@ -18,8 +18,10 @@ struct round_ask {
 	bool keep_frames;          /* every point keeps what it sees */
 	bool deep;                 /* measure quality, whatever the first stages say */
 	uint32_t usual_us[2];      /* round trip that the watch is used to, as a and b measure it; 0 = not known */
-	uint16_t id_base;          /* random start for ports and identifiers, 20000..50000 */
+	uint16_t id_base;          /* start of its ports and identifiers, at most UINT16_MAX - ROUND_IDS */
 };
+
+#define ROUND_IDS 3072 /* so many ports and identifiers from id_base on are the round's */
 
 typedef void round_send_fn(void *arg, struct member *to, const struct msg *m);
 

@@ -21,6 +21,8 @@
 #define CHANGE_CALM_MS     300                /* between two rounds for changes ... */
 #define CHANGE_CALM_MAX_MS 60000              /* ... up to this, when facts change all the time and nothing comes of it */
 #define WELL_LAG_NS        (2LL * 1000000000) /* what the watch calls well was so before its reports came */
+#define IDS_FIRST          10000              /* source ports of rounds: above those of most services, */
+#define IDS_END            32768              /* below those that systems give to programs */
 #define WELL_AFTER_MS      8000               /* the watch is slower than a round: so long it may still believe that all is well */
 
 /* A round that was asked for; `round` NULL = waits for its turn. */
@@ -28,6 +30,7 @@ struct running {
 	struct round *round;
 	uint32_t a, b;
 	uint16_t service_port;
+	uint16_t id_base;
 	struct crew crew;
 	bool automatic, capture, deep, why;
 	bool announced;       /* begun because of a change of facts */
@@ -361,6 +364,31 @@ static void usual_fill(const struct rounds *r, const struct running *run, uint32
 	usual_us[1] = cells.usual_us[!swapped];
 }
 
+static bool shares_machine(const struct running *x, const struct running *y)
+{
+	return x->a == y->a || x->a == y->b || x->b == y->a || x->b == y->b;
+}
+
+static bool ids_are_free(const struct rounds *r, const struct running *run, int id_base)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct running *other = &r->list[i];
+		if (other != run && other->round && shares_machine(other, run) && abs(other->id_base - id_base) < ROUND_IDS)
+			return false;
+	}
+	return true;
+}
+
+/* A SYN is known by its source port alone: it must be none that a system gives to a program (RFC 6056; Linux begins at 32768), nor
+ * one of another round that these machines are in. */
+static uint16_t ids_choose(const struct rounds *r, const struct running *run)
+{
+	int id_base = 0;
+	for (int tries = 0; tries < 32 && (!id_base || !ids_are_free(r, run, id_base)); tries++)
+		id_base = IDS_FIRST + (int)(keys_random64() % (IDS_END - IDS_FIRST - ROUND_IDS));
+	return (uint16_t)id_base;
+}
+
 static int begin(struct rounds *r, struct running *run, struct err *e)
 {
 	struct collector *c = r->c;
@@ -372,7 +400,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .deep = run->deep,
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	usual_fill(r, run, ask.usual_us);
-	ask.id_base = (uint16_t)(20000 + keys_random64() % 30000);
+	ask.id_base = run->id_base = ids_choose(r, run);
 	keys_random(ask.key, sizeof ask.key);
 	run->began = wall_now();
 	run->round = round_new(&ask, c->fleet, send_to, r, mono_now(), e);

@@ -294,16 +294,20 @@ static void router_neigh_wrong(const struct inquiry *q, struct finding *f)
 
 /* ---- addresses changed on the way ---- */
 
-/* The address under which `q->src` sees what `q->dst` sends, when it is not the one it was sent with. */
+/* The address under which `q->src` sees all that `q->dst` sends, when it is not the one it was sent with. */
 static struct ip translated_source(const struct inquiry *q)
 {
+	struct ip other = {0};
 	for (size_t i = 0; i < q->d->flow_count; i++) {
 		const struct flow *f = &q->d->flows[i];
 		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
-		if (r && r->seen && r->from.family == 4 && f->src.family == 4 && !ip_equal(r->from, f->src))
-			return r->from;
+		if (!r || !r->seen || r->from.family != 4 || f->src.family != 4)
+			continue;
+		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
+			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */
+		other = r->from;
 	}
-	return (struct ip){0};
+	return other;
 }
 
 static void behind_nat(const struct inquiry *q, struct finding *f)

@@ -284,6 +284,19 @@ static void sent_to_another(struct world *w, const char *rule)
 }
 static void mapped_elsewhere(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.99:80"); }
 static void mapped_to_itself(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.11:80"); }
+/* What g1 sends is seen as from h1, or some of it; g1's own address is unknown beyond. */
+static void seen_as_from_host(struct world *w, kind_mask kinds)
+{
+	struct round_result *r = w->result[party(w, "h2")];
+	for (size_t i = 0; i < r->received_count; i++) {
+		const struct flow *f = &w->d->flows[r->received[i].flow];
+		if (f->src.family == 4)
+			r->received[i].from = kinds & KIND_BIT(f->kind) ? P("10.0.0.1/24").ip : f->src;
+	}
+	cut(w, "h2", "h2:socket", "h2:br0", IP4, 0);
+}
+static void behind_nat(struct world *w) { seen_as_from_host(w, ALL); }
+static void somebody_elses_syn(struct world *w) { seen_as_from_host(w, K(TCP)); }
 static void with_policy(struct world *w, const char *way, const char *action)
 {
 	struct snapshot *s = facts(w, "g1");
@@ -1140,6 +1153,8 @@ static const struct scenario scenarios[] = {
     {"group hardware address", "g1", "g2", group_address, "invalid-multicast-mac", "g1", "address 02:00:00:00:00:11", NULL},
     {"connection table full", "h1", "g1", table_full, "conntrack-table-full", "g1", "nf_conntrack_max=524288", NULL},
     {"connection table half full", "h1", "g1", table_half_full, NULL, NULL, NULL, NULL},
+    {"behind NAT", "h2", "g1", behind_nat, "nat-no-inbound-mapping", "g1", NULL, NULL},
+    {"another machine's SYN", "h2", "g1", somebody_elses_syn, NULL, NULL, NULL, NULL},
     {"port map to another", "g2", "g1", mapped_elsewhere, "nat-dnat-wrong-target", "g1",
      "nft replace rule ip nat pre handle 1 ip daddr 10.0.0.11 dnat to 10.0.0.11:80", NULL},
     {"port map to itself", "g2", "g1", mapped_to_itself, NULL, NULL, NULL, NULL},
