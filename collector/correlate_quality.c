@@ -508,18 +508,27 @@ static const struct odd *odd_at(const struct direction *d, enum oddity what, con
 	return NULL;
 }
 
-/* Packets that come at very different times are late there and back, too; and late ones differ by a little. */
+/* Not less than a third of what it is to explain. */
+static bool explains(const struct odd *reason, const struct odd *o) { return reason && 3 * (uint64_t)reason->amount >= o->amount; }
+
+/* Packets that wait for each other come at different times, or all of them late; packets that come at very different times are late
+ * there and back, too; and late ones differ by a little. */
 static bool is_shadow(const struct verdict *v, int n, const struct odd *o)
 {
-	const struct direction *d = &v->dir[n];
+	const struct direction *d = &v->dir[n], *other = &v->dir[1 - n];
 	char after[POINT_NAME_MAX], before[POINT_NAME_MAX];
 	path_point_name(&d->path[o->after], after);
 	path_point_name(&d->path[o->before], before);
-	const struct odd *jitter = odd_at(d, ODD_JITTER, after, before), *delay = odd_at(d, ODD_DELAY, after, before);
-	const struct odd *back = o->around ? odd_at(&v->dir[1 - n], ODD_JITTER, before, after) : NULL;
+	if (o->what != ODD_DELAY && o->what != ODD_JITTER)
+		return false;
+	if (explains(odd_at(d, ODD_QUEUE, after, before), o))
+		return true;
 	if (o->what == ODD_DELAY)
-		return (jitter && 3 * (uint64_t)jitter->amount >= o->amount) || (back && 3 * (uint64_t)back->amount >= o->amount);
-	return o->what == ODD_JITTER && delay && 3 * (uint64_t)o->amount < delay->amount;
+		return explains(odd_at(d, ODD_JITTER, after, before), o) ||
+		       (o->around && (explains(odd_at(other, ODD_JITTER, before, after), o) ||
+		                      explains(odd_at(other, ODD_QUEUE, before, after), o)));
+	const struct odd *delay = odd_at(d, ODD_DELAY, after, before);
+	return delay && 3 * (uint64_t)o->amount < delay->amount;
 }
 
 static void shadows_drop(struct verdict *v)

@@ -332,6 +332,18 @@ static void a_narrow_place_shows_its_rate(void **state)
 	table_free(t);
 }
 
+/* Somebody else fills the narrow place now and then: what waits behind him is no matter of its own. */
+static uint32_t gate_of_train_us(unsigned i) { return i < FLOWS * FLOW_PROBES_MAX ? gate_us(i) : 0; }
+
+static void a_narrow_place_that_others_fill_is_one_thing(void **state)
+{
+	(void)state;
+	const struct wire w = {.delay_us = 50, .back_us = 60, .gap_us = 1500, .more_us = gate_of_train_us, .in_order = true};
+	struct table *t = judged(&w, 250);
+	assert_on_the_wire(only_odd(t, ODD_QUEUE));
+	table_free(t);
+}
+
 static void a_wide_one_does_not(void **state)
 {
 	(void)state;
@@ -354,6 +366,7 @@ int main(void)
 	    cmocka_unit_test(copies_and_damage_are_counted),
 	    cmocka_unit_test(disorder_is_counted),
 	    cmocka_unit_test(a_narrow_place_shows_its_rate),
+	    cmocka_unit_test(a_narrow_place_that_others_fill_is_one_thing),
 	    cmocka_unit_test(a_wide_one_does_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
