@@ -60,6 +60,7 @@ struct prober {
 	bool in_tick;    /* it arms the timer itself, at its end */
 	uint32_t age_us; /* of what is being worked on: since the kernel had it */
 	bool raw;        /* CAP_NET_RAW */
+	bool echo;       /* sockets for echo requests */
 	char raw_why[REASON_MAX_LEN];
 	uint16_t port;
 	struct round_slot *rounds[ROUNDS_MAX];

@@ -429,13 +429,19 @@ static void prober_tick(void *arg)
 
 /* ---- the door ---- */
 
+static bool may_open(int type)
+{
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, IPPROTO_ICMP);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static void find_rights(struct prober *p)
 {
-	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
-	p->raw = fd >= 0;
-	if (p->raw)
-		close(fd);
-	else
+	p->raw = may_open(SOCK_RAW);
+	p->echo = may_open(SOCK_DGRAM); /* who may is said by net.ipv4.ping_group_range */
+	if (!p->raw)
 		str_copy(p->raw_why, sizeof(p->raw_why), "no right to open raw sockets (CAP_NET_RAW)");
 }
 
@@ -496,7 +502,7 @@ struct prober_stats prober_stats(const struct prober *p) { return p->stats; }
 uint32_t prober_rights(const struct prober *p, char *why, size_t size)
 {
 	str_copy(why, size, p->raw_why);
-	return p->raw ? RIGHT_RAW : 0;
+	return p->raw ? RIGHT_RAW | RIGHT_ECHO : p->echo ? RIGHT_ECHO : 0;
 }
 
 /* Where more arrives than there are ticks, looking with each tick costs less than waking for each; not while a round waits for

@@ -20,7 +20,7 @@ struct prober_stats {
 struct prober *prober_new(struct loop *l, struct watch *w, uint16_t port, struct err *e);
 void prober_free(struct prober *p);
 uint16_t prober_port(const struct prober *p);
-uint32_t prober_rights(const struct prober *p, char *why, size_t size); /* RIGHT_RAW or 0 */
+uint32_t prober_rights(const struct prober *p, char *why, size_t size); /* of RIGHT_RAW, RIGHT_ECHO */
 void prober_plan_changed(struct prober *p);                             /* after watch_plan: listen where the endpoints are */
 /* A round's flows become known to the responder and the sender; the exec stays the caller's and outlives it here. */
 int prober_round_add(struct prober *p, struct exec *x, struct err *e);

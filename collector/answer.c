@@ -268,7 +268,11 @@ static json_t *rights_json(const struct member *m)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} RIGHTS[] = {{RIGHT_RAW, "raw"}, {RIGHT_CAPTURE, "capture"}, {RIGHT_FIREWALL, "firewall"}, {RIGHT_DROPS, "drops"}};
+	} RIGHTS[] = {{RIGHT_RAW, "raw"},
+	              {RIGHT_CAPTURE, "capture"},
+	              {RIGHT_FIREWALL, "firewall"},
+	              {RIGHT_DROPS, "drops"},
+	              {RIGHT_ECHO, "echo"}};
 	json_t *has = json_array();
 	for (size_t i = 0; i < sizeof RIGHTS / sizeof *RIGHTS; i++)
 		if (m->hello.rights & RIGHTS[i].bit)

@@ -64,9 +64,11 @@ static bool no_common_scope(const struct leg *l, const struct kind_info *k, char
 
 static bool no_right(const struct leg *l, const struct kind_info *k, char why[static WHY_MAX])
 {
-	if (k->proto != PROTO_NEIGH || l->from->hello.rights & RIGHT_RAW)
+	bool frames = k->proto == PROTO_NEIGH;
+	uint32_t any_of = frames ? RIGHT_RAW : RIGHT_RAW | RIGHT_ECHO;
+	if ((!frames && k->proto != PROTO_ICMP) || l->from->hello.rights & any_of)
 		return false;
-	snprintf(why, WHY_MAX, "the agent of %s may not send raw frames", l->from->name);
+	snprintf(why, WHY_MAX, "the agent of %s may not send %s", l->from->name, frames ? "raw frames" : "echo requests");
 	return true;
 }
 

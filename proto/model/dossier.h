@@ -14,8 +14,9 @@ enum agent_kind { AGENT_HOST, AGENT_GUEST };
 /* Rights and features an agent reported; a bit unset = it cannot. */
 #define RIGHT_RAW      1 /* raw and packet sockets */
 #define RIGHT_CAPTURE  2
-#define RIGHT_FIREWALL 4 /* may read the ruleset */
-#define RIGHT_DROPS    8 /* kernel drop reasons */
+#define RIGHT_FIREWALL 4  /* may read the ruleset */
+#define RIGHT_DROPS    8  /* kernel drop reasons */
+#define RIGHT_ECHO     16 /* echo requests, if only by sockets for them */
 
 /* Where a guest is plugged in, as far as known; kept while a fault hides it. */
 struct placement {

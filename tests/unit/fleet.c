@@ -685,6 +685,14 @@ static void kinds_follow_the_addresses(void **state)
 	assert_int_equal(fleet_kinds(w.b1, &h, w.b2, &g, false, why) & KIND_MASK_6, 0);
 	assert_string_equal(why[KIND_ICMP6], "b1 has only a link-local IPv6 address on eth0");
 	w.a1->hello.rights = 0;
+	assert_true(fleet_endpoints(w.f, w.a1, w.a2, &h, &g, &on, NULL));
+	assert_int_equal(
+	    fleet_kinds(w.a1, &h, w.a2, &g, on, why) & (KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_ICMP6) | KIND_BIT(KIND_ARP)), 0);
+	assert_string_equal(why[KIND_ICMP], "the agent of a1 may not send echo requests");
+	w.a1->hello.rights = RIGHT_ECHO;
+	assert_int_equal(fleet_kinds(w.a1, &h, w.a2, &g, on, why) & (KIND_BIT(KIND_ICMP) | KIND_BIT(KIND_ARP)),
+	                 KIND_BIT(KIND_ICMP));
+	w.a1->hello.rights = 0;
 	assert_true(fleet_deaf_kinds(w.a1) & KIND_BIT(KIND_ICMP));
 	assert_false(fleet_deaf_kinds(w.a1) & KIND_BIT(KIND_UDP));
 	fleet_free(w.f);

@@ -551,7 +551,7 @@ static void fill_hello(struct msg *m)
 	h->next_report = upto(UINT64_MAX);
 	TEXT(h->software);
 	h->probe_port = (uint16_t)(1 + below(UINT16_MAX));
-	h->rights = (uint32_t)upto(15);
+	h->rights = (uint32_t)upto(31);
 	TEXT(h->rights_why);
 	TEXT(h->restart);
 	TEXT(h->uplink_if);
