@@ -66,10 +66,12 @@ class Place:
 class Network:
     """pairs: (victim, peer) in the order in which small ones come first. parts: what cannot be seen, given to every site of the network
     (a function of net, victim, peer, same_host). well: a healthy pair is `ok`. less: what is missing ("host agent", "capture",
-    "out-of-band path")."""
+    "out-of-band path"). ways: those of pairs where not just a port, a bridge and an uplink are between the two (see Site.way)."""
 
-    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, less=""):
+    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, less="", ways=()):
         self.name, self.kind, self.build, self.pairs, self.parts, self.well, self.less = name, kind, build, pairs, parts, well, less
+        known = [w for k in paths.KINDS if k.build is build for w in k.ways] + list(ways)
+        self.ways = {(w.a, w.b): w.names() for one in known for w in (one, one.back())}
 
 
 def default_parts(net, victim, peer, same):
@@ -114,14 +116,15 @@ OTHERS = [
     Network("one-nic", "bridged", topologies.one_nic, [("vm100", "pve1"), ("vm100", "vm101"), ("vm101", "vm100"), ("vm102", "vm100"), ("pve2", "vm101")],
             fabric_parts({"pve1": "p1", "pve2": "p2"})),
     Network("vxlan", "vxlan", topologies.overlay, [("db.prod-1", "web.prod-1"), ("web.prod-1", "db.prod-1"), ("web.prod-2", "db.prod-1")],
-            fabric_parts({"kvm1": "u1", "kvm2": "u2", "kvm3": "u3"})),
+            fabric_parts({"kvm1": "u1", "kvm2": "u2", "kvm3": "u3"}, under="eno1")),
     Network("vxlan-underlay", "vxlan", paths.overlay, [("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"})),
     Network("routed", "routed", topologies.routed, [("p1", "p2"), ("p2", "p1"), ("p1", "p3"), ("p3", "p1")], two_routers_parts),
     Network("routed-own-host", "routed", paths.own_router, [("a", "b"), ("b", "a")], routed_parts("h1", {"a": "br0", "b": "br1"})),
     Network("routed-third-host", "routed", paths.third_router, [("a", "b"), ("b", "a")], routed_parts("h3", {"a": "eno0", "b": "eno1"})),
     Network("routed-guest", "routed", paths.guest_router, [("a", "b"), ("b", "a")], routed_parts("r", {"a": "eth0", "b": "eth1"})),
     Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
-            fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
+            fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1"),
+            ways=[paths.Way("a", "c", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:fwpr103p0", "<h1:fwln103i0", ">h1:tap103i0", "<c:ens18")]),
     Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), well=False),
     Network("macvtap", "macvtap", paths.macvtap, [("a", "c"), ("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
@@ -135,6 +138,29 @@ OTHERS = [
 NETWORKS = [DEFAULT] + OTHERS
 
 
+def end_of(name, place):
+    return [f"{name}:socket", f"{name}:{place.dev}"] + ([f"{place.host}:{place.port}"] if place.guest else [])
+
+
+def wire_of(s, here, there):
+    """From one host to the other: what each sends by, and what that is carried by."""
+    sides = [[f"{p.host}:{dev}" for dev in (uplink, getattr(s, "under", "")) if dev] for p, uplink in ((here, s.uplink), (there, s.peer_uplink))]
+    return sides[0] + sides[1][::-1]
+
+
+def way_of(s, here, there):
+    middle = [f"{s.router}:{dev}" for dev in s.router_devs]
+    across = [] if s.same_host else wire_of(s, here, there)
+    points = end_of(s.victim, here) + (middle + across if s.router == here.host else across + middle) + end_of(s.peer, there)[::-1]
+    return list(dict.fromkeys(points))
+
+
+def watch(s, network):
+    """Machines without an agent see nothing; without captures the two sockets are all there is."""
+    machines = set(s.net.hosts) | set(s.net.guests)
+    s.watched = lambda point: point.split(":")[0] in machines and (network.less != "capture" or point.endswith(":socket"))
+
+
 def site(net, network, victim, peer, family=0):
     here = Place(net, victim)
     there = Place(net, peer, here.ip)
@@ -146,7 +172,10 @@ def site(net, network, victim, peer, family=0):
         parts["uplink"] = parts["peer_uplink"] = ""
     parts |= {"kind": network.kind, "same_host": same, "victim": victim, "peer": peer, "family": family, "well": network.well, "network": network.name}
     parts |= network.parts(net, victim, peer, same)
-    return Site(net, **parts)
+    found = Site(net, **parts)
+    found.way = network.ways.get((victim, peer)) or way_of(found, here, there)
+    watch(found, network)
+    return found
 
 
 def sites(net, network=DEFAULT):

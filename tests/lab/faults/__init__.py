@@ -29,17 +29,30 @@ class Site:
     family      4, 6, or 0 = whatever the fault does by itself
     service     a TCP port where the victim has a server, 0 = none
     network     the name of the network (NETWORKS of faults_run.py)
+    way         all points that packets from the victim to the peer pass, in order ("a1:socket", "a1:eth0", "h1:vn-a1", ...); the other way they
+                pass the same ones
+    watched     says of a point whether anybody looks there (a machine without an agent sees nothing)
     """
 
     def __init__(self, net, **parts):
         self.net = net
         self.gateway = self.gateway6 = self.router = self.spare = self.fabric = self.uplink = self.peer_uplink = ""
         self.fabric_ports, self.router_devs, self.family, self.kind, self.service, self.well = [], [], 0, "bridged", 0, True
+        self.way, self.watched = [], lambda point: True
         self.__dict__.update(parts)
 
     def put_back(self, machine):
         """The step that gives a machine's interface its first configuration again."""
         return (machine, self.net.base(machine))
+
+    def gap(self, direction, after=None, before=None):
+        """Where packets "to" or "from" the victim die that pass one of these points last, or do not reach it: the points around where
+        somebody looks. None = the point is not on their way."""
+        way = self.way if direction == "from" else self.way[::-1]
+        if (after or before) not in way or (after or before) == way[-1 if after else 0]:
+            return None
+        at = way.index(after) if after else way.index(before) - 1
+        return (next(p for p in way[at::-1] if self.watched(p)), next(p for p in way[at + 1:] if self.watched(p)))
 
     def __str__(self):
         return f"{self.kind}/{'same-host' if self.same_host else 'across'}/{self.victim}-{self.peer}"

@@ -1,5 +1,6 @@
 """Filters at a guest's port that let only what they know of the guest pass."""
 from . import NO_TABLES, Injected, fault, nft
+from .base import from_port
 
 OTHER_MAC = "02:1a:00:00:00:99"
 
@@ -8,7 +9,7 @@ OTHER_MAC = "02:1a:00:00:00:99"
 def other_mac_allowed(s):
     """As ebtables does it: whatever does not come from the address of the definition is dropped."""
     rule = f"-i {s.port} -s ! {OTHER_MAC} -j DROP"
-    return Injected([(s.host, f"ebtables -A FORWARD {rule}; ebtables -A INPUT {rule}")], undo=[(s.host, NO_TABLES)], where=s.host, direction="from")
+    return Injected([(s.host, f"ebtables -A FORWARD {rule}; ebtables -A INPUT {rule}")], undo=[(s.host, NO_TABLES)], where=s.host, direction="from", cut=from_port(s))
 
 
 @fault("mac-antispoof-drop", needs=("guest", "bridge"))
@@ -20,7 +21,7 @@ def changed_in_the_guest(s):
 }}"""
     mine = s.net.base(s.victim)
     return Injected([(s.host, nft(body)), (s.victim, f"ip link set {s.dev} address {OTHER_MAC}")],
-                    undo=[(s.host, NO_TABLES), (s.victim, f"ip link set {s.dev} address {s.mac}; {mine}")], where=s.host, may=["no-garp-after-move"], settle=1.0)
+                    undo=[(s.host, NO_TABLES), (s.victim, f"ip link set {s.dev} address {s.mac}; {mine}")], where=s.host, cut=from_port(s), may=["no-garp-after-move"], settle=1.0)
 
 
 @fault("ip-antispoof-drop", needs=("guest", "bridge"))
@@ -30,7 +31,7 @@ def other_address_allowed(s):
     allowed = s.ip.rsplit(".", 1)[0] + ".99"
     rules = f'iifname "{s.port}" ether type ip ip saddr != {allowed} drop;'
     body = f"table bridge filter {{ chain f {{ type filter hook forward priority 0; {rules} }}; chain i {{ type filter hook input priority 0; {rules} }}; }}"
-    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from")
+    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from", cut=from_port(s))
 
 
 @fault("ip-antispoof-drop", needs=("guest", "bridge"))
@@ -41,4 +42,4 @@ def arp_as_well(s):
     allowed = s.ip.rsplit(".", 1)[0] + ".99"
     rules = f'iifname "{s.port}" ether type ip ip saddr != {allowed} drop; iifname "{s.port}" arp saddr ip != {allowed} drop;'
     body = f"table bridge filter {{ chain p {{ type filter hook prerouting priority -200; {rules} }}; }}"
-    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from")
+    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from", cut=from_port(s))

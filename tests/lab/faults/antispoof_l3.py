@@ -1,5 +1,6 @@
 """Filters of the hypervisor on the way to and from its guests."""
 from . import NO_TABLES, Injected, fault, nft
+from .base import from_port, from_wire, to_port
 
 
 def l4(s, verdict="drop"):
@@ -7,8 +8,8 @@ def l4(s, verdict="drop"):
     return {4: four, 6: six}.get(s.family, f"{four} {six}")
 
 
-def on_host(s, rules, direction):
-    return Injected([(s.host, rules)], undo=[(s.host, NO_TABLES)], where=s.host, direction=direction)
+def on_host(s, rules, direction, cut=None):
+    return Injected([(s.host, rules)], undo=[(s.host, NO_TABLES)], where=s.host, direction=direction, cut=cut or (to_port(s) if direction == "to" else from_port(s)))
 
 
 def bridge(hook, rules):
@@ -30,7 +31,7 @@ def at_the_ports_way_out(s):
 
 @fault("hypervisor-vm-firewall", needs=("guest", "bridge", "across", "bridged"))
 def by_ebtables(s):
-    return on_host(s, f"ebtables -A FORWARD -p IPv4 --ip-dst {s.ip} -j DROP", "to") if s.ip and s.family != 6 else None
+    return on_host(s, f"ebtables -A FORWARD -p IPv4 --ip-dst {s.ip} -j DROP", "to", cut=from_wire(s)) if s.ip and s.family != 6 else None
 
 
 @fault("hypervisor-vm-egress-firewall", needs=("guest", "bridge"))

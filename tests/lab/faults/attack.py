@@ -1,5 +1,6 @@
 """Machines that do harm on a segment, with or without intent."""
 from . import NO_TABLES, Injected, fault
+from .base import to_port
 
 # A program in the namespace of a machine, ended by the undo: its lines tell what it sends.
 SENDER = """python3 - {args} >/dev/null 2>&1 <<'P' &
@@ -92,7 +93,7 @@ def table_is_full(s):
     full = (f"sleep 0.4; bridge link set dev {s.port} flood off learning off; bridge fdb del {s.mac} dev {s.port} master; "
             f"sleep 0.2; bridge link set dev {s.port} learning on")  # its place is taken in between
     again = f"ip link set {s.bridge} type bridge fdb_flush; bridge link set dev {s.port} flood on; bridge link set dev {s.net.guests[s.spare].port} learning on"
-    return Injected([bound(s, 60), sends(s.spare, NEW_MACS), (s.host, full)], undo=[stop(s, s.spare), bound(s, 0), (s.host, again)], where=s.host, settle=0.6)
+    return Injected([bound(s, 60), sends(s.spare, NEW_MACS), (s.host, full)], undo=[stop(s, s.spare), bound(s, 0), (s.host, again)], where=s.host, cut=to_port(s), settle=0.6)
 
 
 ADVERT = """

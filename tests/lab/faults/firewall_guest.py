@@ -2,6 +2,7 @@
 import os, subprocess
 
 from . import NO_TABLES, Injected, fault, nft
+from .base import kept, past_port, taken
 
 KEEP = "ct state established,related accept;"
 ND = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept;"
@@ -28,7 +29,7 @@ def everything(s, verdict):
 
 
 def at_victim(s, rules, direction=None, **more):
-    return Injected([(s.victim, rules)], undo=[(s.victim, NO_TABLES)], where=s.victim, direction=direction, **more)
+    return Injected([(s.victim, rules)], undo=[(s.victim, NO_TABLES)], where=s.victim, direction=direction, cut=kept(s) if direction == "from" else taken(s), **more)
 
 
 @fault("guest-fw-icmp-only", needs="guest")
@@ -57,7 +58,7 @@ def new_from_the_peer_in_prerouting(s):
 @fault("guest-fw-inbound-drop", needs="guest")
 def by_iptables(s):
     return Injected([(s.victim, "iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; iptables -A INPUT ! -i lo -j DROP")],
-                    undo=[(s.victim, NO_TABLES)], where=s.victim, direction="to") if s.ip else None
+                    undo=[(s.victim, NO_TABLES)], where=s.victim, direction="to", cut=taken(s)) if s.ip else None
 
 
 @fault("guest-fw-stateless-drop", needs="guest")
@@ -105,7 +106,7 @@ def echo_ignored(s):
     knob = "net.ipv6.icmp.echo_ignore_all" if s.family == 6 else "net.ipv4.icmp_echo_ignore_all"
     if not (s.ip6 if s.family == 6 else s.ip):
         return None
-    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=0")], where=s.victim)
+    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=0")], where=s.victim, cut=kept(s))
 
 
 # ---- programs below every filter ----
@@ -137,11 +138,11 @@ def program(s):
 def tc_at_its_interface(s):
     made = program(s) if s.ip and s.family != 6 and s.kind not in ("vm", "nat") else ""
     return Injected([(s.victim, f"tc qdisc add dev {s.dev} clsact; tc filter add dev {s.dev} ingress bpf da obj {made} sec tc")],
-                    undo=[(s.victim, f"tc qdisc del dev {s.dev} clsact")], where=s.victim, direction="to") if made else None
+                    undo=[(s.victim, f"tc qdisc del dev {s.dev} clsact")], where=s.victim, direction="to", cut=taken(s)) if made else None
 
 
 @fault("endpoint-security-drop", needs="guest")
 def xdp_at_its_interface(s):
     made = program(s) if s.ip and s.family != 6 and s.kind not in ("vm", "nat", "macvtap") else ""
     return Injected([(s.victim, f"ip link set dev {s.dev} xdpgeneric obj {made} sec xdp")], undo=[(s.victim, f"ip link set dev {s.dev} xdpgeneric off")],
-                    where=s.victim, direction="to") if made else None
+                    where=s.victim, direction="to", cut=past_port(s)) if made else None

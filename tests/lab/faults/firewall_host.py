@@ -1,10 +1,11 @@
 """Filters of the hypervisor for itself, and its IP filter on bridged frames."""
 from . import NO_TABLES, Injected, fault
+from .base import from_port, kept, taken
 from .firewall_guest import KEEP, chain, datagrams, everything
 
 
 def at_victim(s, rules, direction):
-    return Injected([(s.victim, rules)], undo=[(s.victim, NO_TABLES)], where=s.victim, direction=direction)
+    return Injected([(s.victim, rules)], undo=[(s.victim, NO_TABLES)], where=s.victim, direction=direction, cut=kept(s) if direction == "from" else taken(s))
 
 
 @fault("host-fw-input-drop", needs="host")
@@ -39,4 +40,4 @@ def docker(s):
         return None
     off = "sysctl -qw net.bridge.bridge-nf-call-iptables=0"
     return Injected([(s.host, "sysctl -qw net.bridge.bridge-nf-call-iptables=1; iptables -P FORWARD DROP")],
-                    undo=[(s.host, f"{off}; iptables -P FORWARD ACCEPT; {NO_TABLES}")], where=s.host)
+                    undo=[(s.host, f"{off}; iptables -P FORWARD ACCEPT; {NO_TABLES}")], where=s.host, cut=from_port(s))

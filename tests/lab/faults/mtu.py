@@ -1,5 +1,6 @@
 """Packets that are too large for some part of the way."""
 from . import NO_TABLES, Injected, fault
+from .base import fabric_to, in_router, taken
 
 PLAIN = "ethtool -K {dev} tso off gso off gro off >/dev/null 2>&1; true"
 
@@ -34,7 +35,7 @@ def switch_ports(s):
         return None
     ends = [(m, f"ip link set {d} mtu {mtu_of(s, m, d)}") for m, d in ((s.victim, s.dev), (s.peer, s.peer_dev))]
     return Injected([(s.fabric, "; ".join(f"ip link set {p} mtu 1400" for p in ports))],
-                    undo=[(s.fabric, "; ".join(f"ip link set {p} mtu 1500" for p in ports)), *ends, s.put_back(s.victim), s.put_back(s.peer)])
+                    undo=[(s.fabric, "; ".join(f"ip link set {p} mtu 1500" for p in ports)), *ends, s.put_back(s.victim), s.put_back(s.peer)], cut=fabric_to(s))
 
 
 @fault("mtu-physical-path", needs=("routed", "router"))
@@ -43,7 +44,7 @@ def interface_of_the_router(s):
     dev = s.router_devs[0]
     if mtu_of(s, s.router, dev) != 1500 or s.plen > 30:
         return None
-    return Injected([(s.router, f"ip link set {dev} mtu 1400")], undo=[(s.router, f"ip link set {dev} mtu 1500"), s.put_back(s.victim), s.put_back(s.peer)], where=s.router)
+    return Injected([(s.router, f"ip link set {dev} mtu 1400")], undo=[(s.router, f"ip link set {dev} mtu 1500"), s.put_back(s.victim), s.put_back(s.peer)], where=s.router, cut=in_router(s, "to"))
 
 
 @fault("pmtu-blackhole", needs=("routed", "router"))
@@ -54,7 +55,7 @@ def the_router_says_nothing(s):
         return None  # a veth also drops what comes in and is larger: that is another fault beside it
     mute = "nft 'table inet t { chain c { type filter hook output priority 0; icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }; }'"
     return Injected([(s.router, f"ip link set {dev} mtu 1400; {mute}")], undo=[(s.router, f"{NO_TABLES}; ip link set {dev} mtu 1500"), s.put_back(s.victim), s.put_back(s.peer)],
-                    where=s.router, direction="to")
+                    where=s.router, direction="to", cut=in_router(s, "to"))
 
 
 @fault("pmtu-blackhole", needs=("routed", "router", "guest"))
@@ -65,7 +66,7 @@ def the_sender_does_not_listen(s):
         return None
     deaf = "nft 'table inet t { chain c { type filter hook input priority 0; icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }; }'"
     return Injected([(s.router, f"ip link set {dev} mtu 1400"), (s.victim, deaf)],
-                    undo=[(s.victim, NO_TABLES), (s.router, f"ip link set {dev} mtu 1500"), s.put_back(s.victim), s.put_back(s.peer)], where=s.victim, direction="from")
+                    undo=[(s.victim, NO_TABLES), (s.router, f"ip link set {dev} mtu 1500"), s.put_back(s.victim), s.put_back(s.peer)], where=s.victim, direction="from", cut=in_router(s, "from"))
 
 
 @fault("overlay-mtu-overhead", needs=("vxlan", "guest"))
@@ -82,10 +83,11 @@ def guests_as_large_as_the_underlay(s):
 
 @fault("fragments-filtered", needs=("guest", "bridge"))
 def by_the_hosts_bridge(s):
+    """The first part of each datagram passes, and is what is seen of it."""
     if s.family == 6 or not s.ip:
         return None
     return Injected([(s.host, f'nft \'table netdev t {{ chain c {{ type filter hook egress device "{s.port}" priority 0; ip frag-off & 0x1fff != 0 drop; }}; }}\'')],
-                    undo=[(s.host, NO_TABLES)], where=s.host, direction="to")
+                    undo=[(s.host, NO_TABLES)], where=s.host, direction="to", cut=taken(s))
 
 
 @fault("fragments-filtered", needs="guest")
@@ -93,4 +95,4 @@ def by_the_guest(s):
     if s.family == 6 or not s.ip:
         return None
     return Injected([(s.victim, "nft 'table ip t { chain c { type filter hook prerouting priority -450; ip frag-off & 0x3fff != 0 drop; }; }'")],
-                    undo=[(s.victim, NO_TABLES)], where=s.victim, direction="to")
+                    undo=[(s.victim, NO_TABLES)], where=s.victim, direction="to", cut=taken(s))

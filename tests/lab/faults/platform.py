@@ -3,6 +3,7 @@ exporter tells the collector of a switch, is written into the files from which i
 import os, shutil, signal
 
 from . import NO_TABLES, Injected, fault, nft
+from .base import fabric_from, from_port, to_wire
 
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 NOT_PASSED = "nft delete table netdev held"
@@ -64,7 +65,7 @@ def lease_is_gone(s):
 }}"""
     return Injected([libvirt_file(s, f"run/libvirt/qemu/{s.victim}.xml", f"<domstatus state='running' reason='booted' pid='1'>{domain(s, filters)}</domstatus>"),
                      libvirt_file(s, "run/libvirt/network/nwfilter.leases", f"1000 {UUID}-{s.mac} {s.ip} 10.0.0.1\n"), (s.host, nft(body))],
-                    undo=[(s.host, NO_TABLES), libvirt_forgets(s)], where=s.victim, direction="from", fix=False)
+                    undo=[(s.host, NO_TABLES), libvirt_forgets(s)], where=s.victim, direction="from", cut=from_port(s), fix=False)
 
 
 # ---- switches: told to the collector ----
@@ -89,7 +90,7 @@ def at_the_switch(s, rules, facts, **judged):
 @fault("upstream-mac-restriction", needs=("guest", "bridge", "across", "fabric", "bridged"))
 def one_address_per_port(s):
     return at_the_switch(s, f'iifname "{s.fabric_ports[0]}" ether saddr {s.mac} drop;',
-                         switch_port(s, "mac_limit: 1, bound_said: yes, bound: ['02:00:00:00:00:01']"), where="sw", direction="from")
+                         switch_port(s, "mac_limit: 1, bound_said: yes, bound: ['02:00:00:00:00:01']"), where="sw", direction="from", cut=fabric_from(s))
 
 
 @fault("arp-inspection-drop", needs=("guest", "bridge", "across", "fabric", "bridged"))
@@ -97,24 +98,24 @@ def no_binding(s):
     if s.family == 6 or not s.ip:
         return None
     return at_the_switch(s, f'iifname "{s.fabric_ports[0]}" ether saddr {s.mac} ether type arp drop;',
-                         switch_port(s, "arp_inspection: yes, bound_said: yes, bound: ['02:00:00:00:00:01']"), where="sw")
+                         switch_port(s, "arp_inspection: yes, bound_said: yes, bound: ['02:00:00:00:00:01']"), where="sw", cut=fabric_from(s))
 
 
 @fault("cloud-src-dst-check", needs=("guest", "bridge", "across", "fabric", "bridged"))
 def foreign_address(s):
     return at_the_switch(s, f'iifname "{s.fabric_ports[0]}" ether saddr {s.mac} drop;',
-                         switch_port(s, "platform: cloud, src_dst_check: yes, peer: '02:00:00:00:00:01'"), where="sw", direction="from")
+                         switch_port(s, "platform: cloud, src_dst_check: yes, peer: '02:00:00:00:00:01'"), where="sw", direction="from", cut=fabric_from(s))
 
 
 @fault("vlan-not-trunked", needs=("guest", "bridge", "across", "fabric", "bridged"))
 def switch_lacks_it(s):
     vport = f"vports:\n  - {{platform: vmware, vm: {s.victim}, mac: '{s.mac}', vlan_mode: access, vlan: 200}}\n"
     rules = f'iifname "{s.fabric_ports[0]}" ether saddr {s.mac} drop; oifname "{s.fabric_ports[0]}" ether daddr {s.mac} drop; iifname "{s.fabric_ports[1]}" ether daddr {s.mac} drop;'
-    return at_the_switch(s, rules.replace(f'oifname "{s.fabric_ports[0]}" ether daddr {s.mac} drop; ', ""), vport + switch_port(s, "vlans: '1-100'"), where=s.victim)
+    return at_the_switch(s, rules.replace(f'oifname "{s.fabric_ports[0]}" ether daddr {s.mac} drop; ', ""), vport + switch_port(s, "vlans: '1-100'"), where=s.victim, cut=fabric_from(s))
 
 
 @fault("bpdu-guard-errdisable", needs=("guest", "bridge", "across", "fabric", "bridged"))
 def port_is_off(s):
     port = s.fabric_ports[0]
     return Injected([told(switch_port(s, "state: err-disabled, why: bpduguard")), (s.fabric, f"ip link set {port} down")],
-                    undo=[(s.fabric, f"ip link set {port} up"), NOTHING_TOLD], where="sw", settle=1.5, fix=False, may=["pnic-link-down"])
+                    undo=[(s.fabric, f"ip link set {port} up"), NOTHING_TOLD], where="sw", cut=to_wire(s), settle=1.5, fix=False, may=["pnic-link-down"])

@@ -1,5 +1,6 @@
 """Encryption that one side alone demands."""
 from . import Injected, fault
+from .base import kept, taken
 
 
 def policy(s, way, more):
@@ -11,7 +12,7 @@ def policy(s, way, more):
     full = 128 if six else 32
     what = f"src {src}/{full} dst {dst}/{full} dir {way}"
     return Injected([(s.victim, f"ip xfrm policy add {what} {more.format(src=src, dst=dst)}")], undo=[(s.victim, "ip xfrm policy flush")], where=s.victim,
-                    direction="to" if way == "in" else "from")
+                    direction="to" if way == "in" else "from", cut=taken(s) if way == "in" else kept(s))
 
 
 @fault("encryption-policy-mismatch", needs="guest")

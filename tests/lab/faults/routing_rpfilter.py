@@ -2,6 +2,7 @@
 import json
 
 from . import Injected, fault
+from .base import in_router, kept, taken
 
 SECOND = "ip link add bw-x type veth peer name bw-y; ip link set bw-x up; ip link set bw-y up"
 NO_SECOND = "ip link del bw-x"
@@ -25,7 +26,7 @@ def way_back_by_another_interface(s):
         return None
     strict = f"net.ipv4.conf.{s.dev}.rp_filter"
     return Injected([(s.victim, f"{SECOND}; ip addr add 172.29.9.1/24 dev bw-x; ip route add {s.peer_ip}/32 dev bw-x; sysctl -qw {strict}=1")],
-                    undo=[(s.victim, f"sysctl -qw {strict}=0"), (s.victim, NO_SECOND)], where=s.victim, settle=0.5)
+                    undo=[(s.victim, f"sysctl -qw {strict}=0"), (s.victim, NO_SECOND)], where=s.victim, cut=taken(s), settle=0.5)
 
 
 @fault("rp-filter-strict", needs="router")
@@ -35,21 +36,21 @@ def on_the_router(s):
     dev, other = s.router_devs
     strict = f"net.ipv4.conf.{dev}.rp_filter"
     return Injected([(s.router, f"ip route add {s.ip}/32 dev {other}; sysctl -qw {strict}=1")],
-                    undo=[(s.router, f"sysctl -qw {strict}=0; ip route del {s.ip}/32 dev {other}")], where=s.router, settle=0.5, fix=False) if s.kind == "routed" else None
+                    undo=[(s.router, f"sysctl -qw {strict}=0; ip route del {s.ip}/32 dev {other}")], where=s.router, cut=in_router(s, "from"), settle=0.5, fix=False) if s.kind == "routed" else None
 
 
 @fault("blackhole-route")
 def by_a_route(s):
     if not has_family(s):
         return None
-    return Injected([(s.victim, f"{command(s)} route add blackhole {peer_of(s)}")], undo=[(s.victim, f"{command(s)} route del blackhole {peer_of(s)}")], where=s.victim)
+    return Injected([(s.victim, f"{command(s)} route add blackhole {peer_of(s)}")], undo=[(s.victim, f"{command(s)} route del blackhole {peer_of(s)}")], where=s.victim, cut=kept(s))
 
 
 @fault("blackhole-route")
 def unreachable_by_a_rule(s):
     if not has_family(s):
         return None
-    return Injected([(s.victim, f"{command(s)} rule add to {peer_of(s)} priority 77 unreachable")], undo=[(s.victim, f"{command(s)} rule del priority 77")], where=s.victim)
+    return Injected([(s.victim, f"{command(s)} rule add to {peer_of(s)} priority 77 unreachable")], undo=[(s.victim, f"{command(s)} rule del priority 77")], where=s.victim, cut=kept(s))
 
 
 @fault("blackhole-route", needs="router")
@@ -59,21 +60,21 @@ def on_the_router_for_the_victim(s):
         return None
     if ip in s.net.run(s.router, f"{command(s)} route show {ip} type unicast") or s.plen == 32:
         return None
-    return Injected([(s.router, f"{command(s)} route add prohibit {ip}")], undo=[(s.router, f"{command(s)} route del prohibit {ip}")], where=s.router, direction="to")
+    return Injected([(s.router, f"{command(s)} route add prohibit {ip}")], undo=[(s.router, f"{command(s)} route del prohibit {ip}")], where=s.router, direction="to", cut=in_router(s, "to"))
 
 
 @fault("policy-route-guest", needs="guest")
 def vpn_in_the_guest(s):
     if not has_family(s) or s.kind == "nat":
         return None
-    return Injected([(s.victim, f"{SECOND}; {command(s)} route add {peer_of(s)} dev bw-x")], undo=[(s.victim, NO_SECOND)], where=s.victim)
+    return Injected([(s.victim, f"{SECOND}; {command(s)} route add {peer_of(s)} dev bw-x")], undo=[(s.victim, NO_SECOND)], where=s.victim, cut=kept(s))
 
 
 @fault("vpn-route-capture-host", needs="host")
 def vpn_on_the_host(s):
     if not has_family(s) or s.kind == "nat":
         return None
-    return Injected([(s.victim, f"{SECOND}; {command(s)} route add {peer_of(s)} dev bw-x")], undo=[(s.victim, NO_SECOND)], where=s.victim)
+    return Injected([(s.victim, f"{SECOND}; {command(s)} route add {peer_of(s)} dev bw-x")], undo=[(s.victim, NO_SECOND)], where=s.victim, cut=kept(s))
 
 
 @fault("subnet-overlap")
@@ -83,7 +84,7 @@ def the_same_subnet_twice(s):
         return None
     net = s.ip.rsplit(".", 1)[0]
     return Injected([(s.victim, f"{SECOND}; ip addr add {net}.250/25 dev bw-x" if int(s.peer_ip.rsplit('.', 1)[1]) > 127 else f"{SECOND}; ip addr add {net}.101/25 dev bw-x")],
-                    undo=[(s.victim, NO_SECOND)], where=s.victim)
+                    undo=[(s.victim, NO_SECOND)], where=s.victim, cut=kept(s))
 
 
 @fault("ip-forward-off", needs="router")
@@ -91,7 +92,7 @@ def forwarding_off(s):
     knob = "net.ipv6.conf.all.forwarding" if s.family == 6 else "net.ipv4.ip_forward"
     if not has_family(s) or s.kind != "routed":
         return None
-    return Injected([(s.router, f"sysctl -qw {knob}=0")], undo=[(s.router, f"sysctl -qw {knob}=1")], where=s.router)
+    return Injected([(s.router, f"sysctl -qw {knob}=0")], undo=[(s.router, f"sysctl -qw {knob}=1")], where=s.router, cut=in_router(s, "to"))
 
 
 @fault("no-return-route", needs="router")
@@ -100,7 +101,7 @@ def the_routers_route_is_gone(s):
         return None
     net = f"{s.ip.rsplit('.', 1)[0]}.0/{s.plen}"
     was = s.net.run(s.router, f"ip -o route show {net}").strip().splitlines()
-    return Injected([(s.router, f"ip route del {net}")], undo=[(s.router, f"ip route replace {was[0]}")], where=s.router, direction="to") if len(was) == 1 else None
+    return Injected([(s.router, f"ip route del {net}")], undo=[(s.router, f"ip route replace {was[0]}")], where=s.router, direction="to", cut=in_router(s, "to")) if len(was) == 1 else None
 
 
 @fault("no-return-route", needs=("guest", "gateway", "router"))
@@ -110,7 +111,7 @@ def its_only_route_leads_elsewhere(s):
         return None
     net = f"{s.peer_ip.rsplit('.', 1)[0]}.0/24"
     return Injected([(s.victim, f"ip route add {net} via {s.gateway}"), (s.victim, "ip route del default"), lambda net_: __import__("time").sleep(1.5),
-                     (s.victim, f"ip route del {net}")], undo=[s.put_back(s.victim)], where=s.victim)
+                     (s.victim, f"ip route del {net}")], undo=[s.put_back(s.victim)], where=s.victim, cut=kept(s))
 
 
 @fault("ttl-too-low", needs=("guest", "router"))
@@ -118,7 +119,7 @@ def dies_of_old_age(s):
     if not has_family(s) or s.kind != "routed":
         return None
     knob = f"net.ipv6.conf.{s.dev}.hop_limit" if s.family == 6 else "net.ipv4.ip_default_ttl"
-    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=64")], where=s.victim)
+    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=64")], where=s.victim, cut=in_router(s, "from"))
 
 
 @fault("asymmetric-path-stateful-drop", needs=("guest", "routed", "router", "bridge"))

@@ -2,6 +2,7 @@
 import sys
 
 from . import NO_TABLES, Injected, fault, nft
+from .base import kept, taken, to_port
 
 STOP = "f=$(cat /tmp/bw-service-$(stat -Lc %i /proc/self/ns/net) 2>/dev/null) && kill $f; for p in $(ip netns pids {ns}); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^python3 -m http.server' && kill $p; done; sleep 0.3; rm -f /tmp/bw-service-$(stat -Lc %i /proc/self/ns/net); true"
 START = "setsid python3 -m http.server {port} --bind {ip} >/dev/null 2>&1 & sleep 0.7"
@@ -31,7 +32,7 @@ def of_service(s, *steps, undo=(), **more):
 
 @fault("service-not-listening", needs="guest")
 def stopped(s):
-    return of_service(s, STOP)
+    return of_service(s, STOP, cut=kept(s))
 
 
 @fault("service-bound-wrong-address", needs="guest")
@@ -46,7 +47,7 @@ def nobody_accepts(s):
 
 @fault("tcp-policy-deny", needs="guest")
 def denied_by_the_guest(s):
-    return of_service(s, nft("table inet t { chain c { type filter hook input priority 0; tcp dport {port} drop; }; }"), undo=[(s.victim, NO_TABLES)])
+    return of_service(s, nft("table inet t { chain c { type filter hook input priority 0; tcp dport {port} drop; }; }"), undo=[(s.victim, NO_TABLES)], cut=taken(s))
 
 
 @fault("tcp-policy-deny", needs=("guest", "bridge"))
@@ -54,6 +55,6 @@ def denied_by_its_host(s):
     found = of_service(s)
     rule = nft(f'table netdev t {{ chain c {{ type filter hook egress device "{s.port}" priority 0; tcp dport {s.service} drop; }}; }}')
     if found:
-        found.inject, found.where = [(s.host, rule)], s.host
+        found.inject, found.where, found.cut = [(s.host, rule)], s.host, to_port(s)
         found.undo.insert(0, (s.host, NO_TABLES))
     return found

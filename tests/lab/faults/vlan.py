@@ -40,4 +40,4 @@ def table_of_the_tunnel(s):
         return None
     nowhere = "192.0.2.77"
     return Injected([(s.host, f"bridge fdb replace {s.peer_mac} dev {s.uplink} self dst {nowhere} static")],
-                    undo=[(s.host, f"bridge fdb del {s.peer_mac} dev {s.uplink} self dst {nowhere}; true")], where=s.host, direction="from")
+                    undo=[(s.host, f"bridge fdb del {s.peer_mac} dev {s.uplink} self dst {nowhere}; true")], where=s.host, direction="from", cut=s.gap("from", after=f"{s.host}:{s.uplink}"))
