@@ -1,51 +1,166 @@
-"""Runs the lab tests: python3 tests/lab/run.py [-k PATTERN]. PATTERN fault/NAME@all: that fault at all sites of the default lab. One line per test: ok NAME, FAIL NAME, skip NAME: why."""
-import sys, time, traceback
+"""Runs the lab tests: python3 tests/lab/run.py [-k PATTERN] [--jobs N], as many at once as there are processors, or N. PATTERN
+fault/NAME@all: that fault at all sites of the default lab. One line per test: ok NAME, FAIL NAME, skip NAME: why.
+
+Every worker is a process, takes the next job of one list, and has a shared lab of its own when it meets a test of that. What measures
+time or rates, or takes all of the machine, runs at the end with nobody beside it."""
+import argparse, ctypes, fcntl, os, signal, struct, sys, time, traceback
 
 import lab as labs
 import bundles, captures, causes, drops, facts, faults_run, filters, lint, ovs, oob, oob_vm, paths, plane, topologies, vm
+
+# Beginnings of names. Together they would need more processors than there are: one job, and the longest.
+MACHINES = ("vm", "paths/real-vm", "fault-at/vm")
+QUIET = ("fault/path-", "fault/bufferbloat", "fault/traffic-shaping-policing", "fault/l2-loop-storm", "fault/mac-flood-cam-exhaustion", "fault/syn-or-packet-flood",
+         "fault/conntrack-table-full", "flooding-guests-starve-nobody", "captures/a-pause-in-a-burst", "a-change-is-looked-at-at-once")
+ALONE = (paths, ovs, topologies, oob, drops, plane, facts, captures, faults_run, oob_vm)  # with the longest in front
+SHARED = (lint, plane, captures, bundles, filters, drops)
+
+
+def say(text):
+    """In one piece, whoever else speaks."""
+    with open(__file__) as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        print(text, flush=True)
 
 
 def report(name, fn):
     t = time.monotonic()
     try:
         why = fn()
-        if isinstance(why, str):
-            print(f"skip lab/{name}: {why}", flush=True)
-            return True
-        print(f"ok   lab/{name}: {time.monotonic() - t:.1f} s", flush=True)
+        say(f"skip lab/{name}: {why}" if isinstance(why, str) else f"ok   lab/{name}: {time.monotonic() - t:.1f} s")
         return True
     except labs.Failure as e:
         text = str(e)
     except Exception:
         text = traceback.format_exc()
-    print(f"FAIL lab/{name}: {time.monotonic() - t:.1f} s", flush=True)
-    print("\n".join("    " + l for l in text.splitlines()), flush=True)
+    say("\n".join([f"FAIL lab/{name}: {time.monotonic() - t:.1f} s"] + ["    " + l for l in text.splitlines()]))
     return False
 
 
-def main(argv):
-    pattern = argv[argv.index("-k") + 1].removeprefix("lab/") if "-k" in argv else ""
-    ok = True
-    tests = [(n, f) for n, f in plane.alone() + facts.alone() + drops.alone() + topologies.alone() + ovs.alone() + paths.alone() + oob.alone() + oob_vm.alone() + captures.alone() + faults_run.alone() if pattern in n]
-    for name, fn in tests:
-        ok &= report(name, fn)
-    ok &= vm.run_all(report, pattern)
-    lab = labs.Lab()
-    shared = [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
-    shared = [(n, lambda f=f: f(lab)) for n, f in lint.shared() + plane.shared() + captures.shared() + bundles.shared() + filters.shared() + drops.shared()] + shared
-    shared = [(n, f) for n, f in shared if pattern in n] + faults_run.cases(lab, pattern)
-    if shared:
-        services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=lab.guests["a2"].ip)]}
-        if report("mesh-comes-up", lambda: plane.start(lab, services)):
-            for name, fn in shared:
-                ok &= report(name, fn)
-            ok &= report("no-crash", lambda: labs.check(not lab.crashes(), "\n".join(lab.crashes())))
-        else:
-            ok = False
-    lab.close()
-    if labs.Lab.again:
-        print(f"     {labs.Lab.again} times a round was asked for again: the machine was overloaded")
-    return 0 if ok else 1
+class Worker:
+    """All of them make the same list; a job is its number there."""
+
+    def __init__(self, number, pattern):
+        self.lab, self.ok, self.is_up = labs.Lab(), True, None
+        self.mark = f"/{number + 1}" if number else ""
+        self.early, self.late = [], []
+        alone = [(n, f) for m in ALONE for n, f in m.alone() if pattern in n]
+        machines = [t for t in alone if t[0].startswith(MACHINES)]
+        self.early.append(lambda: self.machines(pattern, machines))
+        for name, fn in alone:
+            if not name.startswith(MACHINES):
+                self.add(name, lambda name=name, fn=fn: report(name, fn))
+        for name, fn in shared_tests(self.lab, pattern):
+            self.add(name, lambda name=name, fn=fn: self.shared(name, fn))
+
+    def add(self, name, job):
+        (self.late if name.startswith(QUIET) else self.early).append(job)
+
+    def machines(self, pattern, others):
+        ok = vm.run_all(report, pattern)
+        for name, fn in others:
+            ok &= report(name, fn)
+        return ok
+
+    def shared(self, name, fn):
+        if self.is_up is None:
+            services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=self.lab.guests["a2"].ip)]}
+            self.is_up = report("mesh-comes-up" + self.mark, lambda: plane.start(self.lab, services))
+        return self.is_up and report(name, fn)
+
+    def work(self, jobs):
+        """A worker without a lab that works leaves the rest of the jobs to the others."""
+        for job in jobs:
+            self.ok &= job()
+            if self.is_up is False:
+                break
+
+    def finish(self):
+        if self.is_up:
+            self.ok &= report("no-crash" + self.mark, lambda: labs.check(not self.lab.crashes(), "\n".join(self.lab.crashes())))
+        self.lab.close()
+        if labs.Lab.again:
+            say(f"     {labs.Lab.again} times a round was asked for again: the machine was overloaded")
 
 
-sys.exit(main(sys.argv[1:]))
+def shared_tests(lab, pattern):
+    tests = [(n, lambda f=f: f(lab)) for m in SHARED for n, f in m.shared()]
+    tests += [(c.name, lambda c=c: causes.run_case(lab, c)) for c in causes.cases(lab) + filters.cases(lab)]
+    return [(n, f) for n, f in tests if pattern in n] + faults_run.cases(lab, pattern)
+
+
+# ---- one list, several workers ----
+
+
+TICKET = struct.Struct("H")
+
+
+def taken(jobs, tickets):
+    """Those of the jobs whose tickets this worker gets."""
+    while ticket := os.read(tickets, TICKET.size):
+        yield jobs[TICKET.unpack(ticket)[0]]
+
+
+def helper(number, pattern, tickets):
+    """A worker in a process of its own, which goes when its parent goes."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    worker = Worker(number, pattern)
+    try:
+        worker.work(taken(worker.early, tickets))
+        worker.finish()
+    finally:
+        worker.lab.close()
+    return worker.ok
+
+
+def forked(number, pattern, tickets, printing):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    rc = 2
+    try:
+        os.close(printing)
+        rc = 0 if helper(number, pattern, tickets) else 1
+    except Exception:
+        say(traceback.format_exc())
+    finally:
+        sys.stdout.flush()
+        os._exit(rc)
+
+
+def ended(pid):
+    """Waits for a helper. True when all its tests passed."""
+    rc = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if rc not in (0, 1):
+        say(f"FAIL lab/worker: it ended with {rc}")
+    return rc == 0
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("-k", dest="pattern", default="")
+    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = p.parse_args()
+    pattern = options.pattern.removeprefix("lab/")
+    tickets, printing = os.pipe()
+    helpers = [forked(i, pattern, tickets, printing) for i in range(1, options.jobs)]
+    try:
+        me = Worker(0, pattern)
+        os.write(printing, b"".join(TICKET.pack(i) for i in range(len(me.early))))
+        os.close(printing)
+        me.work(taken(me.early, tickets))
+        while helpers:
+            me.ok &= ended(helpers[0])
+            helpers.pop(0)
+        me.work(me.late)
+        me.finish()
+    finally:
+        for pid in helpers:
+            os.kill(pid, signal.SIGTERM)
+        for pid in helpers:
+            os.waitpid(pid, 0)
+    return 0 if me.ok else 1
+
+
+sys.exit(main())

@@ -259,20 +259,26 @@ def routed_guests(n):
 # ---- who is there, and who is not ----
 
 
-def no_agent_on_one_host():
-    def build(n):
-        n._bridge("sw", "fab", "02:fa:00:00:00:01")
-        for i, h in enumerate(n.machines, 1):
-            n.mgmt(h, i)
-            n._bridge(h, "br0", f"02:b0:00:00:00:0{i}")
-            n._veth("sw", f"u{i}", h, "eno1", f"02:e0:00:00:00:0{i}")
-            n.run("sw", f"ip link set u{i} master fab")
-            n.run(h, f"ip link set eno1 master br0; ip addr add 10.7.0.{i}/24 dev br0")
-        for i, g in enumerate(n.guests, 11):
-            n.guest(g, "br0", "eth0", i, f"10.7.0.{i}/24")
+def two_hosts(n, mgmt=(), six=True):
+    """A bridge on each, joined by a switch. mgmt: guests with a way of their own to the collector."""
+    n._bridge("sw", "fab", "02:fa:00:00:00:01")
+    for i, h in enumerate(n.machines, 1):
+        n.mgmt(h, i)
+        n._bridge(h, "br0", f"02:b0:00:00:00:0{i}")
+        n._veth("sw", f"u{i}", h, "eno1", f"02:e0:00:00:00:0{i}")
+        n.run("sw", f"ip link set u{i} master fab")
+        n.run(h, f"ip link set eno1 master br0; ip addr add 10.7.0.{i}/24 dev br0" + (f"; ip addr add fd00:7::{i}/64 dev br0 nodad" if six else ""))
+    for i, g in enumerate(n.guests, 11):
+        n.guest(g, "br0", "eth0", i, f"10.7.0.{i}/24", *([f"fd00:7::{i}/64"] if six else []))
+        if not six:
             n.run(g, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
-        n.mgmt("g2", 102)
-    return Net(["h1", "h2"], {"g1": ("t", "h1", "vnet1"), "g2": ("t", "h2", "vnet2")}, build, silent=("h2",), deaf=("g2",)).up()
+        if g in mgmt:
+            n.mgmt(g, 90 + i)
+
+
+def no_agent_on_one_host():
+    return Net(["h1", "h2"], {"g1": ("t", "h1", "vnet1"), "g2": ("t", "h2", "vnet2")}, lambda n: two_hosts(n, mgmt=("g2",), six=False),
+               silent=("h2",), deaf=("g2",)).up()
 
 
 def a_host_without_an_agent(n):
