@@ -41,6 +41,15 @@ def overload():
     return min(max(os.getloadavg()[0] / os.cpu_count(), 1), 10)
 
 
+def file_of(path):
+    """Which file that is, by whatever name."""
+    try:
+        s = os.stat(path)
+        return s.st_dev, s.st_ino
+    except OSError:
+        return None
+
+
 class Guest:
     def __init__(self, name, tenant, host, bridge, number, gateway=None):
         self.name, self.tenant, self.host, self.bridge, self.gateway = name, tenant, host, bridge, gateway
@@ -309,23 +318,27 @@ class Lab:
         if self.closed:
             return
         self.closed = True
+        for p in self.procs.values():
+            p.terminate()  # all of them are ending while one is waited for
         for key in list(self.procs):
             self.stop(key, timeout=5)
-        for name in self.namespaces:
-            for pid in sh(f"ip netns pids {self.ns(name)}", ok=False).split():
-                if pid.isdigit():
-                    try:
-                        os.kill(int(pid), signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
-        for name in self.namespaces:
-            sh(f"ip netns del {self.ns(name)}", ok=False)
+        for pid in self.inhabitants():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        sh("ip -force -batch - <<'N'\n" + "".join(f"netns del {self.ns(name)}\n" for name in self.namespaces) + "N", ok=False)
         if os.environ.get("BOTHWAYS_KEEP"):
             print("kept:", self.dir)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
         self.guard.stdin.close()
         self.guard.wait()
+
+    def inhabitants(self):
+        """Processes that run in our namespaces."""
+        ours = {file_of(f"/run/netns/{self.ns(name)}") for name in self.namespaces} - {None}
+        return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and file_of(f"/proc/{pid}/ns/net") in ours]
 
     def crashes(self):
         """What a sanitizer or an abort left in the logs, and programs that ended by a signal."""
