@@ -252,8 +252,13 @@ def direction_right(want, cause, s):
     return strip(cause["direction"] or "") == {"to": to, "from": back, "both": "both"}[want]
 
 
-def cut_right(want, v):
-    return any((c["after"], c["before"]) == tuple(want) for d in v["directions"] for c in d["cuts"])
+def cut_right(want, v, s):
+    """Not less than where it dies, nor more than up to where somebody looks."""
+    way = s.way if s.way.index(want[0]) < s.way.index(want[1]) else s.way[::-1]
+    after, before = way.index(want[0]), way.index(want[1])
+    first = next(i for i in range(after, -1, -1) if s.watched(way[i]))
+    last = next(i for i in range(before, len(way)) if s.watched(way[i]))
+    return any(c["after"] in way[first:after + 1] and c["before"] in way[before:last + 1] for d in v["directions"] for c in d["cuts"])
 
 
 def judge(r, s, injected, v, usual):
@@ -276,7 +281,7 @@ def judge(r, s, injected, v, usual):
     if injected.direction:
         r.direction = direction_right(injected.direction, causes[0], s)
     if injected.cut:
-        r.cut = cut_right(injected.cut, v)
+        r.cut = cut_right(injected.cut, v, s)
     return causes
 
 

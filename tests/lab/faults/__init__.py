@@ -46,13 +46,13 @@ class Site:
         return (machine, self.net.base(machine))
 
     def gap(self, direction, after=None, before=None):
-        """Where packets "to" or "from" the victim die that pass one of these points last, or do not reach it: the points around where
-        somebody looks. None = the point is not on their way."""
+        """Where packets "to" or "from" the victim die that pass one of these points last, or that it is the first not to see. None = the
+        point is not on their way."""
         way = self.way if direction == "from" else self.way[::-1]
         if (after or before) not in way or (after or before) == way[-1 if after else 0]:
             return None
         at = way.index(after) if after else way.index(before) - 1
-        return (next(p for p in way[at::-1] if self.watched(p)), next(p for p in way[at + 1:] if self.watched(p)))
+        return way[at], way[at + 1]
 
     def __str__(self):
         return f"{self.kind}/{'same-host' if self.same_host else 'across'}/{self.victim}-{self.peer}"
@@ -62,7 +62,8 @@ class Injected:
     """inject, undo: steps (machine, command), run as root there; a Python callable in place of a step is called with the Lab.
     where       the machine that must be blamed; None = not judged (both ends, the fabric)
     direction   "to" (towards the victim), "from", "both"; None = not judged
-    cut         (after, before) as the verdict writes points, in any direction; None = not judged
+    cut         (after, before): neighbouring points of the way, one direction or the other; told may be a wider cut, up to where somebody
+                looks. None = not judged
     state       the states that may be told; None = any but ok
     also        other causes that must be named, in any order (simultaneous faults)
     may         causes whose being named besides is right as well

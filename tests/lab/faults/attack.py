@@ -120,7 +120,7 @@ def router_advertisement(s):
 @fault("rogue-dhcp-ra", needs=("guest", "router", "gateway", "spare"))
 def lease_with_a_wrong_gateway(s):
     """What a DHCP client does with an offer that names the spare guest as the gateway."""
-    if s.family == 6 or not s.gateway or s.spare == s.peer:
+    if s.family == 6 or not s.gateway or s.spare == s.peer or s.plen > 30:
         return None
     wrong = s.net.guests[s.spare].ip
     return Injected([(s.victim, f"ip route del default; ip route add default via {wrong} dev {s.dev} proto dhcp")],

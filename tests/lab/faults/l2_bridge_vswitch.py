@@ -22,7 +22,7 @@ def bridge_of_uplink(s):
 
 @fault("vnic-link-down", needs="guest")
 def host_side_down(s):
-    return Injected([(s.host, f"ip link set {s.port} down")], undo=[(s.host, f"ip link set {s.port} up")], cut=to_port(s))
+    return Injected([(s.host, f"ip link set {s.port} down")], undo=[(s.host, f"ip link set {s.port} up")], cut=kept(s) if s.kind == "routed" else to_port(s))
 
 
 @fault("guest-nic-admin-down", needs="guest")
