@@ -125,11 +125,17 @@ static bool sender_overslept(const struct dossier *d, const struct view *w, seqs
 	return party_lagged(d, sender_of(w->flow), LAG_UNFIT_US) && (missing & ~there) == 0;
 }
 
+/* It runs, or did a moment ago, and took no part: stopped, or too slow. */
+static bool party_is_asleep(const struct party *p) { return !p->reported && ((p->online && p->heard) || p->lately); }
+
 /* UDP answers are made by the agent: one that slept made them late or not yet. */
 static bool receiver_overslept(const struct dossier *d, const struct view *w, seqset missing)
 {
-	bool agent_answers = kind_info(w->flow->kind)->proto == PROTO_UDP && w->received;
-	return agent_answers && party_lagged(d, receiver_of(w->flow), LAG_UNFIT_US) &&
+	if (kind_info(w->flow->kind)->proto != PROTO_UDP)
+		return false;
+	if (!w->received)
+		return party_is_asleep(&d->party[receiver_of(w->flow)]);
+	return party_lagged(d, receiver_of(w->flow), LAG_UNFIT_US) &&
 	       (missing & ~(w->sent->late | (view_delivered(w) & ~w->received->replied))) == 0;
 }
 

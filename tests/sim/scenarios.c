@@ -328,6 +328,9 @@ static void an_end_that_sleeps_through_a_round_is_unknown_not_lost(void **state)
 	assert_int_equal(v->dir[0].delivery[KIND_UDP], CELL_UNKNOWN);
 	assert_int_equal(v->dir[0].delivery[KIND_ICMP], CELL_OK); /* its kernel is awake */
 	assert_int_equal(v->dir[1].delivery[KIND_UDP], CELL_UNKNOWN);
+	assert_int_equal(v->dir[0].initiation[KIND_UDP], CELL_UNKNOWN); /* who would answer it? */
+	assert_int_equal(v->dir[0].initiation[KIND_TCP], CELL_OK);
+	assert_int_not_equal(v->state, STATE_ONE_WAY);
 	verdict_free(v);
 	sim_free(f.s);
 }

@@ -15,7 +15,8 @@
 struct wire {
 	int machine; /* at the other end, -1 = nothing is plugged in */
 	uint32_t link;
-	uint32_t lose_ppm; /* of what leaves here */
+	uint32_t lose_ppm, copy_ppm; /* of what leaves here */
+	uint32_t late_ppm;           /* some milliseconds later, overtaken by others */
 };
 
 struct vmachine {
@@ -32,6 +33,11 @@ struct vmachine {
 	struct exec *exec;
 	struct member *member;
 	uint64_t unresolved; /* flows whose neighbour did not answer */
+	/* its agent is stopped meanwhile, or gets CPU now and then only, or begins anew after it */
+	struct mono trouble_at, trouble_until;
+	bool starved, restarts;
+	int64_t stopped; /* since then */
+	uint32_t lag_us;
 };
 
 enum topology { T_BRIDGED, T_ROUTED, T_VXLAN, T_COUNT };
@@ -46,9 +52,13 @@ struct volume {
 	struct planner *planner;
 	struct detect *detect;
 	struct round *round;
+	struct wall wall_step; /* what the collector's and all machines' clocks jump by, from wall_step_at on */
+	struct mono wall_step_at;
 	int router; /* the machine that routes between the pair, -1 = none */
 	uint64_t packets;
 	int depth;
+	size_t later_count;
+	struct later *later; /* frames on their way, and questions to stopped agents */
 	size_t letter_count;
 	struct {
 		int machine;
@@ -70,11 +80,20 @@ struct frame {
 	const struct frame *inner;
 };
 
+struct later {
+	struct mono at;
+	int machine;
+	uint32_t link; /* where it arrives; 0: at the agent's socket */
+	struct frame frame, inner;
+};
+#define V_LATER 1024
+
 /* volume_round.c: chance, and a round */
 uint32_t volume_below(struct volume *v, uint32_t n);
 bool volume_chance(struct volume *v, uint32_t ppm);
 void volume_enrol(struct volume *v); /* a fleet of all machines with an agent, and what they say of themselves */
 void volume_dismiss(struct volume *v);
+bool volume_is_stopped(const struct volume *v, int machine);                                /* its agent */
 struct verdict *volume_diagnose(struct volume *v, const struct catalogue *c, int a, int b); /* NULL: no round could be run */
 
 /* volume_world.c: machines, and random networks of them */
@@ -92,6 +111,7 @@ void volume_clear(struct volume *v);
 
 /* volume_net.c: packets */
 void volume_probe(struct volume *v, int machine, const struct exec_probe *p);
+void volume_later(struct volume *v); /* what is due by now arrives */
 void volume_learn(struct volume *v); /* everybody is heard once: bridges learn */
 
 /* volume_faults.c: what can be broken */

@@ -301,6 +301,38 @@ static void refuse(struct volume *v, int machine, const struct frame *f, uint8_t
 	stack_send(v, machine, 0, a);
 }
 
+/* ---- what arrives later ---- */
+
+static void later_put(struct volume *v, int machine, uint32_t link, const struct frame *f, int64_t ms)
+{
+	if (!v->later)
+		v->later = mem_array(V_LATER, sizeof *v->later);
+	if (v->later_count == V_LATER)
+		return;
+	struct later *l = &v->later[v->later_count++];
+	*l = (struct later){.at = mono_add_ms(v->now, ms), .machine = machine, .link = link, .frame = *f};
+	if (f->inner)
+		l->inner = *f->inner;
+}
+
+void volume_later(struct volume *v)
+{
+	size_t n = v->later_count;
+	for (size_t i = 0; i < n; i++) {
+		struct later l = v->later[i];
+		if (!mono_reached(l.at, v->now) || (!l.link && volume_is_stopped(v, l.machine)))
+			continue;
+		memmove(&v->later[i], &v->later[i + 1], (--v->later_count - i) * sizeof l);
+		n--, i--;
+		l.frame.inner = l.frame.inner ? &l.inner : NULL;
+		if (l.link)
+			link_receive(v, l.machine, l.link, l.frame);
+		else if (v->machines[l.machine].exec)
+			exec_replied(v->machines[l.machine].exec, l.frame.flow, l.frame.seq,
+			             stack_send(v, l.machine, 0, answer_to(&l.frame, PART_ANSWER)));
+	}
+}
+
 /* ---- to the sockets ---- */
 
 static void probe_arrived(struct volume *v, int machine, const struct frame *f)
@@ -319,7 +351,11 @@ static void probe_arrived(struct volume *v, int machine, const struct frame *f)
 		stack_send(v, machine, 0, answer_to(f, PART_ANSWER));
 		return;
 	}
-	if (flow && (!flow->asks || f->seq % flow->asks == 0))
+	if (!flow || (flow->asks && f->seq % flow->asks))
+		return;
+	if (volume_is_stopped(v, machine))
+		later_put(v, machine, 0, f, 0);
+	else
 		exec_replied(m->exec, f->flow, f->seq, stack_send(v, machine, 0, answer_to(f, PART_ANSWER)));
 }
 
@@ -586,6 +622,16 @@ static void tunnel_send(struct volume *v, int machine, const struct link *l, con
 	stack_send(v, machine, 0, outer);
 }
 
+static void wire_carry(struct volume *v, const struct wire *w, const struct frame *f)
+{
+	if (volume_chance(v, w->late_ppm))
+		later_put(v, w->machine, w->link, f, 1 + volume_below(v, 20));
+	else
+		link_receive(v, w->machine, w->link, *f);
+	if (volume_chance(v, w->copy_ppm))
+		link_receive(v, w->machine, w->link, *f);
+}
+
 static void link_send(struct volume *v, int machine, uint32_t link, struct frame f)
 {
 	struct link *l = link_of(v, machine, link);
@@ -603,7 +649,7 @@ static void link_send(struct volume *v, int machine, uint32_t link, struct frame
 		else if (!strcmp(l->kind, "vxlan"))
 			tunnel_send(v, machine, l, &f);
 		else if (w.machine >= 0 && !volume_chance(v, w.lose_ppm))
-			link_receive(v, w.machine, w.link, f);
+			wire_carry(v, &w, &f);
 	}
 	v->depth--;
 }

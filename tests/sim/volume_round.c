@@ -25,7 +25,18 @@ static void random_bytes(void *arg, void *out, size_t len)
 		((unsigned char *)out)[i] = (unsigned char)chance(arg);
 }
 
-static struct wall wall_of(const struct volume *v) { return (struct wall){v->now.ns + 1700000000LL * 1000000000}; }
+static struct wall wall_of(const struct volume *v)
+{
+	int64_t step = v->wall_step.ns && mono_reached(v->wall_step_at, v->now) ? v->wall_step.ns : 0;
+	return (struct wall){v->now.ns + 1700000000LL * 1000000000 + step};
+}
+
+bool volume_is_stopped(const struct volume *v, int machine)
+{
+	const struct vmachine *m = &v->machines[machine];
+	bool within = m->trouble_until.ns && mono_reached(m->trouble_at, v->now) && !mono_reached(m->trouble_until, v->now);
+	return within && (!m->starved || v->now.ns / 1000000 % 200 < 180);
+}
 
 /* ---- messages: through the wire's encoder, in order ---- */
 
@@ -77,6 +88,7 @@ static void on_end(struct volume *v, int machine)
 	struct msg *out = msg_new(MSG_ROUND_RESULT);
 	exec_result(me->exec, &out->u.round_result.result);
 	out->u.round_result.result.health.steal_permille = -1;
+	out->u.round_result.result.health.lag_us = me->lag_us;
 	out->u.round_result.snapshot = snapshot_copy(me->s);
 	letter_put(v, -1 - machine, out);
 	msg_free(out);
@@ -97,9 +109,15 @@ static void agent_told(struct volume *v, int machine, const struct msg *m)
 
 static void letters_deliver(struct volume *v)
 {
+	size_t kept = 0;                               /* for those that are stopped */
 	for (size_t i = 0; i < v->letter_count; i++) { /* more may come meanwhile */
 		int to = v->letters[i].machine;
 		struct buf b = v->letters[i].bytes;
+		if (to >= 0 && volume_is_stopped(v, to)) {
+			v->letters[kept] = v->letters[i];
+			kept++;
+			continue;
+		}
 		struct msg *m = wire_decode(b.data, b.len, NULL);
 		v->letters[i].bytes = (struct buf){0};
 		if (m && to >= 0)
@@ -109,10 +127,26 @@ static void letters_deliver(struct volume *v)
 		msg_free(m);
 		buf_free(&b);
 	}
-	v->letter_count = 0;
+	v->letter_count = kept;
 }
 
 /* ---- a round ---- */
+
+/* Of its process: begins anew when that is its trouble, and notices how long it stood still. */
+static void agent_wake(struct volume *v, int machine)
+{
+	struct vmachine *m = &v->machines[machine];
+	if (volume_is_stopped(v, machine)) {
+		m->stopped = m->stopped ? m->stopped : v->now.ns;
+		if (m->restarts)
+			exec_free(m->exec);
+		m->exec = m->restarts ? NULL : m->exec;
+	} else if (m->stopped) {
+		uint32_t lag = (uint32_t)((v->now.ns - m->stopped) / 1000);
+		m->lag_us = lag > m->lag_us ? lag : m->lag_us;
+		m->stopped = 0;
+	}
+}
 
 static void agent_step(struct volume *v, int machine)
 {
@@ -150,9 +184,12 @@ struct verdict *volume_diagnose(struct volume *v, const struct catalogue *c, int
 	ask.well_at = (struct wall){wall_of(v).ns - 2000000000};
 	v->round = round_new(&ask, v->fleet, round_out, v, v->now, NULL);
 	for (int t = 0; v->round && t < ROUND_MS && !round_over(v->round); t += STEP_MS) {
+		for (size_t i = 0; i < v->machine_count; i++)
+			agent_wake(v, (int)i);
+		volume_later(v);
 		letters_deliver(v);
 		for (size_t i = 0; i < v->machine_count; i++)
-			if (v->machines[i].exec)
+			if (v->machines[i].exec && !volume_is_stopped(v, (int)i))
 				agent_step(v, (int)i);
 		round_tick(v->round, v->now);
 		v->now = mono_add_ms(v->now, STEP_MS);

@@ -322,5 +322,7 @@ void volume_clear(struct volume *v)
 	}
 	for (size_t i = 0; i < v->letter_count; i++)
 		buf_free(&v->letters[i].bytes);
-	v->machine_count = v->letter_count = 0;
+	free(v->later);
+	v->later = NULL;
+	v->machine_count = v->letter_count = v->later_count = 0;
 }
