@@ -163,15 +163,42 @@ static bool addr_is_new(const struct inquiry *q, const char *prefix)
 	return c && !c->was;
 }
 
+/* The newest of the addresses that were on its probed interface and are no more. */
+static struct prefix lost_prefix(const struct inquiry *q)
+{
+	const struct party *p = &q->d->party[q->who];
+	char on[64];
+	snprintf(on, sizeof on, "addr.%s.", party_if(q->d, q->who));
+	for (size_t i = p->change_count; i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		struct prefix a;
+		bool lost = strncmp(c->key, on, strlen(on)) == 0 && c->was && !c->now && history_last(p, c->key) == c;
+		if (lost && prefix_parse(c->key + strlen(on), &a) == 0 && a.ip.family == 4)
+			return a;
+	}
+	return (struct prefix){0};
+}
+
+/* Of the peer when it stands on the same segment, else where the machine was before. */
+static struct prefix segment_net(const struct inquiry *q)
+{
+	return q->d->onlink ? party_prefix(q->d, other_end(q), 4) : lost_prefix(q);
+}
+
+static bool belongs_elsewhere(const struct inquiry *q, const struct snapshot *s, struct prefix net, struct prefix mine)
+{
+	if (q->d->onlink && was_in(q, net))
+		return false;
+	return gateway_is_there(s, mine) || (q->d->onlink && !others_are_in(q, net, mine));
+}
+
 static void outside_subnet(const struct inquiry *q, struct finding *f)
 {
 	const struct snapshot *s = end_facts(q, f);
-	struct prefix net = party_prefix(q->d, other_end(q), 4);
+	struct prefix net = segment_net(q);
 	char has[PREFIX_TEXT_MAX], want[PREFIX_TEXT_MAX];
-	if (!s || !net.ip.family)
-		return;
-	if (!q->d->onlink) {
-		find_no(f, "%s and %s are not on one segment", name_of(q, q->who), name_of(q, other_end(q)));
+	if (!s || !net.ip.family) {
+		find_no(f, "%s has the address it had", name_of(q, q->who));
 		return;
 	}
 	const struct addr *first = addr_on(s, party_link(q->d, q->who), 4, 0), *a;
@@ -181,11 +208,11 @@ static void outside_subnet(const struct inquiry *q, struct finding *f)
 	}
 	for (size_t n = 0; (a = addr_on(s, party_link(q->d, q->who), 4, n)); n++) {
 		if (prefix_contains(net, a->prefix.ip)) {
-			find_no(f, "the address of %s is in the subnet of %s", name_of(q, q->who), name_of(q, other_end(q)));
+			find_no(f, "the address of %s is in the subnet of its segment", name_of(q, q->who));
 			return;
 		}
 	}
-	if (!was_in(q, net) && (gateway_is_there(s, first->prefix) || !others_are_in(q, net, first->prefix))) {
+	if (belongs_elsewhere(q, s, net, first->prefix)) {
 		find_no(f, "%s and %s are in different subnets, and were before", name_of(q, q->who), name_of(q, other_end(q)));
 		return;
 	}
@@ -197,14 +224,16 @@ static void outside_subnet(const struct inquiry *q, struct finding *f)
 	         party_if(q->d, q->who), has, prefix_format(prefix_network(net), want));
 }
 
-static void peer_outside_subnet(const struct inquiry *q, struct finding *f)
+static void end_outside_subnet(const struct inquiry *q, struct finding *f)
 {
-	struct bindings unused = {0};
-	struct inquiry peer = *q;
-	peer.who = other_end(q);
-	peer.learned = &unused;
-	outside_subnet(&peer, f);
-	bindings_free(&unused);
+	for (int end = 0; end < 2 && f->is != TRI_YES; end++) {
+		struct bindings unused = {0};
+		struct inquiry at = *q;
+		at.who = end;
+		at.learned = &unused;
+		outside_subnet(&at, f);
+		bindings_free(&unused);
+	}
 }
 
 /* ---- prefix and gateway ---- */
@@ -677,8 +706,8 @@ static const struct evidence items[] = {
     {"no-address", no_address, "addresses, links", "the machine's interface is up and has no address"},
     {"ipv6-off", ipv6_off, "sysctl", "IPv6 is disabled on the machine's interface"},
     {"outside-subnet", outside_subnet, "addresses, history, others", "the machine's address is outside the subnet of its segment"},
-    {"peer-outside-subnet", peer_outside_subnet, "addresses, history, others",
-     "the peer's address is outside the subnet of its segment"},
+    {"end-outside-subnet", end_outside_subnet, "addresses, history, others",
+     "the address of one of the two ends is outside the subnet of its segment"},
     {"prefix-narrow", prefix_narrow, "addresses, routes",
      "the machine's prefix is so long that its peer looks off-link, and there is no other route"},
     {"no-gateway", no_gateway, "routes, neighbours, history",

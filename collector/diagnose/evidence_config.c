@@ -148,12 +148,26 @@ static bool sends_astray(const struct inquiry *q, int party)
 	return false;
 }
 
+/* A router on the way does not know the address of the machine that all is sent to. */
+static void router_knows_not(const struct inquiry *q, struct finding *f)
+{
+	struct bindings unused = {0};
+	struct inquiry at = *q;
+	at.learned = &unused;
+	at.who = q->p->placed && q->who == q->dst ? point_party(q->d, q->v, q->p->dir, q->p->after) : -1;
+	if (at.who >= 0 && at.who != q->src && at.who != q->dst)
+		evidence_find("way-lost")->find(&at, f);
+	bindings_free(&unused);
+}
+
 static void lost_or_astray(const struct inquiry *q, struct finding *f)
 {
 	evidence_find("in-end-stack")->find(q, f);
 	if (f->is != TRI_YES && sends_astray(q, q->src))
 		find_yes(f, dying(q), "%s sends what is for %s by a gateway, although the two are on one link", name_of(q, q->src),
 		         name_of(q, q->dst));
+	if (f->is != TRI_YES)
+		router_knows_not(q, f);
 }
 
 /* ---- by a gateway to a peer on the same link ---- */
@@ -385,7 +399,8 @@ static const struct evidence items[] = {
     {"prefix-wide", prefix_wide, "addresses, routes, neighbours, others",
      "the machine's prefix is so short that it looks for a peer of another network on its own link"},
     {"lost-or-astray", lost_or_astray, "cut, matrix, routes",
-     "it is lost inside one of the two ends, or sent by a gateway although the two are on one link"},
+     "it is lost inside one of the two ends, or sent by a gateway although the two are on one link, or a router has no route to "
+     "it"},
     {"sends-by-gateway", sends_by_gateway, "addresses, routes", "the machine sends to a peer on its own link by way of a gateway"},
     {"lost-behind", lost_behind, "cut", "it leaves the machine and dies before it comes to its peer's"},
     {"route-overlaps", route_overlaps, "addresses, routes",

@@ -21,8 +21,10 @@ def zeroconf(s):
     return changed(s, f"ip -4 addr flush dev {s.dev}; ip addr add 169.254.77.5/16 dev {s.dev}", settle=1.0, cut=kept(s)) if s.ip and s.family != 6 else None
 
 
-@fault("wrong-subnet-ip", needs=("guest", "bridged"))
+@fault("wrong-subnet-ip", needs=("guest", "bridge"))
 def other_network(s):
+    if s.kind not in ("bridged", "routed"):
+        return None
     return changed(s, f"ip -4 addr flush dev {s.dev}; ip addr add 10.77.5.11/24 dev {s.dev}", settle=1.0, cut=kept(s)) if s.ip and s.family != 6 else None
 
 
