@@ -149,7 +149,7 @@ def ended(pid):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("-k", dest="pattern", default="")
-    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    p.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     options = p.parse_args()
     pattern = options.pattern.removeprefix("lab/")
     tickets, printing = os.pipe()
