@@ -18,12 +18,15 @@ def start(lab, services):
 
 # ---- on the shared mesh ----
 
+def all_well(lab):
+    ill = lambda: [p for p in lab.bw("mesh", rc=None)[1]["pairs"] if p["state"] != "ok"]
+    lab.until(lambda: not ill(), 20, lambda: "pairs that are not ok in a healthy mesh: " + json.dumps(ill())[:3000])
+
+
 def healthy_mesh_has_no_cause(lab):
     for a, b in (("h1", "a1"), ("h1", "h2"), ("a1", "a2"), ("a1", "a3"), ("b1", "b2"), ("h1", "b1"), ("a3", "c1"), ("h2", "a2")):
         lab.healthy(a, b)
-    code, mesh = lab.bw("mesh")
-    bad = [p for p in mesh["pairs"] if p["state"] not in ("ok",)]
-    check(not bad, f"pairs that are not ok in a healthy mesh: {json.dumps(bad)[:800]}")
+    all_well(lab)
 
 
 def verdict_keeps_the_contract(lab):
@@ -104,8 +107,7 @@ def unattended_verdict_comes_by_itself(lab):
         took = time.monotonic() - t
     finally:
         lab.run("a1", "nft flush ruleset")
-    ill = lambda: [p for p in lab.bw("mesh", rc=None)[1]["pairs"] if p["state"] != "ok"]
-    lab.until(lambda: not ill(), 20, lambda: "the mesh did not become well again: " + json.dumps(ill())[:3000])
+    all_well(lab)
 
 
 def metric(lab, name):
@@ -169,6 +171,7 @@ def garbage_hurts_nobody(lab):
 
 
 def mesh_and_status_read_well(lab):
+    all_well(lab)
     for args in (["status"], ["agents"], ["mesh"], ["mesh", "--tenant", "red"], ["facts", "a1"], ["facts", "a1", "--changes"], ["causes"], ["causes", "guest-fw-icmp-only"],
                  ["diagnose", "h1", "a1"]):
         rc, out, err = lab.cli(*args)
