@@ -320,7 +320,7 @@ static void guest_mac_restricted(const struct inquiry *q, struct finding *f)
 	bool one_way = back->delivery[KIND_ARP] == CELL_OK || back->delivery[KIND_UDP] == CELL_OK;
 	int from = dossier_host(q->d, q->src), to = dossier_host(q->d, q->dst);
 	char mac[MAC_TEXT_MAX];
-	if (!guests || !all || !one_way || !(dying(q) & kinds_of_proto(PROTO_UDP)) || !between_hosts(q)) {
+	if (q->p->partial || !guests || !all || !one_way || !(dying(q) & kinds_of_proto(PROTO_UDP)) || !between_hosts(q)) {
 		find_no(f, "the network between the hosts does not single out the frames of %s", name_of(q, q->src));
 		return;
 	}
@@ -333,7 +333,7 @@ static void guest_mac_restricted(const struct inquiry *q, struct finding *f)
 	         name_of(q, q->src), mac_format(q->d->party[q->src].ep.mac, mac), name_of(q, from), name_of(q, q->src));
 }
 
-/* The switch's own word first; where it says nothing, what is seen. */
+/* The switch's own word first; where it says nothing, what is seen: another filter of ARP looks the same. */
 static void arp_singled_out(const struct inquiry *q, struct finding *f)
 {
 	evidence_find("arp-inspected")->find(q, f);
@@ -341,6 +341,7 @@ static void arp_singled_out(const struct inquiry *q, struct finding *f)
 		return;
 	*f = (struct finding){.is = TRI_NO};
 	arp_inspected(q, f);
+	f->weak = true;
 }
 
 static void mac_singled_out(const struct inquiry *q, struct finding *f)

@@ -301,7 +301,8 @@ static struct ip translated_source(const struct inquiry *q)
 	for (size_t i = 0; i < q->d->flow_count; i++) {
 		const struct flow *f = &q->d->flows[i];
 		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
-		if (!r || !r->seen || r->from.family != 4 || f->src.family != 4)
+		bool ip = kind_info((enum kind)f->kind)->proto != PROTO_NEIGH; /* ARP has no such address */
+		if (!r || !ip || !r->seen || r->from.family != 4 || f->src.family != 4)
 			continue;
 		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
 			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */

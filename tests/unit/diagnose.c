@@ -297,6 +297,16 @@ static void seen_as_from_host(struct world *w, kind_mask kinds)
 }
 static void behind_nat(struct world *w) { seen_as_from_host(w, ALL); }
 static void somebody_elses_syn(struct world *w) { seen_as_from_host(w, K(TCP)); }
+/* What is seen of ARP has no IP header. */
+static void only_arp_is_seen(struct world *w)
+{
+	struct round_result *r = w->result[party(w, "h2")];
+	cut(w, "h2", "h2:socket", "h2:br0", IP4, 0);
+	for (size_t i = 0; i < r->received_count; i++) {
+		bool arp = w->d->flows[r->received[i].flow].kind == KIND_ARP;
+		r->received[i].from = (struct ip){.family = arp ? 4 : 0};
+	}
+}
 static void with_policy(struct world *w, const char *way, const char *action)
 {
 	struct snapshot *s = facts(w, "g1");
@@ -1154,6 +1164,7 @@ static const struct scenario scenarios[] = {
     {"connection table full", "h1", "g1", table_full, "conntrack-table-full", "g1", "nf_conntrack_max=524288", NULL},
     {"connection table half full", "h1", "g1", table_half_full, NULL, NULL, NULL, NULL},
     {"behind NAT", "h2", "g1", behind_nat, "nat-no-inbound-mapping", "g1", NULL, NULL},
+    {"an ARP request without address", "h2", "g1", only_arp_is_seen, NULL, NULL, NULL, NULL},
     {"another machine's SYN", "h2", "g1", somebody_elses_syn, NULL, NULL, NULL, NULL},
     {"port map to another", "g2", "g1", mapped_elsewhere, "nat-dnat-wrong-target", "g1",
      "nft replace rule ip nat pre handle 1 ip daddr 10.0.0.11 dnat to 10.0.0.11:80", NULL},

@@ -98,6 +98,12 @@ static void mac_restricted(struct world *w)
 	cut(w, "g1", "h1:up0", "h2:up0", ALL, 0);
 }
 
+static void mac_passes_at_times(struct world *w)
+{
+	mac_restricted(w);
+	w->v->dir[dir_of(w, "g1")].cuts[0].partial = true;
+}
+
 static void arp_inspected(struct world *w)
 {
 	cut(w, "g1", "h1:up0", "h2:up0", K(ARP), 0);
@@ -293,6 +299,7 @@ static const struct scenario scenarios[] = {
     {"host-ip-on-enslaved-nic", "h1", "g1", "h1", address_on_uplink, address_lost, "addr add 10.0.0.1/24 dev br0"},
     {"wifi-bridge-single-mac", "g1", "g2", "h1", wireless, wired, "route or NAT"},
     {"upstream-mac-restriction", "g1", "g2", NULL, mac_restricted, wired, "port security"},
+    {"upstream-mac-restriction", "g1", "g2", NULL, mac_restricted, mac_passes_at_times, "port security"},
     {"arp-inspection-drop", "g1", "g2", NULL, arp_inspected, broadcasts_limited, "static binding"},
     {"duplicate-mac-vm-host", "g2", "g1", "g1", mac_of_bridge, mac_of_guest, "ip link set dev eth0 address 02:"},
     {"duplicate-mac-vm-vm", "g1", "g2", "g3", mac_of_guest, mac_elsewhere, "ip link set dev eth0 address 02:"},
