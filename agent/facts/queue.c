@@ -19,12 +19,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define COUNT(a)     (sizeof(a) / sizeof *(a))
-#define HOOKED_MAX   256 /* devices whose filters are looked at */
-#define PHYSICAL_MAX 16  /* interfaces that are asked one by one */
-#define ACTIONS_MAX  32
-#define EGRESS       TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)
-#define INGRESS      TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
+#define COUNT(a)      (sizeof(a) / sizeof *(a))
+#define HOOKED_MAX    256 /* devices whose filters are looked at */
+#define PHYSICAL_MAX  16  /* interfaces that are asked one by one */
+#define ACTIONS_MAX   32
+#define TX_QUEUES_MAX 64
+#define EGRESS        TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)
+#define INGRESS       TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
 
 struct queues {
 	struct snapshot *s;
@@ -216,12 +217,29 @@ static void number_read(struct snapshot *s, const char *ifname, const char *path
 		counter_of_link(s, ifname, what, strtoll(text, NULL, 10));
 }
 
+/* Of all queues: which one hangs is a matter of the flow. */
+static void timeouts_read(struct snapshot *s, const char *ifname, uint16_t queues)
+{
+	int64_t sum = 0;
+	bool known = false;
+
+	for (unsigned i = 0; i < (queues ? queues : 1u) && i < TX_QUEUES_MAX; i++) {
+		char path[96], text[32];
+
+		snprintf(path, sizeof path, "/sys/class/net/%s/queues/tx-%u/tx_timeout", ifname, i);
+		if (proc_file_read(path, text, sizeof text) <= 0)
+			break;
+		known = true;
+		sum += strtoll(text, NULL, 10);
+	}
+	if (known)
+		counter_of_link(s, ifname, "tx_timeouts", sum);
+}
+
 static void physical_read(struct snapshot *s)
 {
-	static const char *const files[][2] = {{"carrier_changes", "carrier_changes"},
-	                                       {"queues/tx-0/tx_timeout", "tx_timeouts"},
-	                                       {"statistics/rx_bytes", "rx_bytes"},
-	                                       {"statistics/tx_bytes", "tx_bytes"}};
+	static const char *const files[][2] = {
+	    {"carrier_changes", "carrier_changes"}, {"statistics/rx_bytes", "rx_bytes"}, {"statistics/tx_bytes", "tx_bytes"}};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	size_t asked = 0;
 
@@ -232,6 +250,7 @@ static void physical_read(struct snapshot *s)
 			continue;
 		asked++;
 		ring_read(s, fd, l->name);
+		timeouts_read(s, l->name, l->tx_queues);
 		for (size_t k = 0; k < COUNT(files); k++)
 			number_read(s, l->name, files[k][0], files[k][1]);
 	}

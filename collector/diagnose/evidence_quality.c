@@ -92,16 +92,31 @@ static void between_machines(const struct inquiry *q, struct finding *f)
 
 /* Devices of this machine on the stretch, one call each; true: that one is it. */
 typedef bool device_fn(const struct inquiry *q, const char *ifname, struct finding *f);
+typedef bool side_fn(const struct inquiry *q, size_t i);
 
-static bool any_device(const struct inquiry *q, device_fn *is, struct finding *f)
+static bool either_side(const struct inquiry *q, size_t i) { return party_of(q, i) == q->who; }
+
+/* Packets come into the machine there; it is not where they were seen last. */
+static bool receives(const struct inquiry *q, size_t i)
+{
+	return i > q->p->after && party_of(q, i) == q->who && party_of(q, i - 1) != q->who;
+}
+
+static bool sends(const struct inquiry *q, size_t i)
+{
+	return i < q->p->before && party_of(q, i) == q->who && party_of(q, i + 1) != q->who;
+}
+
+static bool device_of(const struct inquiry *q, side_fn *side, device_fn *is, struct finding *f)
 {
 	for (size_t i = q->p->after; q->p->placed && i <= q->p->before; i++)
-		if (party_of(q, i) == q->who && point_of(q, i)->ifname[0] && is(q, point_of(q, i)->ifname, f)) {
+		if (side(q, i) && point_of(q, i)->ifname[0] && is(q, point_of(q, i)->ifname, f)) {
 			bindings_add(q->learned, "component", "%s", point_of(q, i)->ifname);
 			return true;
 		}
 	return false;
 }
+static bool any_device(const struct inquiry *q, device_fn *is, struct finding *f) { return device_of(q, either_side, is, f); }
 
 /* ---- what ---- */
 
@@ -136,6 +151,25 @@ static void odd_loss(const struct inquiry *q, struct finding *f)
 		say_share(q, f, o->amount, "are lost");
 	else
 		find_no(f, "no train of probes shows that a share of the packets is lost there");
+}
+
+/* Or it dies there without a train: what was seen on both sides of the place tells how much. */
+static void loss_or_cut(const struct inquiry *q, struct finding *f)
+{
+	char text[STRETCH_MAX];
+	odd_loss(q, f);
+	if (f->is == TRI_YES || !q->p->placed || q->p->odd || !q->p->probes)
+		return;
+	span_bind(q, "span");
+	find_yes(f, ~0u, "%u of %u packets arrive %s", point_of(q, q->p->before)->seen, point_of(q, q->p->after)->seen,
+	         stretch(q, text, sizeof text));
+}
+
+/* A counter that rose by less than what is lost there was not about that. */
+static bool accounts(const struct inquiry *q, int64_t rise)
+{
+	uint32_t from = point_of(q, q->p->after)->seen, to = point_of(q, q->p->before)->seen;
+	return loss_of(q) || 2 * rise >= (int64_t)(from > to ? from - to : 0);
 }
 
 static bool is_odd(const struct inquiry *q, enum oddity what, struct finding *f)
@@ -470,7 +504,7 @@ static bool rises_one(const struct inquiry *q, const char *ifname, const char *c
 {
 	int64_t rise;
 	for (size_t i = 0; i < count; i++)
-		if (device_rise(q, ifname, names[i], &rise)) {
+		if (device_rise(q, ifname, names[i], &rise) && accounts(q, rise)) {
 			find_yes(f, ~0u, "%s:%s counts %lld more of %s", name_of(q, q->who), ifname, (long long)rise, names[i]);
 			return true;
 		}
@@ -479,7 +513,7 @@ static bool rises_one(const struct inquiry *q, const char *ifname, const char *c
 
 static bool ring_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
-	static const char *const names[] = {"rx_missed", "rx_over", "rx_fifo", "rx_nobuffer"};
+	static const char *const names[] = {"rx_missed", "rx_over", "rx_fifo"};
 	const struct snapshot *s = party_facts(q->d, q->who);
 	char name[96];
 	int64_t now = 0, max = 0;
@@ -496,7 +530,7 @@ static bool ring_device(const struct inquiry *q, const char *ifname, struct find
 
 static void ring_overflows(const struct inquiry *q, struct finding *f)
 {
-	if (!any_device(q, ring_device, f))
+	if (!device_of(q, receives, ring_device, f))
 		find_no(f, "no interface of %s counts packets that found no room in its ring", name_of(q, q->who));
 }
 
@@ -508,19 +542,22 @@ static bool crc_device(const struct inquiry *q, const char *ifname, struct findi
 
 static void crc_errors(const struct inquiry *q, struct finding *f)
 {
-	if (!any_device(q, crc_device, f))
+	if (!device_of(q, receives, crc_device, f))
 		find_no(f, "no interface of %s counts damaged frames", name_of(q, q->who));
 }
 
 static bool hang_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
-	static const char *const names[] = {"tx_timeouts"};
-	return rises_one(q, ifname, names, COUNT(names), f);
+	int64_t rise;
+	if (!device_rise(q, ifname, "tx_timeouts", &rise))
+		return false;
+	find_yes(f, ~0u, "the transmitter of %s:%s was reset %lld times", name_of(q, q->who), ifname, (long long)rise);
+	return true;
 }
 
 static void tx_hangs(const struct inquiry *q, struct finding *f)
 {
-	if (!any_device(q, hang_device, f))
+	if (!device_of(q, sends, hang_device, f))
 		find_no(f, "no interface of %s had its transmitter reset", name_of(q, q->who));
 }
 
@@ -533,12 +570,15 @@ static void backlog_bind(const struct inquiry *q, int64_t rise, struct finding *
 	find_yes(f, ~0u, "the CPUs of %s dropped %lld packets for a full backlog (softnet)", name_of(q, q->who), (long long)rise);
 }
 
+/* Packets wait for a CPU before anybody sees them. */
 static void backlog_dropped(const struct inquiry *q, struct finding *f)
 {
 	int64_t rise;
-	if (!counter_rise(q, "softnet.dropped", &rise))
+	if (!q->p->placed || party_of(q, q->p->before) != q->who)
+		find_no(f, "it is not lost on its way into %s", name_of(q, q->who));
+	else if (!counter_rise(q, "softnet.dropped", &rise))
 		find_unknown(f, "%s did not report its backlogs", name_of(q, q->who));
-	else if (rise <= 0)
+	else if (rise <= 0 || !accounts(q, rise))
 		find_no(f, "no CPU of %s had its backlog full", name_of(q, q->who));
 	else
 		backlog_bind(q, rise, f);
@@ -579,7 +619,7 @@ static void vmxnet3_resets(const struct inquiry *q, struct finding *f)
 	int64_t rise;
 	if (!l || strcmp(l->driver, "vmxnet3") != 0)
 		find_no(f, "%s has no VMXNET3 interface", name_of(q, q->who));
-	else if (device_rise(q, l->name, "tx_timeouts", &rise) || device_rise(q, l->name, "resets", &rise))
+	else if (device_rise(q, l->name, "tx_timeouts", &rise))
 		find_yes(f, ~0u, "the driver of %s:%s has reset it %lld times", name_of(q, q->who), l->name, (long long)rise);
 	else
 		find_no(f, "the driver of %s:%s has not reset it", name_of(q, q->who), l->name);
@@ -742,6 +782,7 @@ static void saturated(const struct inquiry *q, struct finding *f)
 
 static const struct evidence items[] = {
     {"odd-loss", odd_loss, "train of probes", "a share of the packets is lost there, more than chance"},
+    {"odd-loss-or-cut", loss_or_cut, "train of probes, cut", "a share of the packets is lost there, or all of them"},
     {"odd-delay", odd_delay, "train of probes, the usual round trip", "packets need longer there than they used to"},
     {"odd-jitter", odd_jitter, "train of probes", "packets need very different times there"},
     {"odd-late", odd_late, "train of probes", "packets are late there, all or many of them"},
