@@ -439,6 +439,20 @@ void exec_icmp_error(struct exec *x, uint8_t flow, uint8_t seq, uint8_t type, ui
 		s->told.icmp_mtu = mtu;
 }
 
+void exec_word(struct exec *x, const struct word *said)
+{
+	for (size_t i = 0; i < x->spec.flow_count; i++) {
+		struct flow_sent *told = &x->sending[i].told;
+		const struct flow *f = &x->spec.flows[i];
+		bool asks = is_ours(x, f) && kind_info(f->kind)->proto != PROTO_NEIGH;
+		if (!asks || !ip_equal(f->dst, said->dst) || told->icmp_from.family)
+			continue;
+		told->icmp_type = said->type;
+		told->icmp_code = said->code;
+		told->icmp_from = said->from;
+	}
+}
+
 void exec_unresolved(struct exec *x, uint8_t flow)
 {
 	struct sending *s = exec_sending(x, flow, 0);

@@ -68,6 +68,7 @@ struct prober {
 	prober_stage_fn *stage_fn;
 	void *stage_arg;
 	struct prober_stats stats;
+	struct words words; /* of probes of the watch */
 	struct reply_budget replies, replies_of[REPLY_PAIRS];
 	struct probe_icmp *icmp;
 	struct probe_udp *udp;

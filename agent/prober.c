@@ -217,6 +217,30 @@ static bool blames_own_neighbour(struct prober *p, const struct probe_id *id, co
 	return host && (ip_equal(rx->offender, own) || ip_is_loopback(rx->offender));
 }
 
+static void word_take(struct prober *p, const struct probe_id *id, const struct rx *rx)
+{
+	const struct peer *peer = watch_peer(p->watch, id->pair);
+	struct word said = {.from = rx->offender, .type = rx->type, .code = rx->code, .at = mono_now()};
+	if (!peer)
+		return;
+	said.dst = kind_info(id->kind)->family == 4 ? peer->other.ip4.ip : peer->other.ip6.ip;
+	words_note(&p->words, &said);
+	const struct word *kept = words_find(&p->words, said.dst, said.at);
+	for (size_t i = 0; kept && i < p->round_count; i++)
+		exec_word(p->rounds[i]->x, kept);
+}
+
+/* What was said before the round began. */
+static void words_tell(const struct prober *p, struct exec *x)
+{
+	const struct round_spec *spec = exec_spec(x);
+	for (size_t i = 0; i < spec->flow_count; i++) {
+		const struct word *said = words_find(&p->words, spec->flows[i].dst, mono_now());
+		if (said)
+			exec_word(x, said);
+	}
+}
+
 void prober_told_error(struct prober *p, const struct probe_id *id, const struct rx *rx)
 {
 	if (blames_own_neighbour(p, id, rx)) {
@@ -226,6 +250,7 @@ void prober_told_error(struct prober *p, const struct probe_id *id, const struct
 	if (!rx->is_icmp)
 		return; /* sending said so, too */
 	if (!id->x) {
+		word_take(p, id, rx);
 		watch_answered(p->watch, id->pair, id->kind, id->epoch, id->seq, WATCH_REFUSED, mono_now());
 		return;
 	}
@@ -542,6 +567,7 @@ int prober_round_add(struct prober *p, struct exec *x, struct err *e)
 	for (size_t i = 0; i < OPS_COUNT; i++)
 		if (kinds_table[i].ops->round_add)
 			kinds_table[i].ops->round_add(p, r);
+	words_tell(p, x);
 	return 0;
 }
 

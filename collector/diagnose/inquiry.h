@@ -145,8 +145,8 @@ struct evidence_table {
 };
 extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_swport;
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
-    evidence_agent, evidence_vlan, evidence_route, evidence_tunnel, evidence_config, evidence_policy, evidence_nat, evidence_mtu,
-    evidence_service;
+    evidence_agent, evidence_vlan, evidence_route, evidence_tunnel, evidence_config, evidence_policy, evidence_nat, evidence_told,
+    evidence_mtu, evidence_service;
 extern const struct evidence_table evidence_l2, evidence_spoof, evidence_twins, evidence_attack;
 /* A step on the stretch between two interfaces of `who`. */
 struct crossing {

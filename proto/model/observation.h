@@ -66,7 +66,7 @@ struct flow_sent {
 	seqset impostor;      /* answers that could not prove themselves, or came from another MAC or address */
 	uint16_t duplicates;
 	int16_t error;                /* errno of the last local refusal */
-	uint8_t icmp_type, icmp_code; /* of the last ICMP error (with icmp_from set) */
+	uint8_t icmp_type, icmp_code; /* of the last ICMP error (with icmp_from set), else of one to the watch, see agent/words.h */
 	uint32_t icmp_mtu;            /* of a fragmentation-needed or packet-too-big */
 	struct ip icmp_from;
 	bool unresolved;   /* the neighbour (target or gateway) did not resolve */

@@ -121,6 +121,7 @@ OTHERS = [
     Network("routed", "routed", topologies.routed, [("p1", "p2"), ("p2", "p1"), ("p1", "p3"), ("p3", "p1")], two_routers_parts),
     Network("routed-own-host", "routed", paths.own_router, [("a", "b"), ("b", "a")], routed_parts("h1", {"a": "br0", "b": "br1"})),
     Network("routed-third-host", "routed", paths.third_router, [("a", "b"), ("b", "a")], routed_parts("h3", {"a": "eno0", "b": "eno1"})),
+    Network("routed-unknown", "unknown-router", paths.unknown_router, [("a", "b"), ("b", "a")], lambda net, v, p, same: {"unknown_router": "h3"}, less="host agent"),
     Network("routed-guest", "routed", paths.guest_router, [("a", "b"), ("b", "a")], routed_parts("r", {"a": "eth0", "b": "eth1"})),
     Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
             fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1"),
@@ -348,26 +349,64 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
     return r
 
 
+# ---- running two at once ----
+
+
+def losses(s, v):
+    """What never arrives, by a verdict: (whether it goes from the victim, kind, how far it gets on its way, whether it is an answer)."""
+    found = set()
+    for d in v["directions"]:
+        away = d["from"].split("/")[-1] == s.victim
+        way = s.way if away else s.way[::-1]
+        for c in d["cuts"]:
+            if c["after"] in way and not c.get("partial"):
+                found |= {(away, kind, way.index(c["after"]), bool(c.get("answer"))) for kind in c["kinds"]}
+    return found
+
+
+def hides(these, those, first):
+    """Nothing of what one fault takes (`those`) gets as far as to it, for the other takes it before (`these`); or what should be answered
+    never gets there. Where both take it between the same two points, that one is before which stands at the sender's end: `first` says
+    that `these` are taken at the victim's."""
+    def gone(away, kind, at, answer):
+        return any(k == kind and (answer and a != away and not is_answer or a == away and is_answer <= answer and (x < at or x == at and away == first))
+                   for a, k, x, is_answer in these)
+    return bool(those) and all(gone(*one) for one in those)
+
+
+def asked_with(net, s, pair, *both):
+    """The verdict while these are injected; what went wrong when they were undone."""
+    become_usual(s, pair, (), None, 15)
+    try:
+        for step in sum((i.inject for i in both), []):
+            apply(net, step)
+        time.sleep(max(i.settle for i in both))
+        v = net.diagnose(*pair)[1]
+        check(v and "directions" in v, f"no verdict: {v}")
+    finally:
+        trouble = undo_all(net, sum((i.undo for i in both[::-1]), []))
+    check(not trouble, "undo: " + "; ".join(trouble))
+    return v
+
+
 def run_pair(net, s, f, t, g):
     """Two faults at once, one at each end: at s (f) and at t (g), the same pair seen from its other end. outcome: "both" are named, "one",
-    "none"; others: False when anything else was named."""
+    "none", "hidden" (one alone takes whatever would show the other: no fair question); others: False when anything else was named."""
     r, began = Result(s, f), time.monotonic()
     r.fault = r.cause = f"{f.name} + {g.name}"
     one, two = f.make(s), g.make(t)
     pair = ordered(r.fault, s)
     try:
-        become_usual(s, pair, (), None, 15)
-        for step in one.inject + two.inject:
-            apply(net, step)
-        time.sleep(max(one.settle, two.settle))
-        v = net.diagnose(*pair)[1]
-        r.named, r.state, r.ms, r.text = [c["id"] for c in v["causes"]], v["state"], v.get("took_ms"), brief(v)
-        hit = len({f.cause, g.cause} & set(r.named))
-        r.outcome, r.others = ("none", "one", "both")[hit], set(r.named) <= {f.cause, g.cause} | set(one.may) | set(two.may)
+        these, those = (losses(s, asked_with(net, s, pair, i)) for i in (one, two))
+        if hides(these, those, True) or hides(those, these, False):
+            r.outcome = "hidden"
+        else:
+            v = asked_with(net, s, pair, one, two)
+            r.named, r.state, r.ms, r.text = [c["id"] for c in v["causes"]], v["state"], v.get("took_ms"), brief(v)
+            hit = len({f.cause, g.cause} & set(r.named))
+            r.outcome, r.others = ("none", "one", "both")[hit], set(r.named) <= {f.cause, g.cause} | set(one.may) | set(two.may)
     except Exception as e:
         r.outcome, r.text = "error", f"{type(e).__name__}: {e}"
-    finally:
-        r.text += "".join("\nundo: " + x for x in undo_all(net, two.undo + one.undo))
     r.seconds = time.monotonic() - began
     return r
 
@@ -444,7 +483,7 @@ def one_of_each(fs, elsewhere):
 
 
 # Kinds of site that the default lab does not have: a network each.
-ALONE = {"nat": "nat", "vxlan": "vxlan", "macvtap": "macvtap", "vm": "vm"}
+ALONE = {"unknown-router": "routed-unknown", "nat": "nat", "vxlan": "vxlan", "macvtap": "macvtap", "vm": "vm"}
 
 
 def run_alone(kind):

@@ -153,8 +153,8 @@ def own_router():
     return Net(["h1"], {"a": ("t", "h1", "va"), "b": ("t", "h1", "vb")}, build).up()
 
 
-def third_router():
-    """A guest on each host, each in a network of its own; a third host routes between the two."""
+def third_router(silent=()):
+    """A guest on each host, each in a network of its own; a third machine routes between the two. silent: ("h3",): it has no agent."""
     def build(n):
         n._bridge("sw", "lan0", "02:fa:00:00:00:01")
         n._bridge("sw", "lan1", "02:fa:00:00:00:02")
@@ -169,7 +169,11 @@ def third_router():
             n.run("h3", f"ip addr add 10.0.{k}.1/24 dev eno{k}; ip addr add fd00:{k}::1/64 dev eno{k} nodad; {FORWARD}")
             n.guest(g, "br0", "eth0", 11 + k, f"10.0.{k}.{11 + k}/24", f"fd00:{k}::{11 + k}/64")
             n.run(g, f"ip route add default via 10.0.{k}.1; ip -6 route add default via fd00:{k}::1")
-    return Net(["h1", "h2", "h3"], {"a": ("t", "h1", "va"), "b": ("t", "h2", "vb")}, build).up()
+    return Net(["h1", "h2", "h3"], {"a": ("t", "h1", "va"), "b": ("t", "h2", "vb")}, build, silent=silent).up()
+
+
+def unknown_router():
+    return third_router(silent=("h3",))
 
 
 def guest_router():

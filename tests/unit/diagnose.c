@@ -284,6 +284,25 @@ static void sent_to_another(struct world *w, const char *rule)
 }
 static void mapped_elsewhere(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.99:80"); }
 static void mapped_to_itself(struct world *w) { sent_to_another(w, "ip daddr 10.0.0.11 dnat to 10.0.0.11:80"); }
+/* Between g1 and g2 is a router nobody knows; it answers what g1 sends with that error. */
+static void router_says(struct world *w, const char *by, uint8_t type, uint8_t code)
+{
+	struct round_result *r = w->result[party(w, "g1")];
+	for (size_t i = 0; i < r->sent_count; i++) {
+		if (KIND_BIT(w->d->flows[r->sent[i].flow].kind) & IP4) {
+			r->sent[i].icmp_from = P(by).ip;
+			r->sent[i].icmp_type = type;
+			r->sent[i].icmp_code = code;
+		}
+	}
+	w->d->onlink = false;
+	cut(w, "g1", "h1:up0", "h2:up0", IP4, 0);
+}
+static void router_has_no_way(struct world *w) { router_says(w, "10.0.0.254/24", 3, 0); }
+static void router_forbids(struct world *w) { router_says(w, "10.0.0.254/24", 3, 13); }
+static void router_finds_nobody(struct world *w) { router_says(w, "10.0.0.254/24", 3, 1); }
+static void peer_itself_forbids(struct world *w) { router_says(w, "10.0.0.12/24", 3, 13); }
+
 /* What g1 sends is seen as from h1, or some of it; g1's own address is unknown beyond. */
 static void seen_as_from_host(struct world *w, kind_mask kinds)
 {
@@ -1163,6 +1182,10 @@ static const struct scenario scenarios[] = {
     {"group hardware address", "g1", "g2", group_address, "invalid-multicast-mac", "g1", "address 02:00:00:00:00:11", NULL},
     {"connection table full", "h1", "g1", table_full, "conntrack-table-full", "g1", "nf_conntrack_max=524288", NULL},
     {"connection table half full", "h1", "g1", table_half_full, NULL, NULL, NULL, NULL},
+    {"unknown router without a way", "g1", "g2", router_has_no_way, "inter-vlan-routing-missing", "10.0.0.254", NULL, NULL},
+    {"unknown router that forbids it", "g1", "g2", router_forbids, "inter-vlan-routing-missing", "10.0.0.254", NULL, NULL},
+    {"unknown router that finds nobody", "g1", "g2", router_finds_nobody, NULL, NULL, NULL, NULL},
+    {"the peer's own word", "g1", "g2", peer_itself_forbids, NULL, NULL, NULL, NULL},
     {"behind NAT", "h2", "g1", behind_nat, "nat-no-inbound-mapping", "g1", NULL, NULL},
     {"an ARP request without address", "h2", "g1", only_arp_is_seen, NULL, NULL, NULL, NULL},
     {"another machine's SYN", "h2", "g1", somebody_elses_syn, NULL, NULL, NULL, NULL},
@@ -1656,6 +1679,26 @@ static void a_hostile_name_makes_no_command(void **state)
 	catalogue_free(c);
 }
 
+/* Of a filter of what is new and one of everything nobody can tell which, while nobody saw what became of answers. */
+static void what_nobody_had_time_to_see_is_less_sure(void **state)
+{
+	struct catalogue *c = catalogue_shipped();
+	double sure[2];
+	(void)state;
+	for (int slept = 0; slept < 2; slept++) {
+		struct world *w = world_new("g2", "g1");
+		stateful_input(w);
+		for (int k = 0; slept && k < KIND_COUNT; k++)
+			w->v->dir[1].initiation[k] = CELL_UNKNOWN;
+		diagnose(c, w->d, w->v);
+		assert_string_equal(w->v->causes[0].id, "guest-fw-inbound-drop");
+		sure[slept] = w->v->causes[0].confidence;
+		world_free(w);
+	}
+	assert_true(sure[0] > 0.97 && sure[1] < 0.9);
+	catalogue_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1670,6 +1713,7 @@ int main(void)
 	    cmocka_unit_test(the_arithmetic_is_told),
 	    cmocka_unit_test(two_faults_are_two_causes),
 	    cmocka_unit_test(a_guard_hits_nobody_else),
+	    cmocka_unit_test(what_nobody_had_time_to_see_is_less_sure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

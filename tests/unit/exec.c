@@ -447,6 +447,48 @@ static void test_rows_of_drops_and_rules_are_bounded(void **state)
 	exec_free(x);
 }
 
+static struct ip address(const char *text)
+{
+	struct ip ip;
+
+	assert_int_equal(ip_parse(text, &ip), 0);
+	return ip;
+}
+
+static void test_words_of_the_watch_count_where_the_round_got_none(void **state)
+{
+	struct round_spec s = make_round();
+	struct words words = {0};
+	struct word said = {.dst = address("10.0.1.12"), .from = address("10.0.0.1"), .type = 3, .code = 0, .at = {1000}};
+	struct word port = said, other = {.dst = said.dst, .from = address("10.0.0.9"), .type = 3, .code = 13};
+	struct round_result r = {0};
+
+	(void)state;
+	port.code = 3;
+	words_note(&words, &port);
+	assert_null(words_find(&words, said.dst, said.at));
+	words_note(&words, &said);
+	assert_null(words_find(&words, address("10.0.1.13"), said.at));
+	assert_null(words_find(&words, said.dst, (struct mono){1000 + (WORD_LASTS_MS + 1) * 1000000LL}));
+	const struct word *kept = words_find(&words, said.dst, said.at);
+	assert_non_null(kept);
+
+	s.flows[0].dst = s.flows[3].dst = said.dst;
+	struct exec *x = exec_new(&s, at(0));
+	exec_icmp_error(x, 3, 0, other.type, other.code, 0, other.from, at(1));
+	exec_word(x, kept);
+	exec_result(x, &r);
+	for (size_t i = 0; i < r.sent_count; i++) {
+		if (r.sent[i].flow == 0 || r.sent[i].flow == 3)
+			assert_true(ip_equal(r.sent[i].icmp_from, r.sent[i].flow ? other.from : said.from));
+		else
+			assert_int_equal(r.sent[i].icmp_from.family, 0);
+	}
+	assert_true(r.sent_count >= 2);
+	round_result_clear(&r);
+	exec_free(x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +507,7 @@ int main(void)
 	    cmocka_unit_test(test_points),
 	    cmocka_unit_test(test_frames_are_kept_when_asked_for_in_order_and_bounded),
 	    cmocka_unit_test(test_witness_has_no_flows),
+	    cmocka_unit_test(test_words_of_the_watch_count_where_the_round_got_none),
 	    cmocka_unit_test(test_seeded_noise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 """VLANs, as far as a kernel without any can show them: a guest that tags its frames. Ports in the wrong VLAN are in ovs.py."""
-import os, subprocess
+import ipaddress, os, subprocess
 
-from . import Injected, fault
+from . import Injected, NO_TABLES, fault, nft
 
 # What a VLAN interface of the guest would do.
 PUSH = """
@@ -28,6 +28,30 @@ def tag_of_its_own(s):
         return None
     return Injected([(s.victim, f"tc qdisc add dev {s.dev} clsact && tc filter add dev {s.dev} egress bpf da obj {path} sec tc")],
                     undo=[(s.victim, f"tc qdisc del dev {s.dev} clsact")], where=s.victim, direction="from", fix=False)
+
+
+# ---- between two networks ----
+
+
+def network(ip, plen):
+    return ipaddress.ip_interface(f"{ip}/{plen}").network
+
+
+@fault("inter-vlan-routing-missing", needs=("unknown-router", "guest"))
+def no_way_there(s):
+    """The router in which no agent stands has no way to the peer's network: so it says."""
+    far, far6, at = network(s.peer_ip, s.peer_plen), network(s.peer_ip6, s.peer_plen6), s.unknown_router
+    dev = s.net.run(at, f"ip -o -4 addr show to {far}").split()[1]
+    return Injected([(at, f"ip route del {far} dev {dev}; ip -6 route del {far6} dev {dev}")],
+                    undo=[(at, f"ip route replace {far} dev {dev}; ip -6 route replace {far6} dev {dev}")], where=s.gateway, direction="from", settle=1.5, fix=False)
+
+
+@fault("inter-vlan-routing-missing", needs=("unknown-router", "guest"))
+def may_not_pass(s):
+    return Injected([(s.unknown_router, nft(f"""table inet t {{ chain c {{ type filter hook forward priority 0;
+        ip saddr {s.ip} ip daddr {s.peer_ip} reject with icmp type admin-prohibited
+        ip6 saddr {s.ip6} ip6 daddr {s.peer_ip6} reject with icmpv6 type admin-prohibited; }}; }}"""))],
+                    undo=[(s.unknown_router, NO_TABLES)], where=s.gateway, direction="from", settle=1.5, fix=False)
 
 
 # ---- tunnels ----
