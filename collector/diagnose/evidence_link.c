@@ -347,10 +347,27 @@ static bool out_is_quiet(const struct inquiry *q, const struct crossing *c)
 	return c->out->port && ((arp && !c->out->bcast_flood) || (nd && !c->out->mcast_flood));
 }
 
+/* Where a router asks in vain, its question dies further on than the packets that wait for the answer. */
+static bool question_dies(const struct inquiry *q, struct crossing *c)
+{
+	struct finding vain = {0};
+	struct problem further = *q->p;
+	struct inquiry at = *q;
+	evidence_find("asked-in-vain")->find(q, &vain);
+	if (vain.is != TRI_YES)
+		return false;
+	further.after = q->p->before;
+	further.before = (uint8_t)(q->v->dir[q->p->dir].path_count - 1);
+	further.probes = (vain.kinds & KIND_BIT(KIND_ICMP) ? KIND_BIT(KIND_ARP) : 0) |
+	                 (vain.kinds & KIND_BIT(KIND_ICMP6) ? KIND_BIT(KIND_ND) : 0);
+	at.p = &further;
+	return crossing_find(&at, out_is_quiet, c);
+}
+
 static void flood_off(const struct inquiry *q, struct finding *f)
 {
 	struct crossing c;
-	if (!crossing_find(q, out_is_quiet, &c)) {
+	if (!crossing_find(q, out_is_quiet, &c) && !question_dies(q, &c)) {
 		find_no(f, "the port it should leave by gets what is meant for all");
 		return;
 	}

@@ -699,6 +699,46 @@ static bool unanswered_by(const struct inquiry *q, int kind)
 	return here & KIND_BIT(kind) && (q->who == q->dst || (q->p->placed && q->p->after == 0));
 }
 
+static bool lacks_neighbour(const struct inquiry *q, int router, int family)
+{
+	struct ip ip = party_prefix(q->d, q->dst, family).ip;
+	const struct snapshot *s = q->d->party[router].after;
+	for (size_t k = 0; s && ip.family && k < s->neigh_count; k++)
+		if (ip_equal(s->neighs[k].ip, ip) && s->neighs[k].state & (NEIGH_FAILED | NEIGH_INCOMPLETE))
+			return true;
+	struct inquiry at = *q;
+	struct bindings unused = {0};
+	struct finding said = {0};
+	at.who = router;
+	at.learned = &unused;
+	evidence_find("drop-reason-neighbour")->find(&at, &said);
+	bindings_free(&unused);
+	return said.is == TRI_YES && said.kinds & kinds_of_family(family);
+}
+
+/* A router on the stretch that asked for the receiver's hardware address in vain; -1 = none. */
+static int asks_in_vain(const struct inquiry *q, int family)
+{
+	for (size_t i = q->p->after; q->p->placed && i <= q->p->before; i++) {
+		int r = point_party(q->d, q->v, q->p->dir, i);
+		if (r >= 0 && r != q->src && r != q->dst && lacks_neighbour(q, r, family))
+			return r;
+	}
+	return -1;
+}
+
+static void asked_in_vain(const struct inquiry *q, struct finding *f)
+{
+	for (int family = 4; family <= 6; family += 2) {
+		int r = dying(q) & kinds_of_family(family) ? asks_in_vain(q, family) : -1;
+		if (r >= 0)
+			find_yes(f, kinds_of_family(family) | (f->is == TRI_YES ? f->kinds : 0),
+			         "%s asked for the hardware address of %s in vain", name_of(q, r), name_of(q, q->dst));
+	}
+	if (f->is != TRI_YES)
+		find_no(f, "no router on the way lacks a hardware address");
+}
+
 /* Without ARP a machine sends its frames to its own hardware address. */
 static kind_mask frames_to_self(const struct inquiry *q)
 {
@@ -737,8 +777,8 @@ static void arp_silenced(const struct inquiry *q, struct finding *f)
 	}
 	struct ip mine = party_prefix(q->d, q->who, 4).ip;
 	bool has = mine.family && snapshot_addr_of(s, mine);
-	if (has && unanswered_by(q, KIND_ARP) &&
-	    (arp_is_ignored(q, s, why, sizeof why) || neigh_is_filtered(q, KIND_ARP, true, why, sizeof why)))
+	bool unanswered = unanswered_by(q, KIND_ARP) || (q->who == q->dst && asks_in_vain(q, 4) >= 0);
+	if (has && unanswered && (arp_is_ignored(q, s, why, sizeof why) || neigh_is_filtered(q, KIND_ARP, true, why, sizeof why)))
 		find_yes(f, kinds_of_family(4), "%s has the address and does not answer ARP for it: %s", name_of(q, q->who), why);
 	else
 		find_no(f, "nothing keeps %s from answering ARP", name_of(q, q->who));
@@ -788,6 +828,7 @@ static const struct evidence items[] = {
     {"bystander-answers", bystander_answers, "ARP answers", "that third machine answers ARP for the address"},
     {"arp-silenced", arp_silenced, "links, sysctl, ARP rules",
      "the machine has the address and is set up not to answer ARP for it"},
+    {"asked-in-vain", asked_in_vain, "neighbour tables, cut", "a router on the way found no hardware address of the receiver"},
     {"nd-silenced", nd_silenced, "firewall rules", "the machine's own filter keeps it from answering neighbour discovery"},
     {"arp-replies-filtered", arp_replies_filtered, "ARP rules", "the machine drops its own ARP requests or the replies to them"},
 };

@@ -1,6 +1,7 @@
 /* evidence_tunnel: VXLAN devices on the stretch where packets die, and what both hosts say of their ends. */
 #include "collector/diagnose/inquiry.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,8 +61,6 @@ static void lost_in_tunnel(const struct inquiry *q, struct finding *f)
 {
 	struct tunnel t;
 	bool inside = tunnel_find(q, &t) && dies_inside(q);
-	if (inside)
-		bindings_add(q->learned, "tunnel.port", "%u", t.here->vx_port);
 	if (inside)
 		find_yes(f, dying(q), "it dies inside of the tunnel between %s:%s and %s:%s", name_of(q, t.near), t.here->name,
 		         name_of(q, t.far), t.there->name);
@@ -152,10 +151,73 @@ static void tunnel_fdb_wrong(const struct inquiry *q, struct finding *f)
 	         name_of(q, t.far));
 }
 
+/* ---- what a host's own rules make of it ---- */
+
+static const char *carrying_if(const struct snapshot *s, struct ip ip)
+{
+	const struct addr *a = snapshot_addr_of(s, ip);
+	const struct link *l = a ? snapshot_link(s, a->link) : NULL;
+	return l ? l->name : NULL;
+}
+
+/* A packet of the tunnel as the near host's chains see it; false: its addresses are not known. */
+static bool carrier_packet(const struct inquiry *q, const struct tunnel *t, bool in, struct fw_packet *out)
+{
+	const struct link *from = in ? t->there : t->here, *to = in ? t->here : t->there;
+	const char *via = carrying_if(party_facts(q->d, t->near), t->here->vx_local);
+	*out = (struct fw_packet){.ethertype = from->vx_local.family == 6 ? 0x86dd : 0x0800,
+	                          .l4proto = IPPROTO_UDP,
+	                          .src = from->vx_local,
+	                          .dst = to->vx_local,
+	                          .sport = {1, UINT16_MAX},
+	                          .dport = {from->vx_port, from->vx_port},
+	                          .ct = FW_CT_NEW,
+	                          .length = {0, UINT16_MAX},
+	                          .iif = in && via ? via : "",
+	                          .oif = in || !via ? "" : via,
+	                          .in_bridge = "",
+	                          .out_bridge = ""};
+	return via && from->vx_local.family && to->vx_local.family == from->vx_local.family;
+}
+
+static bool carrier_is_stopped(const struct inquiry *q, const struct tunnel *t, struct fw_decision *d)
+{
+	static const char *const hooks[2][2] = {{"output", "postrouting"}, {"prerouting", "input"}};
+	bool in = t->near == dossier_host(q->d, q->dst);
+	struct fw_packet p;
+	for (size_t i = 0; i < 2 && carrier_packet(q, t, in, &p); i++) {
+		size_t n = firewall_decide(party_facts(q->d, t->near), FW_LAYER_IP, hooks[in][i], "", &p, d, 1);
+		if (n && d->outcome == FW_STOPS && !d->random)
+			return true;
+	}
+	return false;
+}
+
+/* Its rules first; where they do not tell, the word of its kernel. */
+static void tunnel_filtered(const struct inquiry *q, struct finding *f)
+{
+	struct tunnel t;
+	struct fw_decision d;
+	char text[400];
+	if (!tunnel_find(q, &t) || !dies_inside(q) || !carrier_is_stopped(q, &t, &d)) {
+		evidence_find("drop-reason-filter")->find(q, f);
+		if (t.here)
+			bindings_add(q->learned, "tunnel.port", "%u", t.here->vx_port);
+		return;
+	}
+	bindings_add(q->learned, "component", "%s %s %s", d.base->family, d.base->table, d.base->name);
+	bindings_add(q->learned, "tunnel.accept", "%s %s %s udp dport %u accept", d.base->family, d.base->table, d.base->name,
+	             t.here->vx_port);
+	find_yes(f, dying(q), "the rules of %s stop the tunnel's own packets: %s", name_of(q, t.near),
+	         firewall_text(&d, text, sizeof text));
+}
+
 static const struct evidence items[] = {
     {"lost-in-tunnel", lost_in_tunnel, "cut, links", "it dies between the two VXLAN devices"},
     {"tunnel-ends-differ", ends_differ, "links, addresses",
      "identifier or port of the two VXLAN devices differ, or one uses an address that its host does not have"},
+    {"tunnel-filtered", tunnel_filtered, "firewall rules, drop reasons",
+     "the host's own rules stop the tunnel's packets, or its kernel says a filter dropped them"},
     {"tunnel-fdb-wrong", tunnel_fdb_wrong, "forwarding entries",
      "the VXLAN device's own table sends what is for the guest to another host"},
 };
