@@ -189,12 +189,24 @@ static int64_t counted(const struct party *p, const char *name)
 	return now > was ? now - was : 0;
 }
 
+/* Of the two ways taken together. What becomes of ICMP alone is no matter of a connection. */
+static bool more_than_tcp_dies(const struct inquiry *q)
+{
+	kind_mask other = ~(kinds_of_proto(PROTO_TCP) | kinds_of_proto(PROTO_ICMP));
+	for (int k = 0; k < 2 * KIND_COUNT; k++) {
+		const struct direction *d = &q->v->dir[k / KIND_COUNT];
+		if (other & KIND_BIT(k % KIND_COUNT) && d->delivery[k % KIND_COUNT] == CELL_LOST)
+			return true;
+	}
+	return (dying(q) & ~kinds_of_proto(PROTO_TCP)) != 0;
+}
+
 /* Where more than TCP is lost, the queue may be full because answers do not get out: then it is a symptom. */
 static void request_queue_full(const struct inquiry *q, struct finding *f)
 {
 	const struct party *p = &q->d->party[q->who];
 	int64_t n = counted(p, "TcpExt.TCPReqQFullDrop"), cookies = 1;
-	if (n <= 0 || dying(q) & ~kinds_of_proto(PROTO_TCP)) {
+	if (n <= 0 || more_than_tcp_dies(q)) {
 		find_no(f, "it is not that the queue of half-open connections of %s is full", name_of(q, q->who));
 		return;
 	}

@@ -45,6 +45,22 @@ static void answers_die_too(const struct inquiry *q, struct finding *f)
 		find_no(f, "answers get through, only new packets do not");
 }
 
+/* Nothing speaks for a filter of what is new only while nobody had the time to see what becomes of answers. */
+static void answers_watched(const struct inquiry *q, struct finding *f)
+{
+	const struct direction *back = &q->v->dir[1 - q->p->dir];
+	kind_mask known = 0, untold = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		kind_mask bit = q->p->probes & KIND_BIT(k);
+		known |= back->initiation[k] == CELL_UNKNOWN || back->initiation[k] == CELL_SKIPPED ? 0 : bit;
+		untold |= back->initiation[k] == CELL_UNKNOWN ? bit : 0;
+	}
+	if (untold && !known)
+		find_no(f, "whether answers die there as well is not known");
+	else
+		find_unknown(f, "%s", "");
+}
+
 static bool asks_for_state(const struct hit *h)
 {
 	const struct fw_rule *r = h->decision.rule;
@@ -211,6 +227,8 @@ static void only_service(const struct inquiry *q, struct finding *f)
 static const struct evidence items[] = {
     {"answers-die-too", answers_die_too, "cut, matrix",
      "not only new packets die there, but also answers to what the other side starts"},
+    {"answers-watched", answers_watched, "matrix",
+     "only ever says no: nobody had the time to see whether answers die there as well"},
     {"state-one-way", state_one_way, "firewall rules on the stretch, paths",
      "a filter that asks for state stops answers whose questions went another way"},
     {"filter-at-sender", filter_at_sender, "firewall rules on the stretch",

@@ -291,6 +291,11 @@ static void full_because_nothing_leaves(struct world *w)
 	before(w, "g2", "TcpExt.TCPReqQFullDrop", 10, 90);
 	cut(w, "g2", "g2:socket", "g2:eth0", 0, IP4);
 }
+static void full_while_others_die(struct world *w)
+{
+	flooded(w);
+	cut(w, "g1", "h1:up0", "h2:up0", K(UDP), 0);
+}
 
 static const struct scenario scenarios[] = {
     {"mac-learning-disabled", "g1", "g2", "h2", forgotten, known_after_all, "bridge link set dev v2 learning on flood on"},
@@ -316,6 +321,7 @@ static const struct scenario scenarios[] = {
     {"l2-loop-storm", "g1", "g2", "h1", looped, duplicated_elsewhere, "ip link set dev lp1 down"},
     {"double-or-guest-tagging", "g1", "g2", "g1", guest_tags, both_tag, "VLAN 20"},
     {"syn-or-packet-flood", "g1", "g2", "g2", flooded, full_because_nothing_leaves, "net.ipv4.tcp_syncookies=1"},
+    {"syn-or-packet-flood", "g1", "g2", "g2", flooded, full_while_others_die, "net.ipv4.tcp_syncookies=1"},
 };
 
 static const struct cause *named(const struct world *w, const char *id)
@@ -363,6 +369,19 @@ static void it_is_named_first(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* Without the switch's word it is a guess, if a good one. */
+static void what_only_looks_like_it_is_less_sure(void **state)
+{
+	struct world *w = world_new("g1", "g2");
+	(void)state;
+	arp_inspected(w);
+	diagnose(catalogue, w->d, w->v);
+	const struct cause *c = named(w, "arp-inspection-drop");
+	assert_non_null(c);
+	assert_true(c->confidence < 0.95);
+	world_free(w);
+}
+
 static void what_looks_like_it_is_not(void **state)
 {
 	int wrong = 0;
@@ -400,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_is_named_first),
 	    cmocka_unit_test(what_looks_like_it_is_not),
+	    cmocka_unit_test(what_only_looks_like_it_is_less_sure),
 	};
 	return cmocka_run_group_tests(tests, open_catalogue, close_catalogue);
 }
