@@ -78,11 +78,18 @@ static void span_bind(const struct inquiry *q, const char *key)
 	             point_of(q, q->p->before)->ifname[0] ? point_of(q, q->p->before)->ifname : "its stack");
 }
 
+static bool hosts_it(const struct inquiry *q, int host, int guest)
+{
+	return guest >= 0 && q->d->party[guest].kind == AGENT_GUEST && dossier_host(q->d, guest) == host;
+}
+
+/* A guest and its own host are one machine to what lies between machines. */
 static void between_machines(const struct inquiry *q, struct finding *f)
 {
 	const struct problem *p = q->p;
 	char text[STRETCH_MAX];
-	if (!p->placed || party_of(q, p->after) == party_of(q, p->before)) {
+	int x = p->placed ? party_of(q, p->after) : -1, y = p->placed ? party_of(q, p->before) : -1;
+	if (x == y || hosts_it(q, x, y) || hosts_it(q, y, x)) {
 		find_no(f, "it is inside of one machine");
 		return;
 	}
@@ -803,7 +810,8 @@ static const struct evidence items[] = {
     {"vmxnet3-resets", vmxnet3_resets, "driver, link counters", "a VMXNET3 interface is reset by its driver"},
     {"failed-over", failed_over, "changes", "a bond on the stretch has changed its active member"},
     {"at-machine", at_machine, "cut, train of probes", "one end of the stretch is this machine"},
-    {"between-machines", between_machines, "cut, train of probes", "the stretch lies between two machines"},
+    {"between-machines", between_machines, "cut, train of probes",
+     "the stretch lies between two machines, of which none hosts the other"},
     {"one-way-dead", one_way_dead, "cut, matrix", "all of one direction dies there, and nothing of the other"},
     {"cable-from-guest", cable_from_guest, "cut, placement", "it is lost where what the guest sends enters the host"},
     {"cable-to-guest", cable_to_guest, "cut, placement", "it is lost where the host hands it to the guest"},
