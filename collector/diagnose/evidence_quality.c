@@ -168,7 +168,7 @@ static void loss_or_cut(const struct inquiry *q, struct finding *f)
 	if (f->is == TRI_YES || !q->p->placed || q->p->odd || !q->p->probes)
 		return;
 	span_bind(q, "span");
-	find_yes(f, ~0u, "%u of %u packets arrive %s", point_of(q, q->p->before)->seen, point_of(q, q->p->after)->seen,
+	find_yes(f, ~0u, "%u of %u packets pass %s", point_of(q, q->p->before)->seen, point_of(q, q->p->after)->seen,
 	         stretch(q, text, sizeof text));
 }
 

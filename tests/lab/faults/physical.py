@@ -185,13 +185,16 @@ while True:
 """
 
 
+def transfer(s):
+    """What is to run for it, in order."""
+    return [Program(s.victim, "sink", [sys.executable, "-c", SINK, s.ip]), Program(s.peer, "transfer", [sys.executable, "-c", TRANSFER, s.peer_ip, s.ip])]
+
+
 @fault("tcp-retransmission-loss", needs=NEEDS)
 def tcp_retransmission_loss(s):
     """Loss on the wire, and somebody who sends over it."""
     if not both_have_uplinks(s) or not s.ip or not s.peer_ip:
         return None
-    w = towards_victim(s, loss=8)
-    sink = Program(s.victim, "sink", [sys.executable, "-c", SINK, s.ip])
-    transfer = Program(s.peer, "transfer", [sys.executable, "-c", TRANSFER, s.peer_ip, s.ip])
-    return Injected([sink.begin, w.begin, transfer.begin], undo=[transfer.end, sink.end, w.end], where=s.peer, direction="to", cut=far_ends(s), may=("path-jitter",),
+    things = [towards_victim(s, loss=8)] + transfer(s)
+    return Injected([x.begin for x in things], undo=[x.end for x in things[::-1]], where=s.peer, direction="to", cut=far_ends(s), may=("path-jitter",),
                     settle=1.5, args=("--deep",), fix=False)

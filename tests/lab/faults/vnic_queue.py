@@ -1,5 +1,7 @@
-"""Queues: rates that are limited, and long ones that fill up."""
-from . import Injected, fault
+"""Queues and tables: rates that are limited, and what fills up."""
+import os, signal
+
+from . import Injected, fault, physical
 
 
 @fault("traffic-shaping-policing", needs=("guest", "bridge", "bridged"))
@@ -25,3 +27,50 @@ def bufferbloat(s):
     dev = s.fabric_ports[0]
     return Injected([(s.fabric, f"tc qdisc replace dev {dev} root tbf rate 6mbit burst 4kb limit 400kb")], undo=[(s.fabric, f"tc qdisc del dev {dev} root")],
                     direction="to", state=("degraded",), args=("--deep",), fix=False)
+
+
+@fault("traffic-shaping-policing", needs=("fabric", "bridged"))
+def policed_transfer(s):
+    """Connections over a limit send much again: that comes of the limit."""
+    if not s.bridge or s.bridge == "br-a" and s.network in ("", "default") or not s.uplink or not s.ip or not s.peer_ip:
+        return None
+    transfer = physical.transfer(s)
+    return Injected([(s.host, f"tc qdisc replace dev {s.port} root tbf rate 3mbit burst 4kb limit 12kb")] + [p.begin for p in transfer],
+                    undo=[p.end for p in transfer[::-1]] + [(s.host, f"tc qdisc del dev {s.port} root")],
+                    where=s.host, direction="to", may=("path-jitter",), state=("degraded", "one-way"), settle=1.5, args=("--deep",))
+
+
+# ---- in a machine that has a kernel of its own ----
+
+
+@fault("softnet-backlog-drop", needs=("guest", "vm"))
+def softnet_backlog_drop(s):
+    """What comes at once is more than may wait for the CPU that is to take it."""
+    rps = f"/sys/class/net/{s.dev}/queues/rx-0/rps_cpus"
+    return Injected([(s.victim, f"echo 1 >{rps}; sysctl -qw net.core.netdev_max_backlog=1")], undo=[(s.victim, f"echo 0 >{rps}; sysctl -qw net.core.netdev_max_backlog=1000")],
+                    where=s.victim, direction="to", args=("--deep",))
+
+
+def stands_still(s, signal_of):
+    return lambda net: os.kill(net.vms[s.victim].pid(), signal_of)
+
+
+@fault("tap-or-vswitch-queue-overflow", needs=("guest", "vm"))
+def tap_or_vswitch_queue_overflow(s):
+    """Nobody takes from the tap, and it has been filled."""
+    fill = f"ping -c 1500 -l 1500 -W 0.1 -w 1 {s.ip} >/dev/null; true"
+    return Injected([stands_still(s, signal.SIGSTOP), (s.host, fill)], undo=[stands_still(s, signal.SIGCONT)], where=s.host, direction="to", settle=0.1, fix=False)
+
+
+OTHERS = "seq 101 140 | sed 's/.*/neigh {verb} 10.99.0.& lladdr 02:de:ad:00:00:01 dev {dev} nud reachable/' >/run/{verb}; "
+LIMITS = "sysctl -qw net.ipv4.neigh.default.gc_thresh1={0} net.ipv4.neigh.default.gc_thresh2={1} net.ipv4.neigh.default.gc_thresh3={2}; "
+FULL = LIMITS.format(4, 8, 16) + OTHERS + "setsid sh -c 'while :; do /bin/ip -force -batch /run/replace; sleep 0.3; done' full >/dev/null 2>&1 & echo $! >/run/full"
+ROOM = "kill $(cat /run/full); " + OTHERS + "ip -force -batch /run/del; rm -f /run/full /run/del /run/replace; " + LIMITS.format(128, 512, 1024)
+
+
+@fault("neigh-table-overflow", needs=("guest", "vm"))
+def neigh_table_overflow(s):
+    """Others than the peer take all the places there are, and its own as soon as that is free."""
+    leave = f"sleep 1; (echo neigh del {s.peer_ip} dev {s.dev}; cat /run/replace) >/run/del; for i in 1 2 3; do ip -force -batch /run/del >/dev/null 2>&1; done; true"
+    return Injected([(s.victim, FULL.format(verb="replace", dev=s.dev)), (s.victim, leave)], undo=[(s.victim, ROOM.format(verb="del", dev=s.dev))],
+                    where=s.victim, settle=0.2)
