@@ -81,6 +81,8 @@ static void no_address(const struct inquiry *q, struct finding *f)
 	}
 	const char *now4 = address_elsewhere(q, s, v4, 4), *now6 = address_elsewhere(q, s, v6, 6), *now = now4 ? now4 : now6;
 	history_restore(q, (v4 ? 1 : 0) | (v6 ? 2 : 0));
+	if (v6)
+		history_restore_link_local(q);
 	const char *was = bindings_get(q->learned, "was");
 	find_yes(f, kinds, "%s:%s is up and has no %s address%s%s%s%s", name_of(q, q->who), party_if(q->d, q->who),
 	         v4 && v6 ? "IPv4 nor IPv6"

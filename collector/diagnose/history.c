@@ -63,6 +63,25 @@ static void restore_addr(const struct inquiry *q, const char *ifname, int family
 	bindings_add(q->learned, "was", "%s", text);
 }
 
+void history_restore_link_local(const struct inquiry *q)
+{
+	const struct party *p = &q->d->party[q->who];
+	const struct snapshot *s = party_facts(q->d, q->who);
+	const char *ifname = party_if(q->d, q->who);
+	char text[PREFIX_TEXT_MAX];
+	size_t len = strlen(ifname);
+	for (size_t i = p->change_count; s && i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		struct prefix a;
+		if (strncmp(c->key, "addr.", 5) || strncmp(c->key + 5, ifname, len) || c->key[5 + len] != '.' ||
+		    prefix_parse(c->key + 6 + len, &a) < 0 || !ip_is_link_local(a.ip) || a.ip.family != 6)
+			continue;
+		if (c->was && !c->now && !addr_present(s, ifname, a)) /* replace: the kernel may have made it by then */
+			bindings_add(q->learned, "restore", "addr replace %s dev %s nodad", prefix_format(a, text), ifname);
+		return;
+	}
+}
+
 /* ---- routes ---- */
 
 static bool route_present(const struct snapshot *s, struct prefix dst)

@@ -193,6 +193,8 @@ void vport_bind(const struct inquiry *q, int end, const struct vport *v);
 const struct fact_change *history_last(const struct party *p, const char *key); /* the newest change, NULL = none */
 /* Binds "restore": arguments to `ip` that bring back the addresses and routes which `who` lost on its probed interface. */
 void history_restore(const struct inquiry *q, int families /* bit 0: IPv4, bit 1: IPv6 */);
+/* Its link-local IPv6 address, too: the kernel makes one only when the interface is switched on. */
+void history_restore_link_local(const struct inquiry *q);
 void history_restore_on(const struct inquiry *q, const char *ifname, int families); /* on another one of its interfaces */
 /* Default routes that others on the same subnet use; family 0 = nobody says. */
 struct ip gateway_of_others(const struct inquiry *q, int family);

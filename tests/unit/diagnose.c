@@ -192,6 +192,14 @@ static void no_ip(struct world *w)
 	changed(w, "g1", "route.4.default", "unicast via 10.0.0.1 dev eth0", NULL);
 	unreachable_stack(w, K(ARP), IP4);
 }
+static void flushed(struct world *w)
+{
+	no_ip(w);
+	drop_addr(w, "g1", "fd00::11/64");
+	changed(w, "g1", "addr.eth0.fd00::11/64", "present", NULL);
+	changed(w, "g1", "addr.eth0.fe80::11/64", "present", NULL);
+	unreachable_stack(w, K(ND), IP6);
+}
 static void ip_on_vlan_device(struct world *w) /* a guest that was told to tag, on a port that does not */
 {
 	no_ip(w);
@@ -1169,6 +1177,7 @@ static const struct scenario scenarios[] = {
      "ip addr add 10.0.0.11/24 dev eth0 && ip route replace default via 10.0.0.1 dev eth0", NULL},
     {"address on a VLAN device", "h1", "g1", ip_on_vlan_device, "guest-no-ip", "g1",
      "ip addr del 10.0.0.11/24 dev eth0.5 && ip addr add 10.0.0.11/24 dev eth0", NULL},
+    {"flushed", "h1", "g1", flushed, "guest-no-ip", "g1", "ip addr replace fe80::11/64 dev eth0 nodad", NULL},
     {"no address, and not heard", "h1", "g1", no_ip_unheard, NULL, NULL, NULL, NULL},
     {"wrong subnet", "h1", "g1", wrong_subnet, "wrong-subnet-ip", "g1",
      "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.77.5.11/24 dev eth0", NULL},
