@@ -107,6 +107,7 @@ struct sim_collector {
 	bool stale;
 	uint64_t rows_applied, again;
 	size_t event_count, doubts;
+	uint32_t doubted; /* the pair of the last doubt */
 	struct {
 		struct detect_event event;
 		struct mono at;
@@ -130,6 +131,7 @@ struct sim {
 	size_t heap_count, heap_cap;
 	uint64_t order; /* breaks ties in the order of insertion */
 	bool watching;  /* agents watch and report */
+	bool deep;      /* rounds measure quality, whatever their first stages say */
 	uint32_t control_loss_ppm, control_double_ppm, control_jitter_us;
 	uint64_t packets;
 };

@@ -193,6 +193,7 @@ void collector_tick(struct sim *s)
 	for (size_t i = 0; i < n && c->event_count < 256; i++) {
 		if (events[i].type == DETECT_DOUBT) { /* no alarm: a reason to look */
 			c->doubts++;
+			c->doubted = events[i].pair;
 			continue;
 		}
 		c->events[c->event_count].event = events[i];
@@ -214,6 +215,7 @@ static bool round_start(struct sim *s, int a, int b)
 {
 	struct round_ask ask = {.id = sim_random(s) | 1, .a = member_of(s, a), .b = member_of(s, b)};
 	ask.id_base = (uint16_t)(20000 + sim_below(s, 30001));
+	ask.deep = s->deep;
 	random_bytes(s, ask.key, sizeof ask.key);
 	round_free(s->c.round);
 	s->c.round = round_new(&ask, s->c.fleet, round_out, s, s->now, NULL);

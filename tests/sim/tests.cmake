@@ -16,3 +16,10 @@ function(bw_volume name)
 endfunction()
 bw_volume(volume 1 400)
 bw_volume(daylong 1 40 60)
+
+# how long it takes until small losses are found: here of a few
+add_executable(test_gray sim/gray.c)
+target_link_libraries(test_gray PRIVATE sim_world)
+set_target_properties(test_gray PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/sim)
+add_test(NAME sim/gray COMMAND test_gray 1 6)
+set_tests_properties(sim/gray PROPERTIES LABELS sim TIMEOUT 120)

@@ -1,6 +1,6 @@
 /* volume: thousands of random networks, one fault in each, a round, its verdict, and what should have been said. Ends with a table
  * per cause and figures as lines `value: NAME VALUE`. Arguments: [SEED] [COUNT] [NAME], NAME: only that fault, "cause/name"; each
- * wrong one is told. Exit 1 when more is wrong than may be. */
+ * wrong one is told. Exit 1 when more is wrong than may be, or too little right. */
 #include "tests/sim/volume.h"
 
 #include <stdio.h>
@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define WRONG_PERMILLE_MAX 5
+#define RIGHT_PERMILLE_MIN 985
+#define RIGHT_JUDGED_FROM  300
 
 /* ---- counting ---- */
 
@@ -171,7 +173,8 @@ static int report(const struct count *each)
 	printf("value: wrong_cause %.3f\nvalue: where_right %.3f\nvalue: direction_right %.3f\nvalue: cut_right %.3f\n",
 	       percent(all.wrong, felt), percent(all.where_right, all.where_judged),
 	       percent(all.direction_right, all.direction_judged), percent(all.cut_right, all.cut_judged));
-	return all.wrong * 1000 > felt * WRONG_PERMILLE_MAX;
+	bool few = all.right * 1000 < (felt - all.blind) * RIGHT_PERMILLE_MIN && felt >= RIGHT_JUDGED_FROM;
+	return few || all.wrong * 1000 > felt * WRONG_PERMILLE_MAX;
 }
 
 int main(int argc, char **argv)
