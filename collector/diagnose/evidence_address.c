@@ -281,6 +281,21 @@ static bool was_on_peers_link(const struct inquiry *q, struct prefix theirs, str
 	return prefix_before(q, other_end(q), theirs, &was) && prefix_contains(was, mine);
 }
 
+/* The peer had the same address with a longer prefix: whom it takes for near since says nothing about us. */
+static bool was_widened(const struct inquiry *q, struct prefix theirs)
+{
+	const struct party *p = &q->d->party[other_end(q)];
+	struct prefix was;
+	for (size_t i = p->change_count; i-- > 0;) {
+		const struct fact_change *c = &p->changes[i];
+		const char *dot = strncmp(c->key, "addr.", 5) == 0 ? strchr(c->key + 5, '.') : NULL;
+		if (dot && c->was && !c->now && prefix_parse(dot + 1, &was) == 0 && ip_equal(was.ip, theirs.ip) &&
+		    was.len > theirs.len)
+			return true;
+	}
+	return false;
+}
+
 /* The peer sees us on its link or we saw it on ours before, and now we do not. */
 static bool narrow(const struct inquiry *q, const struct snapshot *s, int family)
 {
@@ -288,7 +303,7 @@ static bool narrow(const struct inquiry *q, const struct snapshot *s, int family
 	struct prefix theirs = party_prefix(q->d, other_end(q), family);
 	if (!a || !theirs.ip.family || (family == 6 && ip_is_link_local(a->prefix.ip)))
 		return false;
-	bool near = theirs.len < a->prefix.len && prefix_contains(theirs, a->prefix.ip);
+	bool near = theirs.len < a->prefix.len && prefix_contains(theirs, a->prefix.ip) && !was_widened(q, theirs);
 	near |= was_on_link(q, a->prefix, theirs.ip) || was_on_peers_link(q, theirs, a->prefix.ip);
 	return near && !prefix_contains(a->prefix, theirs.ip) && !way(q, s, family);
 }
