@@ -47,6 +47,8 @@ fact_source_fn fact_read_queues;                                /* of the links 
 void queue_read(struct snapshot *s, const struct nlmsghdr *h);  /* RTM_NEWQDISC: link.NAME.limit */
 void filter_read(struct snapshot *s, const struct nlmsghdr *h); /* RTM_NEWTFILTER: link.NAME.tc_ingress, tc_egress */
 
+void xfrm_read(struct snapshot *s, const struct nlmsghdr *h); /* policies and states: xfrm.policy.WAY SRC DST, xfrm.state SRC DST */
+
 /* Pure parsers of rtnetlink messages. */
 void link_read(struct link *l, const struct nlmsghdr *h); /* RTM_NEWLINK */
 /* Those that are not zero, as link.NAME.WHAT; of few links only when there are very many. */

@@ -61,15 +61,15 @@ static void state_read(struct snapshot *s, const struct nlmsghdr *h)
 	snapshot_add_text(s, name, a->id.proto == IPPROTO_ESP ? "esp" : a->id.proto == IPPROTO_AH ? "ah" : "other");
 }
 
-static int policy_taken(const struct nlmsghdr *h, void *arg)
+void xfrm_read(struct snapshot *s, const struct nlmsghdr *h)
 {
-	policy_read(arg, h);
-	return MNL_CB_OK;
+	policy_read(s, h);
+	state_read(s, h);
 }
 
-static int state_taken(const struct nlmsghdr *h, void *arg)
+static int on_answer(const struct nlmsghdr *h, void *arg)
 {
-	state_read(arg, h);
+	xfrm_read(arg, h);
 	return MNL_CB_OK;
 }
 
@@ -81,9 +81,9 @@ int fact_read_xfrm(struct snapshot *s, struct err *e)
 	if (nl_open(&n, NETLINK_XFRM, e) < 0)
 		return 0;
 	struct nlmsghdr *req = nl_request(&n, XFRM_MSG_GETPOLICY, NLM_F_DUMP, sizeof(struct xfrm_userpolicy_id));
-	if (nl_talk(&n, req, policy_taken, s) == 0) {
+	if (nl_talk(&n, req, on_answer, s) == 0) {
 		req = nl_request(&n, XFRM_MSG_GETSA, NLM_F_DUMP, sizeof(struct xfrm_usersa_id));
-		nl_talk(&n, req, state_taken, s);
+		nl_talk(&n, req, on_answer, s);
 	}
 	nl_close(&n);
 	return 0;
