@@ -130,6 +130,8 @@ static bool run_one(const struct catalogue *c, const struct volume_fault *f, uin
 	bool sense = f->inject(v, &(struct victim){.machine = end ? b : a, .peer = end ? a : b, .end = end}, &t);
 	if (sense && t.cause && !t.cause[0])
 		t.cause = NULL;
+	if (volume_below(v, 4)) /* else somebody asks before it was reported */
+		volume_tell(v);
 	if (sense) {
 		struct verdict *got = volume_diagnose(v, c, a, b);
 		*out = got ? verdict_judge(v, got, &t) : (struct count){.runs = 1, .undetermined = 1};

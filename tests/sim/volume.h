@@ -92,6 +92,7 @@ struct later {
 uint32_t volume_below(struct volume *v, uint32_t n);
 bool volume_chance(struct volume *v, uint32_t ppm);
 void volume_enrol(struct volume *v); /* a fleet of all machines with an agent, and what they say of themselves */
+void volume_tell(struct volume *v);  /* agents report what has changed */
 void volume_dismiss(struct volume *v);
 bool volume_is_stopped(const struct volume *v, int machine);                                /* its agent */
 struct verdict *volume_diagnose(struct volume *v, const struct catalogue *c, int a, int b); /* NULL: no round could be run */

@@ -215,6 +215,13 @@ static void machine_tells(struct volume *v, struct vmachine *m)
 	fleet_snapshot(v->fleet, m->member, snapshot_copy(m->s), wall_of(v));
 }
 
+void volume_tell(struct volume *v)
+{
+	for (size_t i = 0; i < v->machine_count; i++)
+		if (v->machines[i].agent)
+			machine_tells(v, &v->machines[i]);
+}
+
 void volume_enrol(struct volume *v)
 {
 	v->fleet = fleet_new();
@@ -235,9 +242,7 @@ void volume_enrol(struct volume *v)
 		fleet_hello(v->fleet, m->member, &hello);
 	}
 	for (int times = 0; times < 2; times++)
-		for (size_t i = 0; i < v->machine_count; i++)
-			if (v->machines[i].agent)
-				machine_tells(v, &v->machines[i]);
+		volume_tell(v);
 }
 
 void volume_dismiss(struct volume *v)
