@@ -8,15 +8,16 @@
 
 /* ---- words about this problem ---- */
 
+/* On the stretch; where that is not known, anywhere on the way. */
 static bool party_stands(const struct inquiry *q, int party)
 {
-	if (!q->p->placed)
-		return party == q->src || party == q->dst;
-	for (size_t i = q->p->after; i <= q->p->before; i++) {
-		if (point_party(q->d, q->v, q->p->dir, i) == party)
+	const struct problem *p = q->p;
+	size_t from = p->placed ? p->after : 0, to = p->placed ? p->before + 1u : q->v->dir[p->dir].path_count;
+	for (size_t i = from; i < to; i++) {
+		if (point_party(q->d, q->v, p->dir, i) == party)
 			return true;
 	}
-	return party == q->p->drop_party;
+	return p->placed ? party == p->drop_party : party == q->src || party == q->dst;
 }
 
 typedef bool row_fn(enum drop_class have, enum drop_class asked);

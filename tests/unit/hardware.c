@@ -225,6 +225,16 @@ static void queue_dead(struct world *w) { swept(w, "h2:v2", "g2:eth0", 0xb7b7b7b
 static void lost_at_random(struct world *w) { swept(w, "h2:v2", "g2:eth0", 0xb7f7b5e7); }
 static void member_dead(struct world *w) { swept(w, "h1:up0", "h2:up0", 0xb7b7b7b7); }
 
+/* The agent is not heard, so nobody knows where it dies; a host on the way has a word for it. */
+static void tap_full(struct world *w, const char *reason)
+{
+	fails(w, "g1", IP4, CELL_LOST);
+	says(w, "h2", "g1", false, IP4, reason, "tun_net_xmit", "v2");
+	silence(w, "g2");
+}
+static void ring_of_tap(struct world *w) { tap_full(w, "FULL_RING"); }
+static void filter_of_tap(struct world *w) { tap_full(w, "TAP_FILTER"); }
+
 /* ---- CPU, memory ---- */
 
 static void late_inside(struct world *w, const char *pressure)
@@ -260,6 +270,7 @@ static const struct scenario scenarios[] = {
     {"gso-tso-lro-drop", "g1", segments_die, queue_drops, "ethtool -K eth0 tso off"},
     {"multiqueue-misconfig", "g2", queue_dead, lost_at_random, "ethtool -L eth0 combined 1"},
     {"lacp-hash-blackhole", NULL, member_dead, queue_dead, "LACP"},
+    {"tap-or-vswitch-queue-overflow", "h2", ring_of_tap, filter_of_tap, "virsh list"},
     {"cpu-oversubscribed", "g2", cpu_waits, late_on_the_wire, "more CPU"},
     {"memory-pressure-stall", "g2", memory_waits, late_on_the_wire, "memory it needs"},
 };

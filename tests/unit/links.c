@@ -20,7 +20,11 @@
 #include <linux/neighbour.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_gact.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <net/if.h>
 
 #define MESSAGE 8192
@@ -494,9 +498,116 @@ static void a_request_without_an_answer_has_an_end(void **state)
 	nl_close(&n);
 }
 
+/* ---- what limits or takes away packets ---- */
+
+static struct snapshot *with_device(void)
+{
+	struct snapshot *s = snapshot_new();
+	struct link *l = snapshot_grow(s, (void **)&s->links, &s->link_count, 4, sizeof *s->links);
+
+	l->index = 7;
+	strcpy(l->name, "x0");
+	return s;
+}
+
+static struct nlmsghdr *tc_message(uint16_t type, uint32_t parent, const char *kind)
+{
+	struct tcmsg t = {.tcm_family = AF_UNSPEC, .tcm_ifindex = 7, .tcm_parent = parent};
+	struct nlmsghdr *h = message(type, &t, sizeof t);
+
+	mnl_attr_put_strz(h, TCA_KIND, kind);
+	return h;
+}
+
+static void a_discipline_with_a_rate_is_a_limit(void **state)
+{
+	static const struct {
+		const char *kind, *limit;
+		uint32_t parent;
+		size_t len; /* of its parameters */
+	} rows[] = {{"tbf", "tbf 6000 kbit/s", TC_H_ROOT, sizeof(struct tc_tbf_qopt)},
+	            {"tbf", "tbf", TC_H_ROOT, 5},
+	            {"htb", "htb", TC_H_ROOT, 0},
+	            {"fq_codel", NULL, TC_H_ROOT, 0},
+	            {"tbf", NULL, 0x10001, sizeof(struct tc_tbf_qopt)}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct tc_tbf_qopt q = {.rate.rate = 750000};
+		struct snapshot *s = with_device();
+		struct nlmsghdr *h = tc_message(RTM_NEWQDISC, rows[i].parent, rows[i].kind);
+		struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS);
+		const char *limit;
+
+		if (rows[i].len)
+			mnl_attr_put(h, TCA_TBF_PARMS, rows[i].len, &q);
+		mnl_attr_nest_end(h, options);
+		queue_read(s, h);
+		limit = snapshot_text(s, "link.x0.limit");
+		assert_int_equal(limit != NULL, rows[i].limit != NULL);
+		if (limit)
+			assert_string_equal(limit, rows[i].limit);
+		free(h);
+		snapshot_free(s);
+	}
+}
+
+/* A filter of u32 with one action of that kind. */
+static struct nlmsghdr *filter_message(uint32_t hook, const char *kind, uint16_t type, const void *parms, size_t len)
+{
+	struct nlmsghdr *h = tc_message(RTM_NEWTFILTER, TC_H_MAKE(TC_H_CLSACT, hook), "u32");
+	struct nlattr *options = mnl_attr_nest_start(h, TCA_OPTIONS), *actions = mnl_attr_nest_start(h, TCA_U32_ACT),
+	              *one = mnl_attr_nest_start(h, 1), *own;
+
+	mnl_attr_put_strz(h, TCA_ACT_KIND, kind);
+	own = mnl_attr_nest_start(h, TCA_ACT_OPTIONS);
+	mnl_attr_put(h, type, len, parms);
+	mnl_attr_nest_end(h, own);
+	mnl_attr_nest_end(h, one);
+	mnl_attr_nest_end(h, actions);
+	mnl_attr_nest_end(h, options);
+	return h;
+}
+
+static void a_filter_that_takes_packets_away(void **state)
+{
+	static const struct tc_mirred away = {.eaction = TCA_EGRESS_REDIR}, copy = {.eaction = TCA_EGRESS_MIRROR};
+	static const struct tc_gact shot = {.action = TC_ACT_SHOT}, pass = {.action = TC_ACT_OK};
+	static const struct {
+		const char *kind, *says;
+		uint16_t type;
+		uint32_t hook;
+		const void *parms;
+		size_t len;
+	} rows[] = {{"mirred", "redirects", TCA_MIRRED_PARMS, TC_H_MIN_EGRESS, &away, sizeof away},
+	            {"mirred", NULL, TCA_MIRRED_PARMS, TC_H_MIN_EGRESS, &copy, sizeof copy},
+	            {"mirred", NULL, TCA_MIRRED_PARMS, TC_H_MIN_EGRESS, &away, 4},
+	            {"gact", "drops", TCA_GACT_PARMS, TC_H_MIN_INGRESS, &shot, sizeof shot},
+	            {"gact", NULL, TCA_GACT_PARMS, TC_H_MIN_INGRESS, &pass, sizeof pass}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct snapshot *s = with_device();
+		struct nlmsghdr *h = filter_message(rows[i].hook, rows[i].kind, rows[i].type, rows[i].parms, rows[i].len);
+		bool egress = rows[i].hook == TC_H_MIN_EGRESS;
+		const char *says;
+
+		filter_read(s, h);
+		says = snapshot_text(s, egress ? "link.x0.tc_egress" : "link.x0.tc_ingress");
+		assert_int_equal(says != NULL, rows[i].says != NULL);
+		if (says)
+			assert_string_equal(says, rows[i].says);
+		assert_null(snapshot_text(s, egress ? "link.x0.tc_ingress" : "link.x0.tc_egress"));
+		free(h);
+		snapshot_free(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_discipline_with_a_rate_is_a_limit),
+	    cmocka_unit_test(a_filter_that_takes_packets_away),
 	    cmocka_unit_test(a_vlan_has_its_id_and_the_device_below),
 	    cmocka_unit_test(modes_by_name),
 	    cmocka_unit_test(a_bond_names_its_active_port),

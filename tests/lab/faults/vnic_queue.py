@@ -58,7 +58,7 @@ def stands_still(s, signal_of):
 @fault("tap-or-vswitch-queue-overflow", needs=("guest", "vm"))
 def tap_or_vswitch_queue_overflow(s):
     """Nobody takes from the tap, and it has been filled."""
-    fill = f"ping -c 1500 -l 1500 -W 0.1 -w 1 {s.ip} >/dev/null; true"
+    fill = f"ping -c 3000 -l 3000 -W 0.1 -w 2 {s.ip} >/dev/null; true"
     return Injected([stands_still(s, signal.SIGSTOP), (s.host, fill)], undo=[stands_still(s, signal.SIGCONT)], where=s.host, direction="to", settle=0.1, fix=False)
 
 
