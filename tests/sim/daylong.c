@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOSS_PPM      100
+#define WIRES         5    /* of a way: together they lose that much */
 #define LATE_PPM      1000 /* in rounds: overtaken by others */
 #define COPIED_PPM    100
 #define BEFORE_S      4  /* of a window around something: reports flow */
@@ -223,7 +224,7 @@ static struct verdict *round_run(struct volume *v, bool bad)
 	for (size_t i = 0; i < v->machine_count; i++)
 		for (size_t k = 0; k <= V_LINKS; k++) {
 			struct wire *w = &v->machines[i].wire[k];
-			w->lose_ppm = LOSS_PPM;
+			w->lose_ppm = LOSS_PPM / WIRES;
 			w->late_ppm = LATE_PPM;
 			w->copy_ppm = COPIED_PPM;
 		}
