@@ -159,7 +159,7 @@ def lacp_hash_blackhole(s):
     return Injected(inject, undo=undo, direction="to", cut=far_ends(s), args=("--deep",), fix=False)
 
 
-# argv: from, to: a few connections that send all they can
+# argv: from, to: a few connections that send what any wire can carry
 TRANSFER = """
 import socket, sys, threading, time
 def send():
@@ -167,7 +167,8 @@ def send():
         try:
             s = socket.create_connection((sys.argv[2], 9099), 5, (sys.argv[1], 0))
             while True:
-                s.sendall(bytes(1 << 14))
+                s.sendall(bytes(1 << 13))
+                time.sleep(0.03)
         except OSError:
             time.sleep(0.1)
 for i in range(6):

@@ -36,7 +36,7 @@ def policed_transfer(s):
         return None
     transfer = physical.transfer(s)
     return Injected([(s.host, f"tc qdisc replace dev {s.port} root tbf rate 3mbit burst 4kb limit 12kb")] + [p.begin for p in transfer],
-                    undo=[p.end for p in transfer[::-1]] + [(s.host, f"tc qdisc del dev {s.port} root")],
+                    undo=[p.end for p in transfer[::-1]] + [(s.host, f"tc qdisc del dev {s.port} root 2>/dev/null; true")],
                     where=s.host, direction="to", may=("path-jitter",), state=("degraded", "one-way"), settle=1.5, args=("--deep",))
 
 
