@@ -166,11 +166,28 @@ static void uplink_down(const struct inquiry *q, struct finding *f)
 		find_no(f, "the uplink of %s is up", name_of(q, q->who));
 }
 
+/* The bridge that this point of the way belongs to, as a port or as the bridge itself; 0 = to none of q->who. */
+static uint32_t bridge_at(const struct inquiry *q, uint8_t point)
+{
+	const struct path_point *p = &q->v->dir[q->p->dir].path[point];
+	bool here = point_party(q->d, q->v, q->p->dir, point) == q->who && p->role != POINT_SOCKET;
+	const struct link *l = here ? named(party_facts(q->d, q->who), p->ifname) : NULL;
+	return !l ? 0 : link_is_bridge(l) ? l->index : l->master;
+}
+
+/* What dies within one bridge of a host is no matter of another one, between which the host only routes. */
+static bool dies_in_other_bridge(const struct inquiry *q, const struct link *bridge)
+{
+	uint32_t at = bridge_at(q, q->p->after);
+	return at && at != bridge->index && at == bridge_at(q, q->p->before);
+}
+
 /* Open vSwitch forwards between ports whatever the bridge's own device is: that is the host's only. */
 static bool end_bridge_down(const struct inquiry *q, int end, struct finding *f)
 {
 	const struct link *b = named(party_facts(q->d, q->who), place(q, end)->bridge);
-	if (!b || b->up || (strcmp(b->kind, "ovs-bridge") == 0 && is_guest(q, PARTY_A) && is_guest(q, PARTY_B)))
+	if (!b || b->up || dies_in_other_bridge(q, b) ||
+	    (strcmp(b->kind, "ovs-bridge") == 0 && is_guest(q, PARTY_A) && is_guest(q, PARTY_B)))
 		return false;
 	bindings_add(q->learned, "component", "%s", b->name);
 	bindings_add(q->learned, "bridge.down", "%s", b->name);

@@ -756,6 +756,14 @@ static void bridge_off(struct world *w)
 	link_named(w, "h1", "br0")->up = false;
 	held(w);
 }
+/* The host stands in one bridge and routes to the guest's, in which it dies. */
+static void other_bridge_off(struct world *w)
+{
+	add_link(facts(w, "h1"), "br9", "bridge", "02:a9:00:00:00:01")->up = false;
+	str_copy(w->d->party[party(w, "h1")].at.bridge, IFNAME_LEN, "br9");
+	cut(w, "h1", "h1:br0", "h1:v1", ALL, 0);
+	cut(w, "g1", "h1:v1", "h1:br0", ALL, 0);
+}
 static void bcast_off(struct world *w)
 {
 	link_named(w, "h2", "v2")->bcast_flood = false;
@@ -1282,6 +1290,7 @@ static const struct scenario scenarios[] = {
      "what writes the flow entries of br0", NULL},
     {"chains and a device that Open vSwitch does not ask", "g1", "g3", ovs_forwards, NULL, NULL, NULL, NULL},
     {"bridge off", "h1", "g1", bridge_off, "bridge-down", "h1", "ip link set dev br0 up", NULL},
+    {"another bridge off", "h1", "g1", other_bridge_off, NULL, NULL, NULL, NULL},
     {"no broadcasts", "g1", "g2", bcast_off, "broadcast-flood-off", "h2", "bridge link set dev v2 bcast_flood on", NULL},
     {"sticky entry", "g1", "g2", fdb_sticky, "stale-fdb", "h1", "bridge fdb del 02:00:00:00:00:12 dev v3 master", NULL},
     {"small receiver", "g2", "g1", mtu_small, "mtu-guest-smaller", "g1", "ip link set dev eth0 mtu 1500", NULL},
