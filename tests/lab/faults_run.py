@@ -353,14 +353,16 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
 
 
 def losses(s, v):
-    """What never arrives, by a verdict: (whether it goes from the victim, kind, how far it gets on its way, whether it is an answer)."""
-    found = set()
+    """What never arrives, by a verdict: (whether it goes from the victim, kind, how far it gets on its way, whether it is an answer). What
+    arrives and is not answered as it should be is an answer that goes wrong at once."""
+    found, cut = set(), {kind for d in v["directions"] for c in d["cuts"] for kind in c["kinds"]}
     for d in v["directions"]:
         away = d["from"].split("/")[-1] == s.victim
         way = s.way if away else s.way[::-1]
         for c in d["cuts"]:
             if c["after"] in way and not c.get("partial"):
                 found |= {(away, kind, way.index(c["after"]), bool(c.get("answer"))) for kind in c["kinds"]}
+        found |= {(not away, kind, 0, True) for kind, cell in d["initiation"].items() if cell in ("fail", "refused", "impostor") and kind not in cut}
     return found
 
 

@@ -1,12 +1,13 @@
 """How hardware addresses are found: who does not answer, whose answers are lost, who believes something wrong."""
 from . import NO_TABLES, Injected, fault, nft
+from .base import fabric_from, from_port, kept, misaddressed
 
 DEAD = "02:de:ad:00:00:01"
 
 
 def wrong_entry(s, at, dev, ip, host):
     """The neighbour entry of `at` for the other one is wrong for good."""
-    return Injected([(at, f"ip neigh replace {ip} lladdr {DEAD} dev {dev} nud permanent")], undo=[(at, f"ip neigh del {ip} dev {dev}")], where=at)
+    return Injected([(at, f"ip neigh replace {ip} lladdr {DEAD} dev {dev} nud permanent")], undo=[(at, f"ip neigh del {ip} dev {dev}")], where=at, cut=misaddressed(s))
 
 
 @fault("stale-arp-guest", needs="guest")
@@ -21,7 +22,7 @@ def another_guests_address(s):
         return None
     mac = s.net.guests[s.spare].mac
     return Injected([(s.victim, f"ip neigh replace {s.peer_ip} lladdr {mac} dev {s.dev} nud permanent")], undo=[(s.victim, f"ip neigh del {s.peer_ip} dev {s.dev}")],
-                    where=s.victim)
+                    where=s.victim, cut=from_port(s))
 
 
 @fault("stale-arp-host", needs="host")
@@ -34,14 +35,14 @@ def wrong_in_the_host(s):
 def ignored(s):
     if s.family == 6 or not s.ip or s.router:
         return None
-    return Injected([(s.victim, "sysctl -qw net.ipv4.conf.all.arp_ignore=8")], undo=[(s.victim, "sysctl -qw net.ipv4.conf.all.arp_ignore=0")], where=s.victim)
+    return Injected([(s.victim, "sysctl -qw net.ipv4.conf.all.arp_ignore=8")], undo=[(s.victim, "sysctl -qw net.ipv4.conf.all.arp_ignore=0")], where=s.victim, cut=kept(s))
 
 
 @fault("arp-not-answered", needs="guest")
 def switched_off(s):
     if s.family == 6 or not s.ip or s.router:
         return None
-    return Injected([(s.victim, f"ip link set {s.dev} arp off")], undo=[(s.victim, f"ip link set {s.dev} arp on")], where=s.victim)
+    return Injected([(s.victim, f"ip link set {s.dev} arp off")], undo=[(s.victim, f"ip link set {s.dev} arp on")], where=s.victim, cut=kept(s))
 
 
 @fault("arp-inbound-filtered", needs="guest")
@@ -49,7 +50,7 @@ def all_dropped(s):
     if s.family == 6 or not s.ip or s.router:
         return None
     return Injected([(s.victim, nft("table arp t { chain c { type filter hook input priority 0; arp operation { request, reply } drop; }; }")), (s.victim, "ip neigh flush all")],
-                    undo=[(s.victim, NO_TABLES)], where=s.victim)
+                    undo=[(s.victim, NO_TABLES)], where=s.victim, cut=kept(s))
 
 
 @fault("nd-filtered", needs="guest")
@@ -57,7 +58,7 @@ def solicitations_dropped(s):
     if s.family == 4 or not s.ip6 or s.router:
         return None
     return Injected([(s.victim, nft("table ip6 t { chain c { type filter hook input priority 0; icmpv6 type nd-neighbor-solicit drop; }; }"))],
-                    undo=[(s.victim, NO_TABLES)], where=s.victim)
+                    undo=[(s.victim, NO_TABLES)], where=s.victim, cut=kept(s))
 
 
 @fault("ipv6-disabled", needs="guest")
@@ -65,7 +66,7 @@ def switched_off_in_the_guest(s):
     if s.family == 4 or not s.ip6:
         return None
     return Injected([(s.victim, f"sysctl -qw net.ipv6.conf.{s.dev}.disable_ipv6=1")],
-                    undo=[(s.victim, f"sysctl -qw net.ipv6.conf.{s.dev}.disable_ipv6=0"), s.put_back(s.victim)], where=s.victim, settle=0.6)
+                    undo=[(s.victim, f"sysctl -qw net.ipv6.conf.{s.dev}.disable_ipv6=0"), s.put_back(s.victim)], where=s.victim, cut=kept(s), settle=0.6)
 
 
 @fault("arp-reply-dropped", needs=("guest", "bridge"))
@@ -74,7 +75,7 @@ def on_its_way_out(s):
         return None
     rule = f'iifname "{s.port}" arp operation reply drop;'
     body = f"table bridge t {{ chain f {{ type filter hook forward priority 0; {rule} }}; chain i {{ type filter hook input priority 0; {rule} }}; }}"
-    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from")
+    return Injected([(s.host, nft(body))], undo=[(s.host, NO_TABLES)], where=s.host, direction="from", cut=from_port(s))
 
 
 @fault("arp-reply-dropped", needs=("guest", "bridge"))
@@ -82,7 +83,7 @@ def by_ebtables(s):
     if s.family == 6 or not s.ip or s.router:
         return None
     rule = f"-p ARP -i {s.port} --arp-opcode 2 -j DROP"
-    return Injected([(s.host, f"ebtables -A FORWARD {rule}; ebtables -A INPUT {rule}")], undo=[(s.host, NO_TABLES)], where=s.host, direction="from")
+    return Injected([(s.host, f"ebtables -A FORWARD {rule}; ebtables -A INPUT {rule}")], undo=[(s.host, NO_TABLES)], where=s.host, direction="from", cut=from_port(s))
 
 
 @fault("arp-inspection-drop", needs=("guest", "across", "fabric"))
@@ -90,7 +91,7 @@ def fabric_drops_its_arp(s):
     if s.family == 6 or not s.ip or s.router or s.kind != "bridged":
         return None
     body = f'table bridge t {{ chain c {{ type filter hook forward priority 0; iifname "{s.fabric_ports[0]}" ether saddr {s.mac} ether type arp drop; }}; }}'
-    return Injected([(s.fabric, nft(body))], undo=[(s.fabric, NO_TABLES)], direction="from", fix=False)
+    return Injected([(s.fabric, nft(body))], undo=[(s.fabric, NO_TABLES)], direction="from", cut=fabric_from(s), fix=False)
 
 
 @fault("upstream-mac-restriction", needs=("guest", "across", "fabric"))
@@ -98,7 +99,7 @@ def fabric_passes_others_only(s):
     if s.router or s.kind != "bridged" or not s.net.run(s.host, f"ip -4 addr show dev {s.bridge}").count("inet "):
         return None
     body = f'table bridge t {{ chain c {{ type filter hook forward priority 0; iifname "{s.fabric_ports[0]}" ether saddr {s.mac} drop; }}; }}'
-    return Injected([(s.fabric, nft(body))], undo=[(s.fabric, NO_TABLES)], direction="from", fix=False)
+    return Injected([(s.fabric, nft(body))], undo=[(s.fabric, NO_TABLES)], direction="from", cut=fabric_from(s), fix=False)
 
 
 @fault("proxy-arp-hijack", needs=("guest", "spare"))

@@ -1,5 +1,6 @@
 """Addresses that two machines have."""
 from . import Injected, fault
+from .base import from_port, kept, to_port
 
 
 def twin(s):
@@ -19,7 +20,7 @@ def spare_has_it(s):
     if not other or s.family == 6 or not s.ip or s.router:
         return None
     return Injected([(other, f"ip addr add {s.ip}/{s.plen} dev eth0")],
-                    undo=[(other, f"ip addr del {s.ip}/{s.plen} dev eth0"), (s.peer, "ip neigh flush all")], where=other, settle=1.0)
+                    undo=[(other, f"ip addr del {s.ip}/{s.plen} dev eth0; true"), (s.peer, "ip neigh flush all")], where=other, settle=1.0)
 
 
 @fault("duplicate-ip-vm-host", needs=("guest", "same-host"))
@@ -27,7 +28,7 @@ def guest_has_the_hosts(s):
     if s.peer_port or s.family == 6 or not s.peer_ip or s.router:
         return None
     return Injected([(s.victim, f"ip addr add {s.peer_ip}/32 dev {s.dev}")], undo=[(s.victim, f"ip addr del {s.peer_ip}/32 dev {s.dev}; ip neigh flush all")],
-                    where=s.victim, settle=1.0)
+                    where=s.victim, cut=kept(s), settle=1.0)
 
 
 @fault("clone-identity-collision", needs="guest")
@@ -38,7 +39,7 @@ def same_lease(s):
         return None
     lease = "valid_lft 3600 preferred_lft 3600"
     return Injected([(s.victim, f"ip addr change {s.ip}/{s.plen} dev {s.dev} {lease}"), (other, f"ip addr add {s.ip}/{s.plen} dev eth0 {lease}")],
-                    undo=[(other, f"ip addr del {s.ip}/{s.plen} dev eth0"), (s.victim, f"ip addr change {s.ip}/{s.plen} dev {s.dev} valid_lft forever preferred_lft forever"),
+                    undo=[(other, f"ip addr del {s.ip}/{s.plen} dev eth0; true"), (s.victim, f"ip addr change {s.ip}/{s.plen} dev {s.dev} valid_lft forever preferred_lft forever"),
                           (s.peer, "ip neigh flush all")], where=other, settle=1.0)
 
 
@@ -55,7 +56,7 @@ def talkative_twin(s):
         return None
     g = s.net.guests[other]
     return Injected([(other, f"ip link set eth0 address {s.mac}"), talk(s, other)], undo=[(other, f"ip link set eth0 address {g.mac}"), s.put_back(other)],
-                    where=other, settle=1.0)
+                    where=other, cut=to_port(s), settle=1.0)
 
 
 @fault("duplicate-mac-vm-vm", needs=("guest", "bridge", "same-host"))
@@ -64,7 +65,7 @@ def twins_of_one_host(s):
     if not s.peer_port or s.peer_bridge != s.bridge or s.router:
         return None
     return Injected([(s.victim, f"ip link set {s.dev} address {s.peer_mac}")], undo=[(s.victim, f"ip link set {s.dev} address {s.mac}"), s.put_back(s.victim)],
-                    where=s.victim, settle=1.0)
+                    where=s.victim, cut=from_port(s), settle=1.0)
 
 
 @fault("duplicate-mac-vm-host", needs=("guest", "bridge"))
@@ -73,4 +74,4 @@ def mac_of_own_host(s):
     if s.router:
         return None
     return Injected([(s.victim, f"ip link set {s.dev} address {mac}")], undo=[(s.victim, f"ip link set {s.dev} address {s.mac}"), s.put_back(s.victim)],
-                    where=s.victim, settle=1.0)
+                    where=s.victim, cut=to_port(s), settle=1.0)
