@@ -702,12 +702,15 @@ static int carrier_changes(const struct inquiry *q, const char *ifname)
 	return n;
 }
 
+/* One that its own machine has switched off does not flap. */
 static bool flap_device(const struct inquiry *q, const char *ifname, struct finding *f)
 {
+	const struct snapshot *s = party_facts(q->d, q->who);
+	const struct link *l = s ? snapshot_link_named(s, ifname) : NULL;
 	int64_t rise = 0;
 	int changes = carrier_changes(q, ifname);
 	device_rise(q, ifname, "carrier_changes", &rise);
-	if (changes + rise < FLAPS_MIN)
+	if (changes + rise < FLAPS_MIN || (l && !l->up))
 		return false;
 	find_yes(f, ~0u, "%s:%s lost and found its carrier %lld times", name_of(q, q->who), ifname, (long long)(changes + rise));
 	return true;

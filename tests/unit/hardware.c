@@ -135,6 +135,18 @@ static void flapping(struct world *w, int changes)
 }
 static void flaps(struct world *w) { flapping(w, 6); }
 static void replugged(struct world *w) { flapping(w, 2); }
+static void flaps_and_is_down(struct world *w)
+{
+	nearly_all_lost(w, "h1:up0", "h2:up0");
+	link_named(w, "h2", "up0")->carrier = false;
+	for (int i = 0; i < 5; i++)
+		changed(w, "h2", "link.up0.carrier", i & 1 ? "no" : "yes", i & 1 ? "yes" : "no");
+}
+static void switched_off(struct world *w)
+{
+	flaps_and_is_down(w);
+	link_named(w, "h2", "up0")->up = false;
+}
 static void filled(struct world *w)
 {
 	some_lost(w, "h1:up0", "h2:up0");
@@ -260,6 +272,8 @@ static const struct scenario scenarios[] = {
     {"cable-crc-errors", "h2", damaged_frames, damaged_the_other_way, "replace the cable"},
     {"speed-duplex-mismatch", "h2", duplex_half, duplex_half_elsewhere, "ethtool -s up0 autoneg on"},
     {"pnic-link-flapping", "h2", flaps, replugged, "transceiver of h2:up0"},
+    {"pnic-link-flapping", "h2", flaps_and_is_down, switched_off, "transceiver of h2:up0"},
+    {"pnic-link-down", "h2", switched_off, flaps_and_is_down, "ip link set dev up0 up"},
     {"pnic-saturated", "h1", filled, half_filled, "h1:up0"},
     {"teaming-failover-asymmetry", "h2", failed_over, failed_over_at_the_sender,
      "echo eno1 > /sys/class/net/up0/bonding/active_slave"},
