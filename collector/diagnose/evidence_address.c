@@ -253,6 +253,16 @@ static const struct addr *own_addr(const struct inquiry *q, const struct snapsho
 	return have && have->link && snapshot_link(s, have->link) ? have : NULL;
 }
 
+/* It came and went since all was well: nobody's state of old. */
+static bool was_passing(const struct party *p, const char *key)
+{
+	for (size_t i = 0; i < p->change_count; i++) {
+		if (strcmp(p->changes[i].key, key) == 0)
+			return !p->changes[i].was;
+	}
+	return false;
+}
+
 /* The shorter prefix that this machine had with the same address. */
 static bool prefix_before(const struct inquiry *q, int party, struct prefix now, struct prefix *out)
 {
@@ -262,7 +272,8 @@ static bool prefix_before(const struct inquiry *q, int party, struct prefix now,
 		return true;
 	for (size_t i = p->change_count; i-- > 0;) {
 		const char *dot = strncmp(p->changes[i].key, "addr.", 5) == 0 ? strchr(p->changes[i].key + 5, '.') : NULL;
-		if (dot && p->changes[i].was && prefix_parse(dot + 1, out) == 0 && ip_equal(out->ip, now.ip) && out->len < now.len)
+		if (dot && p->changes[i].was && prefix_parse(dot + 1, out) == 0 && ip_equal(out->ip, now.ip) &&
+		    out->len < now.len && !was_passing(p, p->changes[i].key))
 			return true;
 	}
 	return false;

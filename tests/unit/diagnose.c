@@ -271,6 +271,17 @@ static void peer_was_widened(struct world *w) /* of another network; it is the p
 	changed(w, "g2", "addr.eth0.10.0.1.12/24", "present", NULL);
 	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
 }
+static void peer_was_wide_meanwhile(struct world *w) /* it is well again; a default route is what is missing */
+{
+	struct party *p = &w->d->party[party(w, "g2")];
+	w->d->onlink = false;
+	p->ep.ip4 = p->ep_last.ip4 = P("10.0.1.12/24");
+	drop_addr(w, "g2", "10.0.0.12/24");
+	add_addr(facts(w, "g2"), 1, "10.0.1.12/24");
+	changed(w, "g2", "addr.eth0.10.0.1.12/8", NULL, "present");
+	changed(w, "g2", "addr.eth0.10.0.1.12/8", "present", NULL);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+}
 static void gave_itself_an_address(struct world *w)
 {
 	drop_addr(w, "g1", "10.0.0.11/24");
@@ -1202,6 +1213,7 @@ static const struct scenario scenarios[] = {
     {"two subnets", "h1", "g1", two_subnets, NULL, NULL, NULL, NULL},
     {"narrow prefix", "h1", "g1", narrow, "netmask-too-narrow", "g1",
      "ip addr add 10.0.0.11/24 dev eth0 && ip addr del 10.0.0.11/30 dev eth0", NULL},
+    {"peer that was wide meanwhile", "g1", "g2", peer_was_wide_meanwhile, "default-gateway-missing", "g1", NULL, NULL},
     {"peer that was widened", "g1", "g2", peer_was_widened, NULL, NULL, NULL, NULL},
     {"narrow prefix at both ends", "g1", "g2", narrow_at_both, "netmask-too-narrow", "g1", "ip addr add 10.0.0.11/24 dev eth0",
      NULL},
