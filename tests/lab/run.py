@@ -1,8 +1,8 @@
 """Runs the lab tests: python3 tests/lab/run.py [-k PATTERN] [--jobs N], as many at once as there are processors, or N. PATTERN
 fault/NAME@all: that fault at all sites of the default lab. One line per test: ok NAME, FAIL NAME, skip NAME: why.
 
-Every worker is a process, takes the next job of one list, and has a shared lab of its own when it meets a test of that. What measures
-time or rates, or takes all of the machine, runs at the end with nobody beside it."""
+Every worker is a process and takes the next job of one list, a network of its own each; the first one runs the tests of the shared lab
+before. What measures time or rates, or takes all of the machine, runs at the end with nobody beside it."""
 import argparse, ctypes, fcntl, os, signal, struct, sys, time, traceback
 
 import lab as labs
@@ -47,21 +47,20 @@ def become_calm(lab, seconds=15):
 class Worker:
     """All of them make the same list; a job is its number there."""
 
-    def __init__(self, number, pattern):
+    def __init__(self, pattern):
         self.lab, self.ok, self.is_up = labs.Lab(), True, None
-        self.mark = f"/{number + 1}" if number else ""
-        self.early, self.late = [], []
+        self.early, self.late, self.common = [], [], []
         alone = [(n, f) for m in ALONE for n, f in m.alone() if pattern in n]
         machines = [t for t in alone if t[0].startswith(MACHINES)]
         self.early.append(lambda: self.machines(pattern, machines))
         for name, fn in alone:
             if not name.startswith(MACHINES):
-                self.add(name, lambda name=name, fn=fn: report(name, fn))
+                self.add(name, self.early, lambda name=name, fn=fn: report(name, fn))
         for name, fn in shared_tests(self.lab, pattern):
-            self.add(name, lambda name=name, fn=fn: self.shared(name, fn))
+            self.add(name, self.common, lambda name=name, fn=fn: self.shared(name, fn))
 
-    def add(self, name, job):
-        (self.late if name.startswith(QUIET) else self.early).append(job)
+    def add(self, name, jobs, job):
+        (self.late if name.startswith(QUIET) else jobs).append(job)
 
     def machines(self, pattern, others):
         ok = vm.run_all(report, pattern)
@@ -72,21 +71,18 @@ class Worker:
     def shared(self, name, fn):
         if self.is_up is None:
             services = {"a2": ["--service", "8080=" + plane.SERVICE.format(ip=self.lab.guests["a2"].ip)]}
-            self.is_up = report("mesh-comes-up" + self.mark, lambda: plane.start(self.lab, services))
+            self.is_up = report("mesh-comes-up", lambda: plane.start(self.lab, services))
         if self.is_up and name.startswith(QUIET):
             become_calm(self.lab)
         return self.is_up and report(name, fn)
 
     def work(self, jobs):
-        """A worker without a lab that works leaves the rest of the jobs to the others."""
         for job in jobs:
             self.ok &= job()
-            if self.is_up is False:
-                break
 
     def finish(self):
         if self.is_up:
-            self.ok &= report("no-crash" + self.mark, lambda: labs.check(not self.lab.crashes(), "\n".join(self.lab.crashes())))
+            self.ok &= report("no-crash", lambda: labs.check(not self.lab.crashes(), "\n".join(self.lab.crashes())))
         self.lab.close()
         if labs.Lab.again:
             say(f"     {labs.Lab.again} times a round was asked for again: the machine was overloaded")
@@ -110,10 +106,10 @@ def taken(jobs, tickets):
         yield jobs[TICKET.unpack(ticket)[0]]
 
 
-def helper(number, pattern, tickets):
+def helper(pattern, tickets):
     """A worker in a process of its own, which goes when its parent goes."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    worker = Worker(number, pattern)
+    worker = Worker(pattern)
     try:
         worker.work(taken(worker.early, tickets))
         worker.finish()
@@ -122,7 +118,7 @@ def helper(number, pattern, tickets):
     return worker.ok
 
 
-def forked(number, pattern, tickets, printing):
+def forked(pattern, tickets, printing):
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -130,7 +126,7 @@ def forked(number, pattern, tickets, printing):
     rc = 2
     try:
         os.close(printing)
-        rc = 0 if helper(number, pattern, tickets) else 1
+        rc = 0 if helper(pattern, tickets) else 1
     except Exception:
         say(traceback.format_exc())
     finally:
@@ -153,11 +149,12 @@ def main():
     options = p.parse_args()
     pattern = options.pattern.removeprefix("lab/")
     tickets, printing = os.pipe()
-    helpers = [forked(i, pattern, tickets, printing) for i in range(1, options.jobs)]
+    helpers = [forked(pattern, tickets, printing) for _ in range(1, options.jobs)]
     try:
-        me = Worker(0, pattern)
+        me = Worker(pattern)
         os.write(printing, b"".join(TICKET.pack(i) for i in range(len(me.early))))
         os.close(printing)
+        me.work(me.common)
         me.work(taken(me.early, tickets))
         while helpers:
             me.ok &= ended(helpers[0])
