@@ -155,7 +155,7 @@ def shared_in_mode(s, mode):
     if s.kind != "macvtap" or not s.same_host or not s.peer_port:
         return None
     change = lambda to: [(s.host, f"ip link set dev {p} type macvtap mode {to}") for p in (s.port, s.peer_port)]
-    return Injected(change(mode), undo=change("bridge"), where=s.host, cut=from_port(s), direction="both")
+    return Injected(change(mode), undo=change("bridge"), where=s.host, direction="both")  # no cut: the way is another one in these modes
 
 
 @fault("macvtap-private-mode", needs=("macvtap", "guest", "same-host"))
