@@ -8,16 +8,15 @@
 /* ---- the control channel ---- */
 
 struct letter {
-	int from, to;
+	int from, to; /* a machine; -1 = the collector */
 	size_t len;
-	char *data;
+	uint8_t data[];
 };
 
 static void letter_arrive(struct sim *s, const void *what)
 {
 	const struct letter *l = what;
 	struct msg *m = wire_decode(l->data, l->len, NULL);
-	free(l->data);
 	if (!m)
 		return;
 	if (l->to < 0)
@@ -29,10 +28,13 @@ static void letter_arrive(struct sim *s, const void *what)
 
 static void letter_post(struct sim *s, int from, int to, const struct buf *b)
 {
-	struct letter l = {from, to, b->len, mem_alloc(b->len ? b->len : 1)};
-	memcpy(l.data, b->data, b->len);
+	struct letter *l = mem_alloc(sizeof *l + b->len);
+	*l = (struct letter){from, to, b->len};
+	if (b->len)
+		memcpy(l->data, b->data, b->len);
 	uint32_t jitter = s->control_jitter_us ? sim_below(s, s->control_jitter_us) : 0;
-	sim_at(s, mono_add_us(s->now, CONTROL_US + jitter), letter_arrive, &l, sizeof l);
+	sim_at(s, mono_add_us(s->now, CONTROL_US + jitter), letter_arrive, l, sizeof *l + b->len);
+	free(l);
 }
 
 void control_send(struct sim *s, int from, int to, const struct msg *m)
