@@ -48,8 +48,20 @@ def counts_agree(doc, all_frames):
                 check(found.get(p["point"], 0) == p["seen"], f"{d['from']}->{d['to']} at {p['point']}: {found.get(p['point'], 0)} in the file, {p['seen']} in the verdict\n" + brief(doc["verdict"]))
 
 
+def plain_capture(lab, a, b):
+    """Of a round without more stages: something was late, and it looked closer? Then another one."""
+    for _ in range(6):
+        code, doc, path = capture(lab, a, b)
+        all_frames = frames(path)
+        if not any(" of the stage " in c for _, c, _ in all_frames):
+            break
+        time.sleep(1)
+    return code, doc, path, all_frames
+
+
 def nothing_twice(all_frames):
-    twice = [f for f, n in collections.Counter(f for f in all_frames if f[1].endswith(": probe")).items() if n > 1]
+    one = lambda comment: comment.endswith(": probe") and " of the stage " not in comment  # a train is of several flows
+    twice = [f for f, n in collections.Counter(f for f in all_frames if one(f[1])).items() if n > 1]
     check(not twice, f"the same frame twice the same way at one device: {twice[:5]}")
 
 
@@ -57,10 +69,9 @@ def file_opens_without_a_warning(lab):
     if not TSHARK:
         return "no tshark"
     lab.healthy("a1", "a2")
-    code, doc, path = capture(lab, "a1", "a2")
+    code, doc, path, all_frames = plain_capture(lab, "a1", "a2")
     check(code == 0 and doc["verdict"]["state"] == "ok", f"exit {code}\n" + brief(doc["verdict"]))
     check(os.stat(path).st_mode & 0o777 == 0o600, "others may read it")
-    all_frames = frames(path)
     names = [i["point"] for i in doc["interfaces"]]
     check(names == ["a1:eth0", "h1:vn-a1", "h1:up-a", "h2:up-a", "h2:vn-a2", "a2:eth0"], f"interfaces {names}")
     for i in doc["interfaces"]:
