@@ -85,8 +85,8 @@ static void protocols_text(const struct inquiry *q, const struct stopped *s, int
 		snprintf(out, size, " meta l4proto %s", udp ? "udp" : "tcp");
 	else
 		snprintf(out, size, " meta l4proto { %s }",
-		         icmp && udp ? (family == 4 ? "icmp, udp" : "ipv6-icmp, udp")
-		         : icmp      ? (family == 4 ? "icmp, tcp" : "ipv6-icmp, tcp")
+		         icmp && udp ? (family == 4 ? "icmp, udp" : "icmpv6, udp")
+		         : icmp      ? (family == 4 ? "icmp, tcp" : "icmpv6, tcp")
 		                     : "udp, tcp");
 }
 
