@@ -39,11 +39,11 @@ def network(ip, plen):
 
 @fault("inter-vlan-routing-missing", needs=("unknown-router", "guest"))
 def no_way_there(s):
-    """The router in which no agent stands has no way to the peer's network: so it says."""
+    """The router in which no agent stands has no way to the peer's network: so it says, by one of its addresses."""
     far, far6, at = network(s.peer_ip, s.peer_plen), network(s.peer_ip6, s.peer_plen6), s.unknown_router
     dev = s.net.run(at, f"ip -o -4 addr show to {far}").split()[1]
     return Injected([(at, f"ip route del {far} dev {dev}; ip -6 route del {far6} dev {dev}")],
-                    undo=[(at, f"ip route replace {far} dev {dev}; ip -6 route replace {far6} dev {dev}")], where=s.gateway, direction="from", settle=1.5, fix=False)
+                    undo=[(at, f"ip route replace {far} dev {dev}; ip -6 route replace {far6} dev {dev}")], direction="from", settle=1.5, fix=False)
 
 
 @fault("inter-vlan-routing-missing", needs=("unknown-router", "guest"))
@@ -51,7 +51,7 @@ def may_not_pass(s):
     return Injected([(s.unknown_router, nft(f"""table inet t {{ chain c {{ type filter hook forward priority 0;
         ip saddr {s.ip} ip daddr {s.peer_ip} reject with icmp type admin-prohibited
         ip6 saddr {s.ip6} ip6 daddr {s.peer_ip6} reject with icmpv6 type admin-prohibited; }}; }}"""))],
-                    undo=[(s.unknown_router, NO_TABLES)], where=s.gateway, direction="from", settle=1.5, fix=False)
+                    undo=[(s.unknown_router, NO_TABLES)], direction="from", settle=1.5, fix=False)
 
 
 # ---- tunnels ----

@@ -71,6 +71,14 @@ ROOM = "kill $(cat /run/full); " + OTHERS + "ip -force -batch /run/del; rm -f /r
 @fault("neigh-table-overflow", needs=("guest", "vm"))
 def neigh_table_overflow(s):
     """Others than the peer take all the places there are, and its own as soon as that is free."""
+    if s.peer == s.host:
+        return None  # it asks for the guest all the time, and who is asked by somebody tries to remember him
     leave = f"sleep 1; (echo neigh del {s.peer_ip} dev {s.dev}; cat /run/replace) >/run/del; for i in 1 2 3; do ip -force -batch /run/del >/dev/null 2>&1; done; true"
-    return Injected([(s.victim, FULL.format(verb="replace", dev=s.dev)), (s.victim, leave)], undo=[(s.victim, ROOM.format(verb="del", dev=s.dev))],
+
+    def leave_until_it_is_out(net):
+        for _ in range(6):
+            net.run(s.victim, leave)
+            if "lladdr" not in net.run(s.victim, f"ip neigh show to {s.peer_ip} dev {s.dev}"):
+                return
+    return Injected([(s.victim, FULL.format(verb="replace", dev=s.dev)), leave_until_it_is_out], undo=[(s.victim, ROOM.format(verb="del", dev=s.dev))],
                     where=s.victim, settle=0.2)
