@@ -444,8 +444,8 @@ void exec_word(struct exec *x, const struct word *said)
 	for (size_t i = 0; i < x->spec.flow_count; i++) {
 		struct flow_sent *told = &x->sending[i].told;
 		const struct flow *f = &x->spec.flows[i];
-		bool asks = is_ours(x, f) && kind_info(f->kind)->proto != PROTO_NEIGH;
-		if (!asks || !ip_equal(f->dst, said->dst) || told->icmp_from.family)
+		if (!is_ours(x, f) || kind_info(f->kind)->proto != said->proto || !ip_equal(f->dst, said->dst) ||
+		    told->icmp_from.family)
 			continue;
 		told->icmp_type = said->type;
 		told->icmp_code = said->code;

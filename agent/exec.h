@@ -44,7 +44,8 @@ enum exec_answer { EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR };
 void exec_answered(struct exec *x, uint8_t flow, uint8_t seq, enum exec_answer how, struct mac from, struct mono now);
 void exec_icmp_error(struct exec *x, uint8_t flow, uint8_t seq, uint8_t type, uint8_t code, uint32_t mtu, struct ip from,
                      struct mono now);
-/* What a router said of other packets to the same address: counts for flows of ours that have no ICMP error of their own. */
+/* What a router said of other packets of the protocol to the same address: counts for flows of ours that have no ICMP error of
+ * their own. */
 void exec_word(struct exec *x, const struct word *said);
 /* Neighbour FAILED or INCOMPLETE: exec_due then yields directed probes, if flow->onlink and the MAC is known. */
 void exec_unresolved(struct exec *x, uint8_t flow);

@@ -156,6 +156,33 @@ bool prober_may_reply(struct prober *p, const struct proof *f)
 	return false;
 }
 
+/* ---- what routers say of the watch's probes ---- */
+
+static struct ip asked_ip(struct prober *p, const struct probe_id *id)
+{
+	const struct peer *peer = watch_peer(p->watch, id->pair);
+	return !peer ? (struct ip){0} : kind_info(id->kind)->family == 4 ? peer->other.ip4.ip : peer->other.ip6.ip;
+}
+
+static void word_end(struct prober *p, const struct probe_id *id)
+{
+	words_forget(&p->words, asked_ip(p, id), kind_info(id->kind)->proto);
+}
+
+static void word_take(struct prober *p, const struct probe_id *id, const struct rx *rx)
+{
+	struct word said = {.dst = asked_ip(p, id),
+	                    .from = rx->offender,
+	                    .proto = kind_info(id->kind)->proto,
+	                    .type = rx->type,
+	                    .code = rx->code,
+	                    .at = mono_now()};
+	words_note(&p->words, &said);
+	const struct word *kept = words_find(&p->words, said.dst, said.proto, said.at);
+	for (size_t i = 0; kept && i < p->round_count; i++)
+		exec_word(p->rounds[i]->x, kept);
+}
+
 /* ---- telling ---- */
 
 void prober_arrived(struct prober *p, const struct proof *f, struct ip from, int ttl)
@@ -185,6 +212,8 @@ void prober_told(struct prober *p, const struct probe_id *id, enum told how, str
 	static const enum exec_answer in_round[] = {EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR};
 	static const enum watch_answer in_watch[] = {WATCH_ANSWERED, WATCH_REFUSED, WATCH_IMPOSTOR};
 	if (!id->x) {
+		if (how == TOLD_ANSWERED)
+			word_end(p, id);
 		watch_answered(p->watch, id->pair, id->kind, id->epoch, id->seq, in_watch[how],
 		               mono_add_us(mono_now(), -(int64_t)p->age_us));
 		return;
@@ -217,25 +246,13 @@ static bool blames_own_neighbour(struct prober *p, const struct probe_id *id, co
 	return host && (ip_equal(rx->offender, own) || ip_is_loopback(rx->offender));
 }
 
-static void word_take(struct prober *p, const struct probe_id *id, const struct rx *rx)
-{
-	const struct peer *peer = watch_peer(p->watch, id->pair);
-	struct word said = {.from = rx->offender, .type = rx->type, .code = rx->code, .at = mono_now()};
-	if (!peer)
-		return;
-	said.dst = kind_info(id->kind)->family == 4 ? peer->other.ip4.ip : peer->other.ip6.ip;
-	words_note(&p->words, &said);
-	const struct word *kept = words_find(&p->words, said.dst, said.at);
-	for (size_t i = 0; kept && i < p->round_count; i++)
-		exec_word(p->rounds[i]->x, kept);
-}
-
 /* What was said before the round began. */
 static void words_tell(const struct prober *p, struct exec *x)
 {
 	const struct round_spec *spec = exec_spec(x);
 	for (size_t i = 0; i < spec->flow_count; i++) {
-		const struct word *said = words_find(&p->words, spec->flows[i].dst, mono_now());
+		const struct flow *f = &spec->flows[i];
+		const struct word *said = words_find(&p->words, f->dst, kind_info(f->kind)->proto, mono_now());
 		if (said)
 			exec_word(x, said);
 	}

@@ -459,19 +459,21 @@ static void test_words_of_the_watch_count_where_the_round_got_none(void **state)
 {
 	struct round_spec s = make_round();
 	struct words words = {0};
-	struct word said = {.dst = address("10.0.1.12"), .from = address("10.0.0.1"), .type = 3, .code = 0, .at = {1000}};
+	struct word said = {
+	    .dst = address("10.0.1.12"), .from = address("10.0.0.1"), .proto = PROTO_UDP, .type = 3, .code = 0, .at = {1000}};
 	struct word port = said, other = {.dst = said.dst, .from = address("10.0.0.9"), .type = 3, .code = 13};
 	struct round_result r = {0};
 
 	(void)state;
 	port.code = 3;
 	words_note(&words, &port);
-	assert_null(words_find(&words, said.dst, said.at));
+	assert_null(words_find(&words, said.dst, PROTO_UDP, said.at));
 	words_note(&words, &said);
-	assert_null(words_find(&words, address("10.0.1.13"), said.at));
-	assert_null(words_find(&words, said.dst, (struct mono){1000 + (WORD_LASTS_MS + 1) * 1000000LL}));
-	const struct word *kept = words_find(&words, said.dst, said.at);
+	assert_null(words_find(&words, address("10.0.1.13"), PROTO_UDP, said.at));
+	assert_null(words_find(&words, said.dst, PROTO_UDP, (struct mono){1000 + (WORD_LASTS_MS + 1) * 1000000LL}));
+	const struct word *kept = words_find(&words, said.dst, PROTO_UDP, said.at);
 	assert_non_null(kept);
+	assert_null(words_find(&words, said.dst, PROTO_TCP, said.at));
 
 	s.flows[0].dst = s.flows[3].dst = said.dst;
 	struct exec *x = exec_new(&s, at(0));
@@ -485,6 +487,10 @@ static void test_words_of_the_watch_count_where_the_round_got_none(void **state)
 			assert_int_equal(r.sent[i].icmp_from.family, 0);
 	}
 	assert_true(r.sent_count >= 2);
+	words_forget(&words, said.dst, PROTO_TCP);
+	assert_non_null(words_find(&words, said.dst, PROTO_UDP, said.at));
+	words_forget(&words, said.dst, PROTO_UDP);
+	assert_null(words_find(&words, said.dst, PROTO_UDP, said.at));
 	round_result_clear(&r);
 	exec_free(x);
 }
