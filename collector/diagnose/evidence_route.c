@@ -225,16 +225,6 @@ static void router_rp_strict(const struct inquiry *q, struct finding *f)
 	         r.in->name, name_of(q, q->who), out ? "its route by " : "no route", out ? out->name : "", ip_format(r.src, src));
 }
 
-static int owner_of(const struct dossier *d, struct ip ip)
-{
-	for (size_t i = 0; i < d->party_count; i++) {
-		const struct snapshot *s = party_facts(d, (int)i);
-		if (s && snapshot_addr_of(s, ip))
-			return (int)i;
-	}
-	return -1;
-}
-
 /* Does it come as far as the machine that changes the addresses? */
 static bool reaches(const struct inquiry *q, int party)
 {
@@ -263,16 +253,12 @@ static bool mac_is_known(const struct dossier *d, struct mac m)
  * the next hop itself is one of those. NULL = none. */
 static const struct neigh *wrong_next(const struct inquiry *q, int family, const char **ifname)
 {
-	const struct snapshot *s = party_facts(q->d, q->who);
-	struct ip src = party_prefix(q->d, q->src, family).ip, dst = party_prefix(q->d, q->dst, family).ip;
-	const struct route *way = s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
-	const struct link *out = way && way->type == ROUTE_UNICAST ? snapshot_link(s, way->link) : NULL;
-	if (!out || q->d->onlink || q->who == q->src || q->who == q->dst)
+	const struct link *out;
+	const struct neigh *n = next_hop_neigh(q->d, q->who, q->p->dir, family, &out);
+	if (!n || q->d->onlink || q->who == q->src || q->who == q->dst)
 		return NULL;
-	struct ip hop = way->gateway.family ? way->gateway : dst;
-	const struct neigh *n = snapshot_neigh(s, hop, way->link);
 	*ifname = out->name;
-	return n && mac_is_set(n->mac) && owner_of(q->d, hop) >= 0 && !mac_is_known(q->d, n->mac) ? n : NULL;
+	return mac_is_set(n->mac) && party_of_ip(q->d, n->ip) >= 0 && !mac_is_known(q->d, n->mac) ? n : NULL;
 }
 
 static void router_neigh_wrong(const struct inquiry *q, struct finding *f)
@@ -315,7 +301,7 @@ static void behind_nat(const struct inquiry *q, struct finding *f)
 {
 	char seen[IP_TEXT_MAX], own[IP_TEXT_MAX];
 	struct ip from = translated_source(q), hidden = party_prefix(q->d, q->dst, 4).ip;
-	int nat = from.family ? owner_of(q->d, from) : -1;
+	int nat = from.family ? party_of_ip(q->d, from) : -1;
 	if (!from.family || !q->p->placed) {
 		find_no(f, "%s is seen with its own address", name_of(q, q->dst));
 		return;

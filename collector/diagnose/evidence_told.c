@@ -25,16 +25,13 @@ static bool says(const struct flow_sent *s, enum word *word)
 
 static bool is_ours(const struct dossier *d, struct ip ip)
 {
-	for (size_t i = 0; i < d->party_count; i++) {
-		const struct party *p = &d->party[i];
-		const struct snapshot *s = party_facts(d, (int)i);
-		if (ip_equal(p->ep.ip4.ip, ip) || ip_equal(p->ep.ip6.ip, ip) || (s && snapshot_addr_of(s, ip)))
+	for (size_t i = 0; i < d->party_count; i++)
+		if (ip_equal(d->party[i].ep.ip4.ip, ip) || ip_equal(d->party[i].ep.ip6.ip, ip))
 			return true;
-	}
 	for (size_t i = 0; i < d->owner_count; i++)
 		if (ip_equal(d->owners[i].ip.ip, ip))
 			return true;
-	return false;
+	return party_of_ip(d, ip) >= 0;
 }
 
 static void router_refuses_told(const struct inquiry *q, struct finding *f)

@@ -52,6 +52,9 @@ const char *party_if(const struct dossier *d, int party);
 struct prefix party_prefix(const struct dossier *d, int party, int family); /* as probed: now or last */
 const struct link *party_link(const struct dossier *d, int party);          /* its probed interface, NULL = not known */
 const struct flow *flow_of(const struct dossier *d, int kind, int dir);     /* not a ladder; NULL = none */
+int party_of_ip(const struct dossier *d, struct ip ip);                     /* who has it by its facts; -1 = none of them */
+/* The neighbour entry of `party` for the next hop of what travels in `dir`, and the interface it leaves by. NULL = not known. */
+const struct neigh *next_hop_neigh(const struct dossier *d, int party, int dir, int family, const struct link **out);
 
 /* ---- bindings: what an inquiry learned that a fix or a sentence needs, by name; several values per name ---- */
 

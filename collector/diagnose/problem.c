@@ -47,6 +47,25 @@ const struct snapshot *party_facts(const struct dossier *d, int party)
 	return p->reported ? p->before : NULL;
 }
 
+int party_of_ip(const struct dossier *d, struct ip ip)
+{
+	for (size_t i = 0; i < d->party_count; i++) {
+		const struct snapshot *s = party_facts(d, (int)i);
+		if (s && snapshot_addr_of(s, ip))
+			return (int)i;
+	}
+	return -1;
+}
+
+const struct neigh *next_hop_neigh(const struct dossier *d, int party, int dir, int family, const struct link **out)
+{
+	const struct snapshot *s = party_facts(d, party);
+	struct ip src = party_prefix(d, dir_src(dir), family).ip, dst = party_prefix(d, dir_dst(dir), family).ip;
+	const struct route *way = s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
+	*out = way && way->type == ROUTE_UNICAST ? snapshot_link(s, way->link) : NULL;
+	return *out ? snapshot_neigh(s, way->gateway.family ? way->gateway : dst, way->link) : NULL;
+}
+
 const char *party_if(const struct dossier *d, int party)
 {
 	const struct party *p = &d->party[party];
@@ -251,11 +270,8 @@ static void list_fold_starts(struct list *l, struct problem *p)
 /* Whom a router asks for in vain, and at which interface: the next hop of what travels in `dir`. */
 static bool hop_is_silent(const struct dossier *d, int router, int dir, int family, const char **ifname)
 {
-	const struct snapshot *s = party_facts(d, router);
-	struct ip src = party_prefix(d, dir_src(dir), family).ip, dst = party_prefix(d, dir_dst(dir), family).ip;
-	const struct route *way = s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
-	const struct link *out = way ? snapshot_link(s, way->link) : NULL;
-	const struct neigh *n = out ? snapshot_neigh(s, way->gateway.family ? way->gateway : dst, way->link) : NULL;
+	const struct link *out;
+	const struct neigh *n = next_hop_neigh(d, router, dir, family, &out);
 	*ifname = out ? out->name : "";
 	return n && n->state & (NEIGH_FAILED | NEIGH_INCOMPLETE);
 }
