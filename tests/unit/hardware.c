@@ -7,16 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/case_world.h"
-
-static struct catalogue *catalogue;
-
-struct scenario {
-	const char *id, *where; /* from g1 to g2; who is blamed, NULL = the way between two */
-	void (*breaks)(struct world *w);
-	void (*alike)(struct world *w); /* looks like it: then it is not named */
-	const char *fix;                /* a part of a command or sentence */
-};
+#include "tests/unit/scenario.h"
 
 /* ---- what is counted while the round runs ---- */
 
@@ -266,101 +257,39 @@ static void late_on_the_wire(struct world *w)
 }
 
 static const struct scenario scenarios[] = {
-    {"rx-ring-exhausted", "g2", ring_full, ring_full_once, "ethtool -G eth0 rx 4096"},
-    {"rx-ring-exhausted", "h2", ring_full_all_lost, one_missed_all_lost, "receive ring"},
-    {"softnet-backlog-drop", "g2", backlog, backlog_of_the_sender, "net.core.netdev_max_backlog=5000"},
-    {"cable-crc-errors", "h2", damaged_frames, damaged_the_other_way, "replace the cable"},
-    {"speed-duplex-mismatch", "h2", duplex_half, duplex_half_elsewhere, "ethtool -s up0 autoneg on"},
-    {"pnic-link-flapping", "h2", flaps, replugged, "transceiver of h2:up0"},
-    {"pnic-link-flapping", "h2", flaps_and_is_down, switched_off, "transceiver of h2:up0"},
-    {"pnic-link-down", "h2", switched_off, flaps_and_is_down, "ip link set dev up0 up"},
-    {"pnic-saturated", "h1", filled, half_filled, "h1:up0"},
-    {"teaming-failover-asymmetry", "h2", failed_over, failed_over_at_the_sender,
+    {"rx-ring-exhausted", "g1", "g2", "g2", ring_full, ring_full_once, "ethtool -G eth0 rx 4096"},
+    {"rx-ring-exhausted", "g1", "g2", "h2", ring_full_all_lost, one_missed_all_lost, "receive ring"},
+    {"softnet-backlog-drop", "g1", "g2", "g2", backlog, backlog_of_the_sender, "net.core.netdev_max_backlog=5000"},
+    {"cable-crc-errors", "g1", "g2", "h2", damaged_frames, damaged_the_other_way, "replace the cable"},
+    {"speed-duplex-mismatch", "g1", "g2", "h2", duplex_half, duplex_half_elsewhere, "ethtool -s up0 autoneg on"},
+    {"pnic-link-flapping", "g1", "g2", "h2", flaps, replugged, "transceiver of h2:up0"},
+    {"pnic-link-flapping", "g1", "g2", "h2", flaps_and_is_down, switched_off, "transceiver of h2:up0"},
+    {"pnic-link-down", "g1", "g2", "h2", switched_off, flaps_and_is_down, "ip link set dev up0 up"},
+    {"pnic-saturated", "g1", "g2", "h1", filled, half_filled, "h1:up0"},
+    {"teaming-failover-asymmetry", "g1", "g2", "h2", failed_over, failed_over_at_the_sender,
      "echo eno1 > /sys/class/net/up0/bonding/active_slave"},
-    {"tcp-retransmission-loss", "g1", sends_again, sends_again_over_a_bad_cable, "go after the loss"},
-    {"nic-tx-hang", "h1", hangs, hangs_at_the_receiver, "ethtool -K up0 tso off"},
-    {"nic-tx-hang", "g1", e1000e_reset, vmxnet3_reset, "ethtool -K eth0 tso off"},
-    {"vmxnet3-driver-fault", "g1", vmxnet3_reset, e1000e_reset, "VMware Tools"},
-    {"gso-tso-lro-drop", "g1", segments_die, queue_drops, "ethtool -K eth0 tso off"},
-    {"multiqueue-misconfig", "g2", queue_dead, lost_at_random, "ethtool -L eth0 combined 1"},
-    {"lacp-hash-blackhole", NULL, member_dead, queue_dead, "LACP"},
-    {"tap-or-vswitch-queue-overflow", "h2", ring_of_tap, filter_of_tap, "virsh list"},
-    {"cpu-oversubscribed", "g2", cpu_waits, late_on_the_wire, "more CPU"},
-    {"memory-pressure-stall", "g2", memory_waits, late_on_the_wire, "memory it needs"},
+    {"tcp-retransmission-loss", "g1", "g2", "g1", sends_again, sends_again_over_a_bad_cable, "go after the loss"},
+    {"nic-tx-hang", "g1", "g2", "h1", hangs, hangs_at_the_receiver, "ethtool -K up0 tso off"},
+    {"nic-tx-hang", "g1", "g2", "g1", e1000e_reset, vmxnet3_reset, "ethtool -K eth0 tso off"},
+    {"vmxnet3-driver-fault", "g1", "g2", "g1", vmxnet3_reset, e1000e_reset, "VMware Tools"},
+    {"gso-tso-lro-drop", "g1", "g2", "g1", segments_die, queue_drops, "ethtool -K eth0 tso off"},
+    {"multiqueue-misconfig", "g1", "g2", "g2", queue_dead, lost_at_random, "ethtool -L eth0 combined 1"},
+    {"lacp-hash-blackhole", "g1", "g2", NULL, member_dead, queue_dead, "LACP"},
+    {"tap-or-vswitch-queue-overflow", "g1", "g2", "h2", ring_of_tap, filter_of_tap, "virsh list"},
+    {"cpu-oversubscribed", "g1", "g2", "g2", cpu_waits, late_on_the_wire, "more CPU"},
+    {"memory-pressure-stall", "g1", "g2", "g2", memory_waits, late_on_the_wire, "memory it needs"},
 };
 
-static const struct cause *named(const struct world *w, const char *id)
-{
-	for (size_t i = 0; i < w->v->cause_count; i++)
-		if (strcmp(w->v->causes[i].id, id) == 0)
-			return &w->v->causes[i];
-	return NULL;
-}
-
-static bool fix_has(const struct cause *c, const char *part)
-{
-	for (size_t i = 0; i < c->fix_count; i++)
-		if (strstr(c->fixes[i].command, part))
-			return true;
-	return false;
-}
-
-static struct world *diagnosed(void (*breaks)(struct world *w), bool turned)
-{
-	struct world *w = world_new(turned ? "g2" : "g1", turned ? "g1" : "g2");
-	breaks(w);
-	diagnose(catalogue, w->d, w->v);
-	return w;
-}
-
-/* Whoever of the two asks. */
 static void it_is_named_first_and_alone(void **state)
 {
-	int wrong = 0;
 	(void)state;
-	for (size_t i = 0; i < 2 * (sizeof scenarios / sizeof *scenarios); i++) {
-		const struct scenario *s = &scenarios[i / 2];
-		struct world *w = diagnosed(s->breaks, i % 2);
-		const struct cause *c = w->v->cause_count == 1 ? &w->v->causes[0] : NULL;
-		if (!c || strcmp(c->id, s->id) || (s->where && strcmp(c->where, s->where)) || !fix_has(c, s->fix)) {
-			fprintf(stderr, "%s from %s:\n", s->id, i % 2 ? "g2" : "g1");
-			verdict_dump(w->v);
-			wrong++;
-		}
-		world_free(w);
-	}
-	assert_int_equal(wrong, 0);
+	assert_named_first(scenarios, sizeof scenarios / sizeof *scenarios, true);
 }
 
 static void what_looks_like_it_is_not(void **state)
 {
-	int wrong = 0;
 	(void)state;
-	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-		const struct scenario *s = &scenarios[i];
-		struct world *w = diagnosed(s->alike, false);
-		if (named(w, s->id)) {
-			fprintf(stderr, "%s, and only alike:\n", s->id);
-			verdict_dump(w->v);
-			wrong++;
-		}
-		world_free(w);
-	}
-	assert_int_equal(wrong, 0);
-}
-
-static int open_catalogue(void **state)
-{
-	(void)state;
-	catalogue = catalogue_shipped();
-	return 0;
-}
-
-static int close_catalogue(void **state)
-{
-	(void)state;
-	catalogue_free(catalogue);
-	return 0;
+	assert_alike_not_named(scenarios, sizeof scenarios / sizeof *scenarios);
 }
 
 int main(void)

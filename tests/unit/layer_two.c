@@ -7,18 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/case_world.h"
+#include "tests/unit/scenario.h"
 
 #define UNICAST (IP4 | IP6)
-
-static struct catalogue *catalogue;
-
-struct scenario {
-	const char *id, *a, *b, *where; /* who is blamed, NULL = not judged */
-	void (*breaks)(struct world *w);
-	void (*alike)(struct world *w); /* looks like it: then it is not named. NULL = none */
-	const char *fix;                /* a part of a command or sentence, NULL = not judged */
-};
 
 /* ---- bridges ---- */
 
@@ -324,49 +315,10 @@ static const struct scenario scenarios[] = {
     {"syn-or-packet-flood", "g1", "g2", "g2", flooded, full_while_others_die, "net.ipv4.tcp_syncookies=1"},
 };
 
-static const struct cause *named(const struct world *w, const char *id)
-{
-	for (size_t i = 0; i < w->v->cause_count; i++) {
-		if (strcmp(w->v->causes[i].id, id) == 0)
-			return &w->v->causes[i];
-	}
-	return NULL;
-}
-
-static bool fix_has(const struct cause *c, const char *part)
-{
-	for (size_t i = 0; part && i < c->fix_count; i++) {
-		if (strstr(c->fixes[i].command, part))
-			return true;
-	}
-	return !part;
-}
-
-static struct world *diagnosed(const struct scenario *s, void (*breaks)(struct world *w), bool turned)
-{
-	struct world *w = world_new(turned ? s->b : s->a, turned ? s->a : s->b);
-	breaks(w);
-	diagnose(catalogue, w->d, w->v);
-	return w;
-}
-
-/* Whoever of the two asks. */
 static void it_is_named_first(void **state)
 {
-	int wrong = 0;
 	(void)state;
-	for (size_t i = 0; i < 2 * (sizeof scenarios / sizeof *scenarios); i++) {
-		const struct scenario *s = &scenarios[i / 2];
-		struct world *w = diagnosed(s, s->breaks, i % 2);
-		const struct cause *c = w->v->cause_count ? &w->v->causes[0] : NULL;
-		if (!c || strcmp(c->id, s->id) || (s->where && strcmp(c->where, s->where)) || !fix_has(c, s->fix)) {
-			fprintf(stderr, "%s from %s:\n", s->id, i % 2 ? s->b : s->a);
-			verdict_dump(w->v);
-			wrong++;
-		}
-		world_free(w);
-	}
-	assert_int_equal(wrong, 0);
+	assert_named_first(scenarios, sizeof scenarios / sizeof *scenarios, false);
 }
 
 /* Without the switch's word it is a guess, if a good one. */
@@ -384,34 +336,8 @@ static void what_only_looks_like_it_is_less_sure(void **state)
 
 static void what_looks_like_it_is_not(void **state)
 {
-	int wrong = 0;
 	(void)state;
-	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
-		const struct scenario *s = &scenarios[i];
-		struct world *w = s->alike ? diagnosed(s, s->alike, false) : NULL;
-		if (w && named(w, s->id)) {
-			fprintf(stderr, "%s, and only alike:\n", s->id);
-			verdict_dump(w->v);
-			wrong++;
-		}
-		if (w)
-			world_free(w);
-	}
-	assert_int_equal(wrong, 0);
-}
-
-static int open_catalogue(void **state)
-{
-	(void)state;
-	catalogue = catalogue_shipped();
-	return 0;
-}
-
-static int close_catalogue(void **state)
-{
-	(void)state;
-	catalogue_free(catalogue);
-	return 0;
+	assert_alike_not_named(scenarios, sizeof scenarios / sizeof *scenarios);
 }
 
 int main(void)
