@@ -103,7 +103,7 @@ static void accept_bind(const struct inquiry *q, const struct hit *h, enum sourc
 		return;
 	if (what == SOURCE_IP)
 		accept_ip(q, c, &k);
-	else
+	else if (mac_is_set(k.eth_src))
 		bindings_add(q->learned, "source.accept", "%s %s %s iifname %s ether saddr %s accept", c->family, c->table, c->name,
 		             k.iif, mac_format(k.eth_src, mac));
 }

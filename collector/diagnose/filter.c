@@ -100,6 +100,17 @@ static void packet_make(const struct dossier *d, const struct flow *f, bool answ
 		packet_transport(info, f, answer, k);
 }
 
+/* Who speaks to routers is known by its hardware address at its own port only. */
+static void packet_at_port(const struct dossier *d, int party, const struct flow *f, bool answer, struct fw_packet *k)
+{
+	int from = answer ? dir_dst(f->dir) : dir_src(f->dir);
+	const struct party *sender = &d->party[from], *receiver = &d->party[1 - from];
+	if (sender->at.port[0] && sender->at.host == party && strcmp(k->iif, sender->at.port) == 0)
+		k->eth_src = sender->ep.mac;
+	if (receiver->at.port[0] && receiver->at.host == party && strcmp(k->oif, receiver->at.port) == 0 && !f->onlink)
+		k->eth_dst = receiver->ep.mac;
+}
+
 /* ---- one hook ---- */
 
 static const struct fw_rule *rule_in(const struct snapshot *s, const struct fw_chain *like, uint64_t handle)
@@ -218,6 +229,7 @@ static void ask_bridge(struct search *s, const char *hook, const struct step *t,
 	k.oif = strcmp(hook, "input") && strcmp(hook, "prerouting") ? t->out : "";
 	k.in_bridge = k.iif[0] ? t->in_bridge : "";
 	k.out_bridge = k.oif[0] ? t->out_bridge : "";
+	packet_at_port(s->d, s->party, f, answer, &k);
 	hook_ask(s, FW_LAYER_BRIDGE, HIT_L2, hook, NULL, f, answer, &k);
 }
 
@@ -232,6 +244,7 @@ static void ask_device(struct search *s, const char *hook, const char *device, c
 {
 	k.iif = strcmp(hook, "ingress") == 0 ? device : "";
 	k.oif = strcmp(hook, "egress") == 0 ? device : "";
+	packet_at_port(s->d, s->party, f, answer, &k);
 	bool own = device_is_bridge(s->s, device); /* what passes there is for the host itself, or routed by it */
 	hook_ask(s, FW_LAYER_NETDEV, own ? HIT_IP : HIT_L2, hook, device, f, answer, &k);
 }
@@ -568,6 +581,7 @@ bool hit_packet(const struct inquiry *q, const struct hit *h, struct fw_packet *
 	k->oif = oif;
 	k->in_bridge = bridge_over(s, iif);
 	k->out_bridge = bridge_over(s, oif);
+	packet_at_port(q->d, h->party, f, h->answer, k);
 	return true;
 }
 

@@ -196,6 +196,13 @@ static void mac_filtered(struct world *w)
 	match_mac(match_name(add_rule(c, FW_DROP, "other sources drop"), FW_IIF, "v1"), "02:00:00:00:00:99", true);
 	cut(w, "g1", "h1:v1", "h1:up0", ALL, 0);
 }
+static void mac_filtered_on_the_way_to_a_router(struct world *w)
+{
+	mac_filtered(w);
+	w->d->onlink = false;
+	for (size_t i = 0; i < w->d->flow_count; i++)
+		w->d->flows[i].onlink = false;
+}
 static void mac_banned(struct world *w) /* its own address is on a list: nobody asks for another one */
 {
 	struct fw_chain *c = add_chain(facts(w, "h1"), "bridge", "f", "fwd", "forward", FW_ACCEPT);
@@ -306,6 +313,7 @@ static const struct scenario scenarios[] = {
     {"stale-arp-guest", "g1", "g2", "g1", never_its_own, former_address, "neigh del 10.0.0.12"},
     {"neigh-table-overflow", "g1", "g2", "g1", table_full, table_was_full_once, "net.ipv4.neigh.default.gc_thresh3=4096"},
     {"mac-antispoof-drop", "g1", "g2", "h1", mac_filtered, mac_banned, "ether saddr 02:00:00:00:00:11 accept"},
+    {"mac-antispoof-drop", "g1", "g2", "h1", mac_filtered_on_the_way_to_a_router, NULL, "ether saddr 02:00:00:00:00:11 accept"},
     {"hypervisor-vm-egress-firewall", "g1", "g2", "h1", mac_banned, mac_filtered, NULL},
     {"ip-antispoof-drop", "g1", "g2", "h1", ip_filtered, ip_list_of_the_receiver, "ip saddr 10.0.0.11 accept"},
     {"arp-reply-dropped", "g1", "g2", "h1", replies_filtered, all_arp_filtered, "arp saddr ip 10.0.0.11 accept"},

@@ -21,7 +21,7 @@ def changed_in_the_guest(s):
 }}"""
     mine = s.net.base(s.victim)
     return Injected([(s.host, nft(body)), (s.victim, f"ip link set {s.dev} address {OTHER_MAC}")],
-                    undo=[(s.host, NO_TABLES), (s.victim, f"ip link set {s.dev} address {s.mac}; {mine}")], where=s.host, cut=from_port(s), may=["no-garp-after-move"], settle=1.0)
+                    undo=[(s.host, NO_TABLES), (s.victim, f"ip link set {s.dev} address {s.mac}; {mine}")], where=s.host, cut=from_port(s), may=["no-garp-after-move", "stale-arp-router"], settle=1.0)
 
 
 @fault("ip-antispoof-drop", needs=("guest", "bridge"))

@@ -18,10 +18,8 @@ def bridge(hook, rules):
 
 @fault("hypervisor-vm-firewall", needs=("guest", "bridge"))
 def towards_the_port(s):
-    hook = "output" if s.peer == s.host else "forward"
-    return on_host(s, bridge(hook, f'oifname "{s.port}" jump inbound; }}; chain inbound {{ {l4(s)}') if s.kind == "bridged" else
-                   bridge("output", f'oifname "{s.port}" jump inbound; }}; chain inbound {{ {l4(s)}') if s.kind == "routed" and s.same_host else
-                   bridge("forward", f'oifname "{s.port}" jump inbound; }}; chain inbound {{ {l4(s)}'), "to")
+    hook = "output" if s.host in (s.peer, s.router) else "forward"
+    return on_host(s, bridge(hook, f'oifname "{s.port}" jump inbound; }}; chain inbound {{ {l4(s)}'), "to")
 
 
 @fault("hypervisor-vm-firewall", needs=("guest", "bridge"))
