@@ -65,11 +65,11 @@ class Place:
 
 class Network:
     """pairs: (victim, peer) in the order in which small ones come first. parts: what cannot be seen, given to every site of the network
-    (a function of net, victim, peer, same_host). well: a healthy pair is `ok`. less: what is missing ("host agent", "capture",
+    (a function of net, victim, peer, same_host). usual: pair -> (state, causes) of those that are not ok when nothing is broken. less: what is missing ("host agent", "capture",
     "out-of-band path"). ways: those of pairs where not just a port, a bridge and an uplink are between the two (see Site.way)."""
 
-    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, well=True, less="", ways=()):
-        self.name, self.kind, self.build, self.pairs, self.parts, self.well, self.less = name, kind, build, pairs, parts, well, less
+    def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, usual=None, less="", ways=()):
+        self.name, self.kind, self.build, self.pairs, self.parts, self.usual, self.less = name, kind, build, pairs, parts, usual or {}, less
         known = [w for k in paths.KINDS if k.build is build for w in k.ways] + list(ways)
         self.ways = {(w.a, w.b): w.names() for one in known for w in (one, one.back())}
 
@@ -126,7 +126,7 @@ OTHERS = [
     Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
             fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1"),
             ways=[paths.Way("a", "c", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:fwpr103p0", "<h1:fwln103i0", ">h1:tap103i0", "<c:ens18")]),
-    Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), well=False),
+    Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), usual={("a", "h2"): ("one-way", ["nat-no-inbound-mapping"])}),
     Network("macvtap", "macvtap", paths.macvtap, [("a", "c"), ("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
     Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
@@ -171,7 +171,7 @@ def site(net, network, victim, peer, family=0):
     parts |= {"peer_" + k: getattr(there, k) for k in ("dev", "ip", "plen", "ip6", "plen6", "mac", "gateway", "gateway6", "host", "port", "bridge", "uplink")}
     if same:
         parts["uplink"] = parts["peer_uplink"] = ""
-    parts |= {"kind": network.kind, "same_host": same, "victim": victim, "peer": peer, "family": family, "well": network.well, "network": network.name}
+    parts |= {"kind": network.kind, "same_host": same, "victim": victim, "peer": peer, "family": family, "usual": network.usual.get((victim, peer), ("ok", [])), "network": network.name}
     parts |= network.parts(net, victim, peer, same)
     found = Site(net, **parts)
     found.way = network.ways.get((victim, peer)) or way_of(found, here, there)
@@ -195,7 +195,7 @@ def all_heard(net, injected):
 
 class Result:
     """outcome: "right" (the injected cause is first), "wrong" (another is), "undetermined" (none is named), "unseen" (the state is ok),
-    "error" (it could not be tried: `text` says why). heard: the broken machines have agents that could be heard. where, direction, cut, others, fix: True, False, or None = not judged."""
+    "hidden" (what it takes is lost before it anyway: no fair question), "error" (it could not be tried: `text` says why). heard: the broken machines have agents that could be heard. where, direction, cut, others, fix: True, False, or None = not judged."""
 
     def __init__(self, site, fault):
         self.fault, self.site, self.family = fault.name, str(site), site.family
@@ -205,26 +205,24 @@ class Result:
         self.state, self.state_right, self.ms, self.seconds, self.text, self.healed = "", None, None, 0.0, "", None
 
     def good(self):
-        return self.outcome == "right" and False not in (self.others, self.where, self.direction, self.cut, self.fix, self.state_right)
+        return self.outcome == "hidden" or self.outcome == "right" and False not in (self.others, self.where, self.direction, self.cut, self.fix, self.state_right)
 
     def __str__(self):
         judged = [f"{k} {'right' if getattr(self, k) else 'WRONG'}" for k in ("where", "direction", "cut", "others", "fix", "state_right") if getattr(self, k) is not None]
         return f"{self.fault} at {self.site}: {self.outcome} {self.named} {', '.join(judged)}{' ' + str(self.ms) + ' ms' if self.ms else ''}"
 
 
-def is_usual(s, v, usual):
+def is_usual(s, v):
     """Nothing is told besides what is told of this pair when nothing is broken."""
-    if s.well:
-        return v["state"] == "ok" and not v["causes"]
-    return v["state"] == usual["state"] and [c["id"] for c in v["causes"]] == [c["id"] for c in usual["causes"]]
+    return (v["state"], [c["id"] for c in v["causes"]]) == s.usual
 
 
-def become_usual(s, pair, args, usual, seconds):
+def become_usual(s, pair, args, seconds):
     last = [None]
 
     def ok():
         last[0] = s.net.diagnose(*pair, *args)[1]
-        return last[0] and "state" in last[0] and is_usual(s, last[0], usual or last[0])
+        return last[0] and "state" in last[0] and is_usual(s, last[0])
     s.net.until(ok, seconds, lambda: f"{' '.join(pair)} is not well: " + brief(last[0]), every=0.5)
     return last[0]
 
@@ -239,7 +237,7 @@ def apply(net, step):
 def undo_all(net, steps):
     """All of them, whatever becomes of each. Returns what went wrong."""
     trouble = []
-    for step in steps:
+    for step in steps + [lambda net: net.rules_again()]:
         try:
             apply(net, step)
         except Exception as e:
@@ -262,12 +260,35 @@ def cut_right(want, v, s):
     return any(c["after"] in way[first:after + 1] and c["before"] in way[before:last + 1] for d in v["directions"] for c in d["cuts"])
 
 
+def measured(v):
+    return {(d["from"], d["to"]): (d["delivery"], d["initiation"]) for d in v["directions"]}
+
+
+def loses_before(s, v, away, point):
+    """By this verdict all that travels in a direction dies before that point of its way."""
+    way = s.way if away else s.way[::-1]
+    d = next(d for d in v["directions"] if (d["from"].split("/")[-1] == s.victim) == away)
+    gone = {kind for c in d["cuts"] if c["after"] in way and way.index(c["after"]) < way.index(point) and not c.get("partial") for kind in c["kinds"]}
+    return bool(gone) and all(cell in ("lost", "skipped") and kind in gone for kind, cell in d["delivery"].items() if cell != "skipped")
+
+
+def is_hidden(s, injected, v, usual):
+    """What the fault takes never comes as far as to it, even when nothing is broken; and everything is as it was then."""
+    if s.well or not is_usual(s, v) or measured(v) != measured(usual):
+        return False
+    if injected.cut:
+        return loses_before(s, usual, s.way.index(injected.cut[0]) < s.way.index(injected.cut[1]), injected.cut[0])
+    return injected.direction == "to" and injected.where == s.victim and loses_before(s, usual, False, f"{s.victim}:{s.dev}")
+
+
 def judge(r, s, injected, v, usual):
-    expected = [] if s.well else [c["id"] for c in usual["causes"]]
+    expected = s.usual[1]
     causes = [c for c in v["causes"] if c["id"] not in expected or c["id"] == r.cause]
     r.named, r.state, r.ms = [c["id"] for c in causes], v["state"], v.get("took_ms")
     if v["state"] == "ok" and not causes:
         r.outcome = "unseen"
+    elif r.cause not in expected and usual and is_hidden(s, injected, v, usual):
+        r.outcome = "hidden"
     elif not causes:
         r.outcome = "undetermined"
     else:
@@ -302,11 +323,11 @@ def run_fixes(net, causes):
     return True, f"the fix {[(f['where'], f['command']) for f in fixes]} did not help"
 
 
-def heals(r, s, pair, injected, causes, usual):
+def heals(r, s, pair, injected, causes):
     done, text = run_fixes(s.net, causes)
     if done:
         try:
-            become_usual(s, pair, injected.args, usual, 12)
+            become_usual(s, pair, injected.args, 12)
             return True
         except Failure as e:
             text += f": {e}"
@@ -328,7 +349,7 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
         return r
     pair = ordered(f.name, s)
     try:
-        usual = become_usual(s, pair, injected.args, None, 15) if healthy_before else None
+        usual = become_usual(s, pair, injected.args, 15) if healthy_before else None
         for step in injected.inject:
             apply(net, step)
         time.sleep(injected.settle)
@@ -338,7 +359,7 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
         r.text = brief(v)
         r.heard = r.outcome == "right" or all_heard(net, injected)
         if r.outcome == "right" and injected.fix:
-            r.fix = heals(r, s, pair, injected, causes, usual)
+            r.fix = heals(r, s, pair, injected, causes)
     except Exception as e:
         r.outcome, r.text = "error", f"{type(e).__name__}: {e}"
     finally:
@@ -378,7 +399,7 @@ def hides(these, those, first):
 
 def asked_with(net, s, pair, *both):
     """The verdict while these are injected; what went wrong when they were undone."""
-    become_usual(s, pair, (), None, 15)
+    become_usual(s, pair, (), 15)
     try:
         for step in sum((i.inject for i in both), []):
             apply(net, step)

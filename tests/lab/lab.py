@@ -170,8 +170,13 @@ class Lab:
                      + (f"; {g.gateways()}" if g.gateway else ""))
 
     def remember(self):
-        """What all machines' interfaces are like now is what `base` goes back to."""
+        """What all machines' interfaces are like now is what `base` goes back to, and their rules what `rules_again` does."""
         self.first = {m: self.configuration(m) for m in self.hosts + list(self.guests)}
+        self.rules = {}
+        for m in self.hosts + list(self.guests):
+            rules = self.run(m, "nft -s list ruleset 2>/dev/null || true")
+            if rules.strip():
+                self.rules[m] = rules
 
     def configuration(self, machine):
         """Commands that give a machine's interfaces the addresses and routes that they have."""
@@ -192,6 +197,12 @@ class Lab:
     def base(self, machine):
         """The command that gives a machine's interfaces their first configuration again."""
         return self.first[machine]
+
+    def rules_again(self):
+        """Machines that filter or translate when they are well do so again."""
+        for machine, rules in self.rules.items():
+            if self.run(machine, "nft -s list ruleset") != rules:
+                self.run(machine, "nft -f - <<'N'\nflush ruleset\n" + rules + "\nN")
 
     # ---- programs ----
     def path(self, *parts):

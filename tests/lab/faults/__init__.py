@@ -29,6 +29,7 @@ class Site:
     family      4, 6, or 0 = whatever the fault does by itself
     service     a TCP port where the victim has a server, 0 = none
     network     the name of the network (NETWORKS of faults_run.py)
+    usual       (state, causes) of this pair when nothing is broken; well: that is ok and none
     way         all points that packets from the victim to the peer pass, in order ("a1:socket", "a1:eth0", "h1:vn-a1", ...); the other way they
                 pass the same ones
     watched     says of a point whether anybody looks there (a machine without an agent sees nothing)
@@ -37,9 +38,14 @@ class Site:
     def __init__(self, net, **parts):
         self.net = net
         self.gateway = self.gateway6 = self.router = self.spare = self.fabric = self.uplink = self.peer_uplink = ""
-        self.fabric_ports, self.router_devs, self.family, self.kind, self.service, self.well = [], [], 0, "bridged", 0, True
+        self.fabric_ports, self.router_devs, self.family, self.kind, self.service = [], [], 0, "bridged", 0
+        self.usual = ("ok", [])
         self.way, self.watched = [], lambda point: True
         self.__dict__.update(parts)
+
+    @property
+    def well(self):
+        return self.usual == ("ok", [])
 
     def put_back(self, machine):
         """The step that gives a machine's interface its first configuration again."""

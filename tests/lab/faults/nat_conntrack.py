@@ -38,19 +38,19 @@ def as_it_is_meant(s):
 
 @fault("nat-masquerade-missing", needs="nat")
 def rule_is_gone(s):
-    return Injected([(s.router, "nft flush ruleset")], undo=[(s.router, "nft flush ruleset; " + MASQUERADE)], where=s.router, settle=1.0)
+    return Injected([(s.router, "nft flush ruleset")], undo=[], where=s.router, settle=1.0)
 
 
 @fault("nat-masquerade-missing", needs="nat")
 def for_another_interface(s):
     wrong = MASQUERADE.replace("ip daddr", 'oifname "eno9" ip daddr')
-    return Injected([(s.router, "nft flush ruleset; " + wrong)], undo=[(s.router, "nft flush ruleset; " + MASQUERADE)], where=s.router, settle=1.0)
+    return Injected([(s.router, "nft flush ruleset; " + wrong)], undo=[], where=s.router, settle=1.0)
 
 
 @fault("nat-port-exhaustion", needs="nat")
 def two_ports_for_all(s):
     few = MASQUERADE.replace("masquerade;", "meta l4proto { udp, tcp } masquerade to :40000-40001; ip saddr 192.168.122.0/24 masquerade;")
-    return Injected([(s.router, "nft flush ruleset; " + few)], undo=[(s.router, "nft flush ruleset; " + MASQUERADE)], where=s.router, fix=False)
+    return Injected([(s.router, "nft flush ruleset; " + few)], undo=[], where=s.router, fix=False)
 
 
 @fault("nat-dnat-wrong-target", needs=("routed", "router"))
