@@ -259,18 +259,35 @@ static const struct link *shorted(const struct snapshot *s)
 	return NULL;
 }
 
-/* A port, neither its own nor an uplink, behind which the bridge believes an end to be. */
+enum stand { STANDS_ASIDE, STANDS_IN_BRIDGE, STANDS_ON_WAY };
+
+/* Whether a port is on the way between the two, or in a bridge that is. */
+static enum stand stands(const struct inquiry *q, const struct snapshot *s, const struct link *port)
+{
+	enum stand found = STANDS_ASIDE;
+	for (int dir = 0; dir < 2; dir++) {
+		const struct direction *d = &q->v->dir[dir];
+		for (size_t i = 0; i < d->path_count; i++) {
+			const struct link *l =
+			    point_party(q->d, q->v, dir, i) == q->who ? snapshot_link_named(s, d->path[i].ifname) : NULL;
+			if (l == port)
+				return STANDS_ON_WAY;
+			if (l && (l->master == port->master || l->index == port->master))
+				found = STANDS_IN_BRIDGE;
+		}
+	}
+	return found;
+}
+
+/* A port that is not on the way between the two, behind which a bridge on the way believes one of them to be. */
 static const struct link *returning(const struct inquiry *q, const struct snapshot *s)
 {
 	for (int end = 0; end < 2; end++) {
-		const struct placement *at = &q->d->party[end].at;
 		for (size_t i = 0; i < s->fdb_count; i++) {
 			const struct fdb *e = &s->fdbs[i];
 			const struct link *l =
 			    mac_equal(e->mac, q->d->party[end].ep.mac) && !e->is_static ? snapshot_link(s, e->port) : NULL;
-			bool own = l && (!strcmp(l->name, at->port) || !strcmp(l->name, at->uplink) ||
-			                 !strcmp(l->name, q->d->party[1 - end].at.uplink));
-			if (l && l->port && !own)
+			if (l && l->port && stands(q, s, l) == STANDS_IN_BRIDGE)
 				return l;
 		}
 	}

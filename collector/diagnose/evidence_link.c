@@ -132,10 +132,31 @@ static bool end_uplink_out(const struct inquiry *q, int end, struct finding *f)
 	return true;
 }
 
+/* Between two on the same link nothing but a bridge joins a port and an uplink. */
+static bool is_torn(const struct inquiry *q, const struct crossing *c)
+{
+	const struct link *in = snapshot_link(party_facts(q->d, q->who), c->in->master),
+	                  *out = snapshot_link(party_facts(q->d, q->who), c->out->master);
+	bool leads_out = c->out_role == POINT_UPLINK && !c->out->master && in && link_is_bridge(in);
+	bool leads_in = c->in_role == POINT_UPLINK && !c->in->master && out && link_is_bridge(out);
+	return q->d->onlink && (leads_out || leads_in);
+}
+
 static void uplink_out(const struct inquiry *q, struct finding *f)
 {
-	if (!either_end(q, end_uplink_out, f))
+	struct crossing c;
+	if (either_end(q, end_uplink_out, f))
+		return;
+	if (!crossing_find(q, is_torn, &c)) {
 		find_no(f, "the uplink of %s is a member of the bridge", name_of(q, q->who));
+		return;
+	}
+	const struct link *up = c.in->master ? c.out : c.in, *port = up == c.in ? c.out : c.in;
+	const char *bridge = snapshot_link(party_facts(q->d, q->who), port->master)->name;
+	bindings_add(q->learned, "component", "%s", up->name);
+	bindings_add(q->learned, "join", "%s master %s", up->name, bridge);
+	find_yes(f, ~0u, "%s:%s, the uplink, is no member of %s, where %s leads to", name_of(q, q->who), up->name, bridge,
+	         port->name);
 }
 
 /* A veth has no carrier when the other one of the pair is switched off. */

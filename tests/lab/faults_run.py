@@ -94,6 +94,12 @@ def fabric_parts(ports, **more):
     return parts
 
 
+def one_family_parts(net, victim, peer, same):
+    """The switch has a port of its own for each family's segment."""
+    family = "four" if victim.startswith("v4") else "six"
+    return fabric_parts({"h1": family + "1", "h2": family + "2"})(net, victim, peer, same)
+
+
 def routed_parts(router, towards, **more):
     """towards: machine -> the router's device on its side."""
     def parts(net, victim, peer, same):
@@ -128,7 +134,7 @@ OTHERS = [
             ways=[paths.Way("a", "c", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:fwpr103p0", "<h1:fwln103i0", ">h1:tap103i0", "<c:ens18")]),
     Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), usual={("a", "h2"): ("one-way", ["nat-no-inbound-mapping"])}),
     Network("macvtap", "macvtap", paths.macvtap, [("a", "c"), ("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
-    Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], fabric_parts({"h1": "four1", "h2": "four2"})),
+    Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], one_family_parts),
     Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
     Network("guests-only", "bridged", topologies.guests_only, [("g1", "g2"), ("g2", "g1")], less="host agent"),
     Network("no-host-agents", "bridged", conditions.no_host_agents, LESS, fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
@@ -276,6 +282,8 @@ def is_hidden(s, injected, v, usual):
     """What the fault takes never comes as far as to it, even when nothing is broken; and everything is as it was then."""
     if s.well or not is_usual(s, v) or measured(v) != measured(usual):
         return False
+    if injected.answers:
+        return loses_before(s, usual, False, f"{s.victim}:{s.dev}")
     if injected.cut:
         return loses_before(s, usual, s.way.index(injected.cut[0]) < s.way.index(injected.cut[1]), injected.cut[0])
     return injected.direction == "to" and injected.where == s.victim and loses_before(s, usual, False, f"{s.victim}:{s.dev}")

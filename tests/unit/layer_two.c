@@ -256,6 +256,17 @@ static void duplicated_elsewhere(struct world *w)
 	*GROW(r->seen, r->seen_count) = (struct point_seen){.point = r->status[0].point, .probes = 7, .duplicates = 40};
 	cut(w, "g1", "h1:v1", "h1:up0", UNICAST, 0);
 }
+static void learned_at(struct world *w, uint32_t bridge)
+{
+	struct snapshot *s = facts(w, "h1");
+	duplicated_elsewhere(w);
+	add_port(s, "lp0", "02:0f:00:00:00:08");
+	link_named(w, "h1", "lp0")->master = bridge;
+	*GROW(s->fdbs, s->fdb_count) =
+	    (struct fdb){.bridge = bridge, .port = link_named(w, "h1", "lp0")->index, .mac = M("02:00:00:00:00:11")};
+}
+static void comes_back(struct world *w) { learned_at(w, 1); }
+static void known_to_another_bridge(struct world *w) { learned_at(w, 77); }
 
 static void tagged_from(struct world *w, const char *name, uint16_t tag)
 {
@@ -318,6 +329,7 @@ static const struct scenario scenarios[] = {
     {"ip-antispoof-drop", "g1", "g2", "h1", ip_filtered, ip_list_of_the_receiver, "ip saddr 10.0.0.11 accept"},
     {"arp-reply-dropped", "g1", "g2", "h1", replies_filtered, all_arp_filtered, "arp saddr ip 10.0.0.11 accept"},
     {"l2-loop-storm", "g1", "g2", "h1", looped, duplicated_elsewhere, "ip link set dev lp1 down"},
+    {"l2-loop-storm", "g1", "g2", "h1", comes_back, known_to_another_bridge, "ip link set dev lp0 down"},
     {"double-or-guest-tagging", "g1", "g2", "g1", guest_tags, both_tag, "VLAN 20"},
     {"syn-or-packet-flood", "g1", "g2", "g2", flooded, full_because_nothing_leaves, "net.ipv4.tcp_syncookies=1"},
     {"syn-or-packet-flood", "g1", "g2", "g2", flooded, full_while_others_die, "net.ipv4.tcp_syncookies=1"},
