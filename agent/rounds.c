@@ -3,6 +3,7 @@
 #include "agent/capture.h"
 #include "agent/drops.h"
 #include "agent/facts/facts.h"
+#include "agent/facts/names.h"
 #include "agent/ovs_rules.h"
 #include "agent/report.h"
 #include "agent/trim.h"
@@ -23,6 +24,7 @@ struct round {
 	struct mono began;
 	struct fit_mark mark;
 	bool ready, ending, ended; /* the observer of drops: looks; was told to end; has told everything */
+	struct names *names;       /* what the peer's name leads to; NULL = is not asked */
 	struct msg *answer;        /* ROUND_ARMED or ROUND_RESULT, waiting for the observer */
 };
 
@@ -54,6 +56,7 @@ static void round_drop(struct rounds *r, struct round *round)
 {
 	drops_forget(r->drops, exec_spec(round->exec)->id);
 	msg_free(round->answer);
+	names_free(round->names);
 	prober_round_remove(r->a->prober, round->exec);
 	capture_free(round->capture);
 	exec_free(round->exec);
@@ -148,6 +151,7 @@ void rounds_arm(struct rounds *r, const struct round_spec *spec)
 	round->answer = msg_new(MSG_ROUND_ARMED);
 	round->answer->u.round_armed.snapshot = facts_read(FACTS_ALL, NULL, 0);
 	arm_answer(r, round);
+	round->names = names_ask(spec->resolve);
 }
 
 /* ---- go ---- */
@@ -190,6 +194,7 @@ static void end_answer(struct rounds *r, struct round *round)
 	capture_drain(round->capture);
 	prober_drain(r->a->prober);
 	ovs_rules(round->exec, m->u.round_result.snapshot);
+	names_tell(round->names, m->u.round_result.snapshot);
 	exec_result(round->exec, &m->u.round_result.result);
 	m->u.round_result.result.health = report_health_since(r->a->report, &round->mark);
 	if (uplink_send(r->a->uplink, m) < 0)

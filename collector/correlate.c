@@ -1,5 +1,6 @@
 /* correlate: from what every point saw to the two directions of a verdict. */
 #include "collector/correlate_parts.h"
+#include "collector/names.h"
 
 #include "proto/base/mem.h"
 
@@ -110,10 +111,23 @@ static uint32_t repeated_in(const struct correlation *c, int n, bool duplicates)
 	return sum;
 }
 
+/* Judged where all is well by address: else what is wrong there is what matters. */
+static void names_judge(struct correlation *c)
+{
+	struct name_found found;
+	for (int n = 0; n < 2; n++) {
+		struct quality *q = &c->v->dir[n].quality;
+		if (name_leads(c->d, n, &found) == NAME_ELSEWHERE && q->odd_count < ODDS_MAX && c->v->dir[n].path_count > 1)
+			q->odds[q->odd_count++] = (struct odd){.what = ODD_NAME, .before = 1};
+	}
+}
+
 static void state_fill(struct correlation *c)
 {
 	struct verdict *v = c->v;
 	verdict_decide_state(v);
+	if (v->state == STATE_OK)
+		names_judge(c);
 	if (v->state == STATE_OK && (v->dir[0].quality.odd_count || v->dir[1].quality.odd_count))
 		v->state = STATE_DEGRADED;
 	for (int n = 0; n < 2; n++) {

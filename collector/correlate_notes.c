@@ -1,5 +1,6 @@
 /* correlate_notes: what could not be measured, and why; for people. */
 #include "collector/correlate_parts.h"
+#include "collector/names.h"
 
 #include "proto/base/mem.h"
 
@@ -101,8 +102,20 @@ static void note_view(struct correlation *c, const struct view *w)
 		note_add(c->v, mem_printf("%s could not listen for %s: %s", to, kind_info(w->flow->kind)->name, w->received->why));
 }
 
+static void note_name(struct correlation *c, int end)
+{
+	struct name_found found;
+	char ip[IP_TEXT_MAX];
+	if (name_leads(c->d, end, &found) == NAME_OUTSIDE)
+		note_add(c->v, mem_printf("%s takes the name %s for %s, which is none of the addresses of %s: one that a router "
+		                          "publishes for it, or a wrong one; only its own addresses were measured",
+		                          c->d->party[end].name, found.name, ip_format(found.ip, ip), c->d->party[1 - end].name));
+}
+
 void notes_fill(struct correlation *c)
 {
+	note_name(c, PARTY_A);
+	note_name(c, PARTY_B);
 	for (size_t i = 0; i < c->d->party_count; i++) {
 		note_party(c->v, &c->d->party[i]);
 		note_placement(c->v, &c->d->party[i]);

@@ -16,6 +16,7 @@ struct round_ask {
 	struct wall well_at;       /* when the pair was last known to be well, 0 = not known: changes since then may matter */
 	uint8_t key[PAIR_KEY_LEN]; /* fresh */
 	bool keep_frames;          /* every point keeps what it sees */
+	bool names;                /* the ends say what they take each other's names for */
 	bool deep;                 /* measure quality, whatever the first stages say */
 	uint32_t usual_us[2];      /* round trip that the watch is used to, as a and b measure it; 0 = not known */
 	uint16_t id_base;          /* start of its ports and identifiers, at most UINT16_MAX - ROUND_IDS */

@@ -170,6 +170,12 @@ uint32_t round_stage_ms(const struct round *r, enum stage s)
 /* A pair number for probe headers that no plan gives out: plans count from 0 upwards. */
 static uint32_t round_pair(const struct round *r) { return (uint32_t)r->ask.id | 0x80000000u; }
 
+/* A tenant's guest is told no names but its tenant's. */
+static bool may_know(const struct member *m, const struct member *other)
+{
+	return m->kind == AGENT_HOST || strcmp(m->tenant, other->tenant) == 0;
+}
+
 void round_spec_of(const struct round *r, int part, struct round_spec *out)
 {
 	const struct participant *p = &r->part[part];
@@ -186,5 +192,7 @@ void round_spec_of(const struct round *r, int part, struct round_spec *out)
 	out->point_count = p->point_count;
 	memcpy(out->points, p->points, p->point_count * sizeof *p->points);
 	out->keep_frames = r->ask.keep_frames;
+	if (out->endpoint && r->ask.names && may_know(p->member, r->part[1 - part].member))
+		str_copy(out->resolve, sizeof out->resolve, r->part[1 - part].member->name);
 	out->name_drops = out->name_rules = true; /* who cannot says why */
 }

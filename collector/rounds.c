@@ -398,6 +398,7 @@ static int begin(struct rounds *r, struct running *run, struct err *e)
 	                        .service_port = run->service_port,
 	                        .keep_frames = run->capture || run->bundle,
 	                        .deep = run->deep,
+	                        .names = !run->automatic,
 	                        .well_at = suspect_get(r, run->a, run->b)->well_at};
 	usual_fill(r, run, ask.usual_us);
 	ask.id_base = run->id_base = ids_choose(r, run);

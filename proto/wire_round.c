@@ -134,6 +134,7 @@ static const struct field round_arm_fields[] = {
     FLAG(name_drops),
     FLAG(name_rules),
     FLAG(keep_frames),
+    NAME(resolve),
 };
 const struct shape round_arm_shape =
     SHAPE("round", round_arm_fields, bothways__v1__round_arm__descriptor, .check = round_arm_check);

@@ -1,6 +1,7 @@
 /* evidence_config: addresses that nobody gave, prefixes that are too short, detours over a gateway, interfaces under another name.
  */
 #include "collector/diagnose/inquiry.h"
+#include "collector/names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -375,25 +376,43 @@ static void multicast_mac(const struct inquiry *q, struct finding *f)
 
 /* ---- names ---- */
 
-/* "name.PEER" of the machine: what it takes the peer's name for. */
+/* What the hosts file should say of the name. */
+static void hosts_bind(const struct inquiry *q, const char *name)
+{
+	char pattern[3 * NAME_MAX_LEN] = "", right[2 * IP_TEXT_MAX + 2] = "", ip[IP_TEXT_MAX];
+	for (size_t n = 0; *name && n + 4 < sizeof pattern; n += strlen(pattern + n), name++)
+		snprintf(pattern + n, sizeof pattern - n, *name == '.' ? "[%c]" : "%c", *name);
+	for (int family = 4; family <= 6; family += 2) {
+		struct ip own = party_prefix(q->d, other_end(q), family).ip;
+		size_t used = strlen(right);
+		if (own.family && !ip_is_link_local(own))
+			snprintf(right + used, sizeof right - used, "%s%s", used ? " " : "", ip_format(own, ip));
+	}
+	bindings_add(q->learned, "name.pattern", "%s", pattern);
+	bindings_add(q->learned, "name.right", "%s", right);
+}
+
 static void name_elsewhere(const struct inquiry *q, struct finding *f)
 {
-	const struct snapshot *s = facts_of_end(q), *peer = party_facts(q->d, other_end(q));
-	char key[96];
-	struct ip ip;
-	snprintf(key, sizeof key, "name.%s", name_of(q, other_end(q)));
-	const char *text = s ? snapshot_text(s, key) : NULL;
-	if (!text || !peer || ip_parse(text, &ip) < 0)
-		find_no(f, "what %s takes the name of %s for is not known", name_of(q, q->who), name_of(q, other_end(q)));
-	else if (snapshot_addr_of(peer, ip))
-		find_no(f, "the name of %s leads to it", name_of(q, other_end(q)));
-	else
-		find_yes(f, ~0u, "%s takes the name of %s for %s, which is not its address", name_of(q, q->who),
-		         name_of(q, other_end(q)), text);
+	struct name_found found;
+	char ip[IP_TEXT_MAX];
+	bool asks = q->p->odd == ODD_NAME && q->who == q->src;
+	if (!asks || name_leads(q->d, q->who, &found) != NAME_ELSEWHERE) {
+		find_no(f, "what %s takes the name of %s for is its address, or not known", name_of(q, q->who),
+		        name_of(q, other_end(q)));
+		return;
+	}
+	bindings_add(q->learned, "name", "%s", found.name);
+	bindings_add(q->learned, "component", "%s", found.in_hosts ? "/etc/hosts" : "name resolution");
+	if (found.in_hosts)
+		hosts_bind(q, found.name);
+	find_yes(f, dying(q), "%s takes the name %s for %s, which is %s%s%s", name_of(q, q->who), found.name,
+	         ip_format(found.ip, ip), found.owner ? "the address of " : "not its address",
+	         found.owner ? found.owner->agent : "", found.in_hosts ? " (hosts file)" : "");
 }
 
 static const struct evidence items[] = {
-    {"name-elsewhere", name_elsewhere, "name resolution",
+    {"odd-name", name_elsewhere, "name resolution, addresses of the fleet",
      "the machine takes its peer's name for an address the peer does not have"},
     {"zeroconf-address", zeroconf_address, "addresses", "the only IPv4 address of the machine is of 169.254.0.0/16"},
     {"prefix-wide", prefix_wide, "addresses, routes, neighbours, others",

@@ -89,6 +89,8 @@ static void say_place(const struct dossier *d, const struct verdict *v, const st
 		const struct party *end = &d->party[p->unheard];
 		buf_printf(b, ". The agent of %s %s", end->name,
 		           end->online && end->heard ? "was too slow to take part" : "is not heard");
+	} else if (p->odd == ODD_NAME) {
+		buf_puts(b, ". By address all is well");
 	} else if (p->odd) {
 		path_point_name(&v->dir[p->dir].path[p->after], after);
 		path_point_name(&v->dir[p->dir].path[p->before], before);

@@ -115,6 +115,7 @@ struct round_spec {
 	bool name_drops;                            /* watch the kernel's drops of these flows */
 	bool name_rules;                            /* trace their way through the ruleset */
 	bool keep_frames;                           /* keep what the points see */
+	char resolve[NAME_MAX_LEN];                 /* say what the machine takes this name for; "" = none */
 };
 
 #endif

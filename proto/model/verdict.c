@@ -147,7 +147,8 @@ void verdict_free(struct verdict *v)
 
 const char *odd_name(enum oddity o)
 {
-	static const char *const names[ODD_COUNT] = {"none", "loss", "delay", "jitter", "reorder", "duplicates", "damage", "queue"};
+	static const char *const names[ODD_COUNT] = {"none",       "loss",   "delay", "jitter", "reorder",
+	                                             "duplicates", "damage", "queue", "name"};
 	return o < ODD_COUNT ? names[o] : "?";
 }
 

@@ -68,9 +68,10 @@ enum oddity {
 	ODD_DUPLICATES, /* of 10000 */
 	ODD_DAMAGE,     /* of 10000 */
 	ODD_QUEUE,      /* us that packets wait behind a burst of their own */
+	ODD_NAME,       /* nothing of packets: who asks for the other by name is led elsewhere */
 	ODD_COUNT
 };
-const char *odd_name(enum oddity o); /* "loss" "delay" "jitter" "reorder" "duplicates" "damage" "queue" */
+const char *odd_name(enum oddity o); /* "loss" "delay" "jitter" "reorder" "duplicates" "damage" "queue" "name" */
 const char *odd_unit(enum oddity o); /* of its amount: "us", "of_10000" */
 #define ODDS_MAX 8
 

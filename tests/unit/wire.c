@@ -608,6 +608,7 @@ static void fill_round_arm(struct msg *m)
 	s->name_drops = coin();
 	s->name_rules = coin();
 	s->keep_frames = coin();
+	TEXT(s->resolve);
 }
 
 static void fill_round_armed(struct msg *m)
