@@ -3,7 +3,6 @@
 #include "agent/capture.h"
 #include "agent/drops.h"
 #include "agent/facts/facts.h"
-#include "agent/facts/names.h"
 #include "agent/ovs_rules.h"
 #include "agent/report.h"
 #include "agent/trim.h"

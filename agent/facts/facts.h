@@ -35,6 +35,17 @@ struct facts_watch;
 typedef void facts_changed_fn(void *arg);
 struct facts_watch *facts_watch_new(struct loop *l, int64_t quiet_ms, facts_changed_fn *fn, void *arg, struct err *e);
 void facts_watch_free(struct facts_watch *w);
+/* What this machine takes a name for, asked of its resolver as any program would ask (nsswitch.conf(5): hosts file, DNS, mDNS). A
+ * short-lived child waits for it, no longer than a second, and nobody waits for the child. */
+struct names; /* one question */
+
+/* NULL: it cannot be asked, or is not worth asking (an address, this machine's own name). */
+struct names *names_ask(const char *name);
+/* What is known by now, as texts: name.asked, name.ip4 and name.ip6 (addresses, separated by spaces; absent: none), name.hosts
+ * ("yes": the hosts file has the name). No answer yet: nothing. `n` may be NULL. */
+void names_tell(struct names *n, struct snapshot *s);
+void names_free(struct names *n); /* NULL is fine */
+
 /* State of the neighbour now (a direct netlink GET, no dump): NUD_* or 0 if unknown; used while a round runs. */
 uint16_t facts_neigh_state(struct ip ip, const char *ifname /* NULL = by route */, struct ip src);
 

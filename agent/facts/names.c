@@ -1,6 +1,6 @@
-#include "agent/facts/names.h"
-
+/* names: what this machine takes a name for. */
 #include "agent/child.h"
+#include "agent/facts/facts.h"
 #include "agent/facts/source.h"
 #include "proto/base/mem.h"
 
