@@ -27,7 +27,7 @@
 #define CONNECT_MS      3000
 #define WATCHDOG_US     ((CONNECT_MS + HANDSHAKE_MS + 500) * 1000LL)
 #define BACKOFF_MIN_MS  100
-#define BACKOFF_MAX_MS  10000
+#define BACKOFF_MAX_MS  5000
 #define STEADY_MS       5000 /* a connection that lasted this long was a good one: back-off starts anew */
 #define EARLY_CLOSE_MAX 3    /* handshakes cut off in a row until we say: that is another server */
 

@@ -251,7 +251,10 @@ def undo_all(net, steps):
     return trouble
 
 
-def direction_right(want, cause, s):
+def direction_right(want, cause, s, usual):
+    """Of both directions one may be lost as it is: then the fault is told of the other."""
+    if want == "both" and usual and loses_before(s, usual, False, f"{s.victim}:{s.dev}"):
+        want = "from"
     to, back = f"{s.peer}->{s.victim}", f"{s.victim}->{s.peer}"
     strip = lambda text: "->".join(n.split("/")[-1] for n in text.split("->"))
     return strip(cause["direction"] or "") == {"to": to, "from": back, "both": "both"}[want]
@@ -309,7 +312,7 @@ def judge(r, s, injected, v, usual):
     if injected.where:
         r.where = (causes[0]["where"] or "").split("/")[-1] == injected.where
     if injected.direction:
-        r.direction = direction_right(injected.direction, causes[0], s)
+        r.direction = direction_right(injected.direction, causes[0], s, usual)
     if injected.cut:
         r.cut = cut_right(injected.cut, v, s)
     return causes
@@ -331,11 +334,14 @@ def run_fixes(net, causes):
     return True, f"the fix {[(f['where'], f['command']) for f in fixes]} did not help"
 
 
+HEALS_IN = 25  # seconds: an agent whose only way to the collector was broken waits up to ten before it tries again
+
+
 def heals(r, s, pair, injected, causes):
     done, text = run_fixes(s.net, causes)
     if done:
         try:
-            become_usual(s, pair, injected.args, 12)
+            become_usual(s, pair, injected.args, HEALS_IN)
             return True
         except Failure as e:
             text += f": {e}"
