@@ -80,9 +80,21 @@ static bool no_port(const struct leg *l, const struct kind_info *k, char why[sta
 	return true;
 }
 
+/* It had a way there until lately: to lose it is a fault, and does not mean that the two have nothing to say to each other. */
+static bool was_routed(const struct member *from, struct ip to)
+{
+	struct prefix dst;
+	for (size_t i = 0; i < from->change_count; i++) {
+		const struct fact_change *c = &from->changes[i];
+		if (c->was && strncmp(c->was, "unicast via ", 12) == 0 && fact_is_route(c->key, &dst) && prefix_contains(dst, to))
+			return true;
+	}
+	return false;
+}
+
 static bool routed(const struct member *from, const struct prefix *own, struct ip to)
 {
-	return !from->snapshot || prefix_contains(*own, to) || snapshot_route(from->snapshot, to, own->ip);
+	return !from->snapshot || prefix_contains(*own, to) || snapshot_route(from->snapshot, to, own->ip) || was_routed(from, to);
 }
 
 /* Where neither end has, or was given, a way to the other, nobody meant them to talk. One that has none is a fault. */

@@ -318,9 +318,13 @@ static void founds_fold(struct founds *f)
 	f->count = kept;
 }
 
+static bool may_be_meant(const struct found *f) { return strcmp(f->first->entry->severity, "info") == 0; }
+
 static int found_cmp(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;
+	if (may_be_meant(x) != may_be_meant(y))
+		return may_be_meant(x) - may_be_meant(y);
 	if (x->main != y->main)
 		return y->main - x->main;
 	if (x->problems != y->problems)

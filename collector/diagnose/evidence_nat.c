@@ -7,6 +7,8 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+static kind_mask kinds_routed(int family) { return kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH); }
+
 /* ---- time to live ---- */
 
 static const struct flow_sent *expired(const struct inquiry *q, int family)
@@ -165,9 +167,160 @@ static void redirected(const struct inquiry *q, struct finding *f)
 	         ip_format(first.to, to), first.chain->family, first.chain->table, first.chain->name, first.rule->text);
 }
 
-/* ---- an address that should have been changed ---- */
+/* ---- who is hidden behind another machine's address ---- */
 
 static bool text_hides(const char *text) { return text && (strstr(text, "masquerade") || strstr(text, "snat")); }
+
+/* What it sends to `out` goes by this rule: nothing of the rule is doubtful. */
+static bool rule_hides(const struct fw_rule *r, const struct fw_packet *k)
+{
+	for (size_t i = 0; i < r->match_count; i++) {
+		const struct fw_match *m = &r->matches[i];
+		bool l4 = m->field == FW_L4PROTO || m->field == FW_SPORT || m->field == FW_DPORT;
+		if (!l4 && m->field != FW_IIF && firewall_match(m, k) != TRI_YES)
+			return false;
+	}
+	return r->verdict == FW_NAT && text_hides(r->text);
+}
+
+static const struct fw_chain *chain_hides(const struct snapshot *s, struct ip hidden, struct ip out, const char *oif)
+{
+	struct fw_packet k = {.ethertype = 0x0800, .src = hidden, .dst = out, .iif = "", .oif = oif, .ct = FW_CT_NEW};
+	k.in_bridge = k.out_bridge = "";
+	k.length = (struct fw_span){28, 65535};
+	for (size_t i = 0; i < s->chain_count; i++) {
+		const struct fw_chain *c = &s->chains[i];
+		for (size_t n = 0; n < c->rule_count && (!strcmp(c->family, "ip") || !strcmp(c->family, "inet")); n++) {
+			if (rule_hides(&c->rules[n], &k))
+				return c;
+		}
+	}
+	return NULL;
+}
+
+static bool has_network_of(const struct snapshot *s, struct ip ip)
+{
+	bool there = false;
+	for (size_t i = 0; i < s->addr_count; i++)
+		there |= prefix_contains(s->addrs[i].prefix, ip);
+	return there && !snapshot_addr_of(s, ip);
+}
+
+/* The machine on that address' own network whose rules hide it from `out`; -1 = none. */
+static int hider_of(const struct dossier *d, struct ip hidden, struct ip out, const struct fw_chain **chain)
+{
+	for (size_t i = 0; i < d->party_count && hidden.family == 4 && out.family == 4; i++) {
+		const struct snapshot *s = party_facts(d, (int)i);
+		const struct route *way = s ? snapshot_route(s, out, hidden) : NULL;
+		const struct link *oif = way ? snapshot_link(s, way->link) : NULL;
+		if (!s || !has_network_of(s, hidden) || snapshot_addr_of(s, out))
+			continue;
+		*chain = chain_hides(s, hidden, out, oif ? oif->name : "");
+		if (*chain)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* It had a way of its own to that address: that it has none is no design. */
+static bool had_own_way(const struct party *p, struct ip to)
+{
+	struct prefix dst;
+	for (size_t i = 0; i < p->change_count; i++) {
+		const struct fact_change *c = &p->changes[i];
+		if (c->was && strncmp(c->was, "unicast ", 8) == 0 && fact_is_route(c->key, &dst) && dst.len &&
+		    prefix_contains(dst, to))
+			return true;
+	}
+	return false;
+}
+
+/* The address under which `q->src` sees all that `q->dst` sends, when it is not the one it was sent with. */
+static struct ip translated_source(const struct inquiry *q)
+{
+	struct ip other = {0};
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
+		bool ip = kind_info((enum kind)f->kind)->proto != PROTO_NEIGH; /* ARP has no such address */
+		if (!r || !ip || !r->seen || r->from.family != 4 || f->src.family != 4)
+			continue;
+		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
+			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */
+		other = r->from;
+	}
+	return other;
+}
+
+static void behind_nat_as_seen(const struct inquiry *q, struct finding *f, struct ip from, struct ip hidden)
+{
+	char seen[IP_TEXT_MAX], own[IP_TEXT_MAX];
+	int nat = party_of_ip(q->d, from);
+	if (nat == q->dst) { /* of several addresses the kernel takes one that is there */
+		find_no(f, "%s sends with another address of its own, %s", name_of(q, q->dst), ip_format(from, seen));
+		return;
+	}
+	if (dies_behind(q, nat)) {
+		find_no(f, "it comes as far as %s, which changes the addresses", name_of(q, nat));
+		return;
+	}
+	bindings_add(q->learned, "nat", "%s", nat >= 0 ? name_of(q, nat) : ip_format(from, seen));
+	bindings_add(q->learned, "hidden", "%s", ip_format(hidden, own));
+	find_yes(f, kinds_routed(4), "%s sees what %s sends as from %s, not from %s: its address is changed on the way (NAT)",
+	         name_of(q, q->src), name_of(q, q->dst), ip_format(from, seen), ip_format(hidden, own));
+}
+
+/* The other side has seen its own address, and no other one. */
+static bool seen_bare(const struct inquiry *q, struct ip hidden)
+{
+	bool bare = false;
+	for (size_t i = 0; i < q->d->flow_count; i++) {
+		const struct flow *f = &q->d->flows[i];
+		const struct flow_received *r = f->dir != q->p->dir && f->src.family == 4 ? dossier_received(q->d, f->id) : NULL;
+		if (!r || !r->seen || r->from.family != 4)
+			continue;
+		if (!ip_equal(r->from, hidden))
+			return false;
+		bare = true;
+	}
+	return bare;
+}
+
+/* Nothing of what it sends was seen outside, but who would hide it has the rule for that; and where what is for it dies, there is
+ * no way to it. A default route leads to somebody who may know one. */
+static void behind_nat_by_rules(const struct inquiry *q, struct finding *f, struct ip hidden)
+{
+	const struct fw_chain *chain = NULL;
+	struct ip out = party_prefix(q->d, q->src, 4).ip;
+	char own[IP_TEXT_MAX];
+	int nat = hider_of(q->d, hidden, out, &chain), at = point_party(q->d, q->v, q->p->dir, q->p->after);
+	const struct snapshot *s = party_facts(q->d, at);
+	const struct route *way = s ? snapshot_route(s, hidden, out) : NULL;
+	bool outside = point_party(q->d, q->v, q->p->dir, q->p->after + 1u) != at;
+	if (nat < 0 || !s || dies_behind(q, nat) || seen_bare(q, hidden) || had_own_way(&q->d->party[at], hidden) ||
+	    (way && (way->dst.len || !outside))) {
+		find_no(f, "%s is seen with its own address", name_of(q, q->dst));
+		return;
+	}
+	bindings_add(q->learned, "nat", "%s", name_of(q, nat));
+	bindings_add(q->learned, "hidden", "%s", ip_format(hidden, own));
+	find_yes(f, kinds_routed(4), "%s hides %s, the address of %s, behind its own (%s %s %s): nobody outside has a way to it",
+	         name_of(q, nat), own, name_of(q, q->dst), chain->family, chain->table, chain->name);
+	f->weak = way != NULL;
+}
+
+static void behind_nat(const struct inquiry *q, struct finding *f)
+{
+	struct ip from = translated_source(q), hidden = party_prefix(q->d, q->dst, 4).ip;
+	if (!q->p->placed || !(dying(q) & kinds_routed(4)))
+		find_no(f, "it is not known where what is for %s dies", name_of(q, q->dst));
+	else if (from.family)
+		behind_nat_as_seen(q, f, from, hidden);
+	else
+		behind_nat_by_rules(q, f, hidden);
+}
+
+/* ---- an address that should have been changed ---- */
 
 static const struct fw_chain *hiding_chain(const struct snapshot *s)
 {
@@ -217,20 +370,12 @@ static void hide_bind(const struct inquiry *q, const struct snapshot *s, struct 
 	bindings_add(q->learned, "component", "ip %s %s", table, chain);
 }
 
-/* The other side has seen its own address, and no other one. */
-static bool seen_bare(const struct inquiry *q, struct ip hidden)
+/* Where the rule was lately, a route of the far end that leads elsewhere is no way back either. */
+static bool far_has_way(const struct inquiry *q, struct ip hidden, struct ip out, bool hid)
 {
-	bool bare = false;
-	for (size_t i = 0; i < q->d->flow_count; i++) {
-		const struct flow *f = &q->d->flows[i];
-		const struct flow_received *r = f->dir != q->p->dir && f->src.family == 4 ? dossier_received(q->d, f->id) : NULL;
-		if (!r || !r->seen || r->from.family != 4)
-			continue;
-		if (!ip_equal(r->from, hidden))
-			return false;
-		bare = true;
-	}
-	return bare;
+	const struct snapshot *far = party_facts(q->d, q->src), *own = party_facts(q->d, q->who);
+	const struct route *r = snapshot_route(far, hidden, out);
+	return r && !(hid && r->dst.len == 0 && r->gateway.family && !snapshot_addr_of(own, r->gateway));
 }
 
 /* What comes from behind `who` arrives with an address that the other side has no way to, and `who` is there to hide it. */
@@ -245,17 +390,18 @@ static void hiding_missing(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s hides nobody's address", name_of(q, q->who));
 		return;
 	}
-	bool meant = hiding_chain(s) || hid_before(&q->d->party[q->who], table, chain);
-	if (!meant || !routes_for(q, q->dst, out) || snapshot_route(far, hidden.ip, out) || !seen_bare(q, hidden.ip)) {
+	bool hid = hid_before(&q->d->party[q->who], table, chain);
+	if (!(hid || hiding_chain(s)) || !routes_for(q, q->dst, out) || far_has_way(q, hidden.ip, out, hid) ||
+	    !seen_bare(q, hidden.ip)) {
 		find_no(f, "%s is not there to hide the address of %s, or it needs not be hidden", name_of(q, q->who),
 		        name_of(q, q->dst));
 		return;
 	}
 	hide_bind(q, s, hidden);
-	find_yes(f, kinds_of_family(4) & ~kinds_of_proto(PROTO_NEIGH),
+	find_yes(f, kinds_routed(4),
 	         "%s lets %s out with its own address %s, to which %s has no way; nothing on %s translates it%s",
 	         name_of(q, q->who), name_of(q, q->dst), ip_format(hidden.ip, ip), name_of(q, q->src), name_of(q, q->who),
-	         hid_before(&q->d->party[q->who], table, chain) ? " any more" : "");
+	         hid ? " any more" : "");
 }
 
 static void hiding_missing_somewhere(const struct inquiry *q, struct finding *f)
@@ -327,6 +473,8 @@ static void ports_used_up(const struct inquiry *q, struct finding *f)
 }
 
 static const struct evidence items[] = {
+    {"behind-nat", behind_nat, "addresses seen, firewall rules, routes",
+     "the machine it is for is known outside by another machine's address only"},
     {"redirected", redirected, "firewall rules", "a rule of the machine sends it to another address than it is for"},
     {"hiding-missing", hiding_missing, "firewall rules, history, routes",
      "the machine should hide the address of who is behind it, and does not"},

@@ -1,6 +1,7 @@
 /* evidence_place: where it dies, and what dies, seen from one machine. */
 #include "collector/diagnose/inquiry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,11 +104,45 @@ static void cannot_send(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s loses what comes in, not what it sends", name_of(q, q->who));
 }
 
+static bool refused_at_home(const struct inquiry *q, int kind)
+{
+	const struct flow *f = flow_of(q->d, kind, q->p->dir);
+	const struct flow_sent *s = f ? dossier_sent(q->d, f->id) : NULL;
+	if (!s || !s->refused_local || s->unresolved)
+		return false;
+	return s->error == EINVAL || s->error == EACCES || s->error == EPERM;
+}
+
+kind_mask stopped_at_home(const struct inquiry *q)
+{
+	kind_mask m = 0;
+	if (!q->p->placed || q->p->after > 0)
+		return 0;
+	for (int k = 0; k < KIND_COUNT; k++)
+		m |= q->p->probes & KIND_BIT(k) && refused_at_home(q, k) ? KIND_BIT(k) : 0;
+	for (size_t i = 0; i < q->hits->count; i++) {
+		const struct hit *h = &q->hits->item[i];
+		m |= h->party == q->src && h->layer == HIT_IP && h->sure && !h->foreseen ? KIND_BIT(h->kind) : 0;
+	}
+	return m;
+}
+
+static void not_stopped_at_home(const struct inquiry *q, struct finding *f)
+{
+	f->kinds &= ~stopped_at_home(q);
+	if (!(f->kinds & dying(q)))
+		find_no(f, "%s itself stops what it sends", name_of(q, q->src));
+}
+
 static void in_end_stack(const struct inquiry *q, struct finding *f)
 {
 	struct inquiry at = *q;
 	at.who = q->src;
 	in_own_stack(&at, f);
+	if (f->is == TRI_YES && q->who != q->src) {
+		not_stopped_at_home(q, f);
+		return;
+	}
 	if (f->is == TRI_YES)
 		return;
 	at.who = q->dst;
@@ -184,6 +219,8 @@ static void lost_at_cable(const struct inquiry *q, struct finding *f)
 {
 	if (q->d->party[q->who].kind == AGENT_GUEST)
 		on_the_way(q, f, step_at_cable, "at the virtual cable");
+	if (f->is == TRI_YES)
+		not_stopped_at_home(q, f);
 }
 
 /* ---- what dies ---- */
@@ -214,16 +251,44 @@ static kind_mask families_dying(const struct inquiry *q)
 	return (dying(q) & v4 ? v4 : 0) | (dying(q) & v6 ? v6 : 0);
 }
 
+/* Answers of that kind get through: whatever its questions die of, it is not here. */
+static kind_mask kinds_answered(const struct inquiry *q, kind_mask among)
+{
+	kind_mask m = 0;
+	for (int k = 0; k < KIND_COUNT; k++) {
+		if (among & KIND_BIT(k) && q->v->dir[1 - q->p->dir].initiation[k] == CELL_OK)
+			m |= KIND_BIT(k);
+	}
+	return m;
+}
+
+/* Died before they came here, where a rule is read that stops what dies here and would let them pass. */
+static kind_mask kinds_spared(const struct inquiry *q)
+{
+	kind_mask earlier = 0, stopped = 0, foreseen = 0;
+	for (size_t i = 0; q->p->placed && i < q->v->dir[q->p->dir].cut_count; i++) {
+		const struct cut *c = &q->v->dir[q->p->dir].cuts[i];
+		earlier |= c->before <= q->p->after ? c->kinds & ~c->answers : 0;
+	}
+	for (size_t i = 0; i < q->hits->count; i++) {
+		const struct hit *h = &q->hits->item[i];
+		stopped |= h->sure && !h->foreseen ? KIND_BIT(h->kind) : 0;
+		foreseen |= h->foreseen && !h->answer ? KIND_BIT(h->kind) : 0;
+	}
+	return dying(q) & ~stopped ? 0 : earlier & ~foreseen;
+}
+
 static void only_icmp(const struct inquiry *q, struct finding *f)
 {
 	char ok[TEXT];
 	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = families_dying(q) & ~(icmp | kinds_of_proto(PROTO_NEIGH));
-	kind_mask through = kinds_ok(q, other) | (q->p->explained & other);
+	kind_mask elsewhere = ((q->p->explained | kinds_spared(q)) & other) | (q->p->placed ? kinds_answered(q, other) : 0);
+	kind_mask through = kinds_ok(q, other) | elsewhere;
 	if (dying(q) & other) {
 		find_no(f, "not only ICMP is lost, but %s too", kinds_text(dying(q) & other, ok, sizeof ok));
 		return;
 	}
-	if (!(dying(q) & icmp) || kinds_lost(q, other & ~q->p->explained) || !through) {
+	if (!(dying(q) & icmp) || kinds_lost(q, other & ~elsewhere) || !through) {
 		find_unknown(f, "nothing but ICMP was measured on this way");
 		return;
 	}

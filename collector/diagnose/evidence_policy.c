@@ -21,17 +21,49 @@ static kind_mask kinds_resolved(const struct inquiry *q)
 	return m;
 }
 
+/* The other side's questions never came as far as to be answered: what the rule does to answers is known from the rule only. */
+static bool answer_would_die(const struct inquiry *q, const struct hit *h)
+{
+	struct hit as = *h;
+	struct fw_packet k;
+	as.answer = true;
+	return h->party == q->who && h->sure && !h->foreseen && !h->answer && hit_packet(q, &as, &k) && !hit_lets(q, &as, &k);
+}
+
+static kind_mask answers_foreseen(const struct inquiry *q)
+{
+	const struct direction *back = &q->v->dir[1 - q->p->dir];
+	kind_mask m = 0;
+	for (size_t i = 0; i < q->hits->count; i++) {
+		const struct hit *h = &q->hits->item[i];
+		if (q->p->probes & KIND_BIT(h->kind) && back->delivery[h->kind] == CELL_LOST && answer_would_die(q, h))
+			m |= KIND_BIT(h->kind);
+	}
+	return m;
+}
+
+/* Answers that are seen to die in another place of this direction. */
+static kind_mask answers_elsewhere(const struct inquiry *q)
+{
+	kind_mask m = 0;
+	for (size_t i = 0; i < q->v->dir[q->p->dir].cut_count; i++) {
+		const struct cut *c = &q->v->dir[q->p->dir].cuts[i];
+		m |= q->p->placed && (c->after != q->p->after || c->before != q->p->before) ? c->answers : 0;
+	}
+	return m;
+}
+
 /* Of the kinds that die this way: those whose answers to the other side's questions do not get through either. */
 static kind_mask answers_dying(const struct inquiry *q)
 {
 	const struct direction *back = &q->v->dir[1 - q->p->dir];
-	kind_mask m = q->p->answers & ~q->p->probes;
+	kind_mask m = (q->p->answers & ~q->p->probes) | answers_foreseen(q);
 	for (int k = 0; k < KIND_COUNT; k++) {
 		if (q->p->probes & KIND_BIT(k) && back->delivery[k] == CELL_OK &&
 		    (back->initiation[k] == CELL_LOST || back->initiation[k] == CELL_PARTIAL))
 			m |= KIND_BIT(k);
 	}
-	return m & kinds_resolved(q);
+	return m & kinds_resolved(q) & ~(answers_elsewhere(q) & q->p->probes);
 }
 
 static void answers_die_too(const struct inquiry *q, struct finding *f)

@@ -1,5 +1,4 @@
-/* evidence_route: what a machine does with packets that it carries from one network to another, and addresses changed on the way.
- */
+/* evidence_route: what a machine does with packets that it carries from one network to another. */
 #include "collector/diagnose/inquiry.h"
 
 #include <stdio.h>
@@ -225,16 +224,6 @@ static void router_rp_strict(const struct inquiry *q, struct finding *f)
 	         r.in->name, name_of(q, q->who), out ? "its route by " : "no route", out ? out->name : "", ip_format(r.src, src));
 }
 
-/* Does it come as far as the machine that changes the addresses? */
-static bool reaches(const struct inquiry *q, int party)
-{
-	for (size_t i = 0; i <= q->p->after; i++) {
-		if (party >= 0 && point_party(q->d, q->v, q->p->dir, i) == party)
-			return true;
-	}
-	return false;
-}
-
 /* ---- whom it is sent on to ---- */
 
 static bool mac_is_known(const struct dossier *d, struct mac m)
@@ -266,7 +255,7 @@ static void router_neigh_wrong(const struct inquiry *q, struct finding *f)
 	char mac[MAC_TEXT_MAX], ip[IP_TEXT_MAX];
 	const char *ifname;
 	for (int family = 4; family <= 6; family += 2) {
-		const struct neigh *n = reaches(q, q->who) ? wrong_next(q, family, &ifname) : NULL;
+		const struct neigh *n = dies_behind(q, q->who) ? wrong_next(q, family, &ifname) : NULL;
 		if (!n || !(dying(q) & routed_kinds(family)))
 			continue;
 		bindings_add(q->learned, "entry", "%s dev %s", ip_format(n->ip, ip), ifname);
@@ -276,48 +265,6 @@ static void router_neigh_wrong(const struct inquiry *q, struct finding *f)
 	}
 	if (f->is != TRI_YES)
 		find_no(f, "the neighbour entry of %s is right, or not known", name_of(q, q->who));
-}
-
-/* ---- addresses changed on the way ---- */
-
-/* The address under which `q->src` sees all that `q->dst` sends, when it is not the one it was sent with. */
-static struct ip translated_source(const struct inquiry *q)
-{
-	struct ip other = {0};
-	for (size_t i = 0; i < q->d->flow_count; i++) {
-		const struct flow *f = &q->d->flows[i];
-		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
-		bool ip = kind_info((enum kind)f->kind)->proto != PROTO_NEIGH; /* ARP has no such address */
-		if (!r || !ip || !r->seen || r->from.family != 4 || f->src.family != 4)
-			continue;
-		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
-			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */
-		other = r->from;
-	}
-	return other;
-}
-
-static void behind_nat(const struct inquiry *q, struct finding *f)
-{
-	char seen[IP_TEXT_MAX], own[IP_TEXT_MAX];
-	struct ip from = translated_source(q), hidden = party_prefix(q->d, q->dst, 4).ip;
-	int nat = from.family ? party_of_ip(q->d, from) : -1;
-	if (!from.family || !q->p->placed) {
-		find_no(f, "%s is seen with its own address", name_of(q, q->dst));
-		return;
-	}
-	if (nat == q->dst) { /* of several addresses the kernel takes one that is there */
-		find_no(f, "%s sends with another address of its own, %s", name_of(q, q->dst), ip_format(from, seen));
-		return;
-	}
-	if (reaches(q, nat)) {
-		find_no(f, "it comes as far as %s, which changes the addresses", name_of(q, nat));
-		return;
-	}
-	bindings_add(q->learned, "nat", "%s", nat >= 0 ? name_of(q, nat) : ip_format(from, seen));
-	bindings_add(q->learned, "hidden", "%s", ip_format(hidden, own));
-	find_yes(f, routed_kinds(4), "%s sees what %s sends as from %s, not from %s: its address is changed on the way (NAT)",
-	         name_of(q, q->src), name_of(q, q->dst), ip_format(from, seen), ip_format(hidden, own));
 }
 
 /* ---- of an end of the pair and of a machine in between alike ---- */
@@ -354,6 +301,5 @@ static const struct evidence items[] = {
     {"way-lost", way_lost, "routes, history", "the machine that should send or route it has no route for it"},
     {"rp-strict", rp_strict, "sysctl, routes",
      "the machine's reverse-path filter is strict and its route back leaves by another interface"},
-    {"behind-nat", behind_nat, "addresses seen", "the machine it is for is known outside by another machine's address only"},
 };
 const struct evidence_table evidence_route = {items, sizeof items / sizeof *items};

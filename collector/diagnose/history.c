@@ -94,19 +94,6 @@ static bool route_present(const struct snapshot *s, struct prefix dst)
 	return false;
 }
 
-/* "route.FAMILY.DST" of table main */
-static bool change_is_route(const struct fact_change *c, struct prefix *dst)
-{
-	int family = strncmp(c->key, "route.4.", 8) == 0 ? 4 : strncmp(c->key, "route.6.", 8) == 0 ? 6 : 0;
-	if (!family)
-		return false;
-	if (strcmp(c->key + 8, "default") == 0) {
-		*dst = (struct prefix){.ip.family = (uint8_t)family};
-		return true;
-	}
-	return prefix_parse(c->key + 8, dst) == 0 && dst->ip.family == family;
-}
-
 /* Copies the first of several routes' values without its type: "via 10.0.0.1 dev eth0". False: not one that can be given back. */
 static bool route_arguments(const char *value, const char *ifname, char *out, size_t size)
 {
@@ -140,7 +127,7 @@ static void restore_route(const struct inquiry *q, const char *ifname, const str
 {
 	struct prefix dst;
 	char args[256];
-	if (!c->was || !change_is_route(c, &dst) || !(families & (dst.ip.family == 4 ? 1 : 2)))
+	if (!c->was || !fact_is_route(c->key, &dst) || !(families & (dst.ip.family == 4 ? 1 : 2)))
 		return;
 	if (history_last(&q->d->party[q->who], c->key) != c || route_present(party_facts(q->d, q->who), dst))
 		return;
@@ -173,7 +160,7 @@ bool history_lost_route(const struct inquiry *q, struct ip dst, char *out, size_
 	char args[256];
 	for (size_t i = p->change_count; i-- > 0;) {
 		const struct fact_change *c = &p->changes[i];
-		if (!c->was || !change_is_route(c, &to) || to.ip.family != dst.family || !prefix_contains(to, dst))
+		if (!c->was || !fact_is_route(c->key, &to) || to.ip.family != dst.family || !prefix_contains(to, dst))
 			continue;
 		if (!route_arguments(c->was, party_if(q->d, q->who), args, sizeof args) || (c->now && strcmp(c->now, c->was) == 0))
 			continue;

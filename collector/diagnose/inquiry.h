@@ -120,6 +120,7 @@ struct inquiry {
 /* Whose agent is to be blamed for the end that is not heard: itself, or its silent relay; -1 = not about that. */
 int inquiry_unheard(const struct inquiry *q);
 void filter_bind(const struct inquiry *q, const struct hit *h); /* "component": the chain that stops it */
+bool dies_behind(const struct inquiry *q, int party); /* what dies has come as far as to that machine */
 static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }
 static inline kind_mask dying(const struct inquiry *q) { return problem_kinds(q->p); }
@@ -161,6 +162,9 @@ bool crossing_find(const struct inquiry *q, crossing_fn *is, struct crossing *c)
 /* The packet of a hit as its chain sees it; false: nobody knows. */
 bool hit_packet(const struct inquiry *q, const struct hit *h, struct fw_packet *k);
 bool hit_lets(const struct inquiry *q, const struct hit *h, const struct fw_packet *k); /* that chain would let this one through */
+/* ---- evidence_place.c: of what dies in its sender's own stack, what its routes and filters stop before any neighbour matters. The
+ * other end has no part in that. */
+kind_mask stopped_at_home(const struct inquiry *q);
 /* ---- evidence_neigh.c: whose hardware address that is ---- */
 bool mac_of_party(const struct dossier *d, int party, struct mac m);
 const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere); /* NULL = nobody's */

@@ -37,6 +37,15 @@ int point_party(const struct dossier *d, const struct verdict *v, int dir, size_
 	return at < 0 ? -1 - at : d->points[at].party;
 }
 
+bool dies_behind(const struct inquiry *q, int party)
+{
+	for (size_t i = 0; i <= q->p->after; i++) {
+		if (party >= 0 && point_party(q->d, q->v, q->p->dir, i) == party)
+			return true;
+	}
+	return false;
+}
+
 const struct snapshot *party_facts(const struct dossier *d, int party)
 {
 	if (party < 0 || (size_t)party >= d->party_count)

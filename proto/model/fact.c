@@ -503,6 +503,18 @@ struct facts facts_of_all(const struct snapshot *s)
 
 static int key_cmp(const void *key, const void *item) { return strcmp(key, ((const struct fact *)item)->key); }
 
+bool fact_is_route(const char *key, struct prefix *dst)
+{
+	int family = strncmp(key, "route.4.", 8) == 0 ? 4 : strncmp(key, "route.6.", 8) == 0 ? 6 : 0;
+	if (!family)
+		return false;
+	if (strcmp(key + 8, "default") == 0) {
+		*dst = (struct prefix){.ip.family = (uint8_t)family};
+		return true;
+	}
+	return prefix_parse(key + 8, dst) == 0 && dst->ip.family == family;
+}
+
 const char *facts_get(const struct facts *f, const char *key)
 {
 	const struct fact *found = f->count ? bsearch(key, f->items, f->count, sizeof *f->items, key_cmp) : NULL;

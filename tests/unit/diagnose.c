@@ -355,6 +355,32 @@ static void only_arp_is_seen(struct world *w)
 		r->received[i].from = (struct ip){.family = arp ? 4 : 0};
 	}
 }
+/* h2 stands outside; h1 hides what it routes from 10.0.0.0/24, and nothing that g1 sends arrives. */
+static void hidden_by_rule(struct world *w)
+{
+	struct party *p = &w->d->party[party(w, "h2")];
+	struct fw_chain *c = add_chain(facts(w, "h1"), "ip", "nat", "post", "postrouting", FW_ACCEPT);
+	str_copy(c->type, sizeof c->type, "nat");
+	add_match(add_rule(c, FW_NAT, "ip saddr 10.0.0.0/24 masquerade"), FW_SADDR)->prefix = P("10.0.0.0/24");
+	p->ep.ip4 = p->ep_last.ip4 = P("192.168.5.2/24");
+	drop_addr(w, "h2", "10.0.0.2/24");
+	drop_route(w, "h2", "10.0.0.0/24");
+	add_addr(facts(w, "h2"), 1, "192.168.5.2/24");
+	w->d->onlink = false;
+	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "192.168.5.2/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, 0);
+	cut(w, "h2", "h2:socket", "h2:br0", IP4, 0);
+}
+static void hidden_and_had_a_way(struct world *w)
+{
+	hidden_by_rule(w);
+	changed(w, "h2", "route.4.10.0.0.0/24", "unicast via 192.168.5.1 dev br0", NULL);
+}
+static void hidden_by_half_a_rule(struct world *w) /* of what is marked */
+{
+	hidden_by_rule(w);
+	add_match(&facts(w, "h1")->chains[0].rules[0], FW_UNKNOWN);
+}
 static void with_policy(struct world *w, const char *way, const char *action)
 {
 	struct snapshot *s = facts(w, "g1");
@@ -1227,6 +1253,11 @@ static const struct scenario scenarios[] = {
     {"unknown router that finds nobody", "g1", "g2", router_finds_nobody, NULL, NULL, NULL, NULL},
     {"the peer's own word", "g1", "g2", peer_itself_forbids, NULL, NULL, NULL, NULL},
     {"behind NAT", "h2", "g1", behind_nat, "nat-no-inbound-mapping", "g1", NULL, NULL},
+    {"behind NAT by its rule", "h2", "g1", hidden_by_rule, "blackhole-route", "g1", "ip route del blackhole 192.168.5.2/32",
+     "nat-no-inbound-mapping"},
+    {"behind NAT with a way that is gone", "h2", "g1", hidden_and_had_a_way, "no-return-route", "h2",
+     "ip route replace 10.0.0.0/24 via 192.168.5.1 dev br0", "blackhole-route"},
+    {"a rule that may be for others", "h2", "g1", hidden_by_half_a_rule, "no-return-route", "h2", NULL, "blackhole-route"},
     {"an ARP request without address", "h2", "g1", only_arp_is_seen, NULL, NULL, NULL, NULL},
     {"another machine's SYN", "h2", "g1", somebody_elses_syn, NULL, NULL, NULL, NULL},
     {"port map to another", "g2", "g1", mapped_elsewhere, "nat-dnat-wrong-target", "g1",

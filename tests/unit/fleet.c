@@ -661,6 +661,30 @@ static void an_unnumbered_port_borrows_an_address(void **state)
 	fleet_free(w.f);
 }
 
+/* Two that have no way to each other have nothing to say to each other, unless one had a way and lost it. */
+static void kinds_outlive_a_lost_route(void **state)
+{
+	(void)state;
+	struct world w = world_new();
+	struct endpoint a = {.ip4 = prefix_of("10.10.0.11/24")}, b = {.ip4 = prefix_of("192.0.2.2/24")};
+	const char *why[KIND_COUNT];
+	struct snapshot *s = snapshot_copy(w.a1->snapshot);
+	assert_int_equal(fleet_kinds(w.a1, &a, w.hv2, &b, false, why), 0);
+	assert_string_equal(why[KIND_UDP], "neither of the two has an IPv4 route to the other");
+	s->routes = mem_resize(s->routes, s->route_count + 1, sizeof *s->routes);
+	s->routes[s->route_count++] = (struct route){.dst = {.ip = {.family = 4}},
+	                                             .gateway = prefix_of("10.10.0.1/24").ip,
+	                                             .table = 254,
+	                                             .type = ROUTE_UNICAST,
+	                                             .link = s->links[1].index};
+	struct snapshot *without = snapshot_copy(w.a1->snapshot);
+	world_says(&w, w.a1, s);
+	assert_int_equal(fleet_kinds(w.a1, &a, w.hv2, &b, false, why), KIND_MASK_4);
+	world_says(&w, w.a1, without);
+	assert_int_equal(fleet_kinds(w.a1, &a, w.hv2, &b, false, why), KIND_MASK_4);
+	fleet_free(w.f);
+}
+
 static void kinds_follow_the_addresses(void **state)
 {
 	(void)state;
@@ -804,6 +828,7 @@ int main(void)
 	    cmocka_unit_test(machines_that_met_share_a_segment),
 	    cmocka_unit_test(an_unnumbered_port_borrows_an_address),
 	    cmocka_unit_test(kinds_follow_the_addresses),
+	    cmocka_unit_test(kinds_outlive_a_lost_route),
 	    cmocka_unit_test(owners_know_their_segment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

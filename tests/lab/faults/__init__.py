@@ -75,11 +75,12 @@ class Injected:
     may         causes whose being named besides is right as well
     settle      seconds between injection and the question
     args        more arguments of `bothways diagnose`
-    fix         False: no command can heal it (then a sentence is expected)"""
+    fix         False: no command can heal it (then a sentence is expected)
+    answers     it takes answers of the victim only: where nobody can ask it anything, nothing of it shows"""
 
-    def __init__(self, inject, undo, where=None, direction=None, cut=None, state=None, also=(), may=(), settle=0.3, args=(), fix=True):
+    def __init__(self, inject, undo, where=None, direction=None, cut=None, state=None, also=(), may=(), settle=0.3, args=(), fix=True, answers=False):
         self.inject, self.undo, self.where, self.direction, self.cut = inject, undo, where, direction, cut
-        self.state, self.also, self.may, self.settle, self.args, self.fix = state, also, may, settle, args, fix
+        self.state, self.also, self.may, self.settle, self.args, self.fix, self.answers = state, also, may, settle, args, fix, answers
 
 
 class Fault:

@@ -107,4 +107,4 @@ def from_its_second_address(s):
         return None
     second = s.ip.rsplit(".", 1)[0] + ".212"
     return Injected([(s.victim, f"ip addr add {second}/{s.plen} dev {s.dev}; nft 'table ip t {{ chain c {{ type filter hook postrouting priority 300; udp sport 7401 ip saddr set {second}; }}; }}'")],
-                    undo=[(s.victim, f"nft flush ruleset; ip addr del {second}/{s.plen} dev {s.dev}")], where=s.victim, fix=False)
+                    undo=[(s.victim, f"nft flush ruleset; ip addr del {second}/{s.plen} dev {s.dev}")], where=s.victim, fix=False, answers=True)

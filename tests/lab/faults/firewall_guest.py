@@ -106,7 +106,7 @@ def echo_ignored(s):
     knob = "net.ipv6.icmp.echo_ignore_all" if s.family == 6 else "net.ipv4.icmp_echo_ignore_all"
     if not (s.ip6 if s.family == 6 else s.ip):
         return None
-    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=0")], where=s.victim, cut=kept(s))
+    return Injected([(s.victim, f"sysctl -qw {knob}=1")], undo=[(s.victim, f"sysctl -qw {knob}=0")], where=s.victim, cut=kept(s), answers=True)
 
 
 # ---- programs below every filter ----
