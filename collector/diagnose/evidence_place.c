@@ -169,7 +169,14 @@ static bool step_touches(const struct inquiry *q, size_t i, uint8_t what)
 	return (owner(q, i) == q->who && role(q, i) == what) || (owner(q, i + 1) == q->who && role(q, i + 1) == what);
 }
 
-static bool step_at_port(const struct inquiry *q, size_t i) { return step_touches(q, i, POINT_PORT); }
+/* Of what a host routes to a guest nothing is seen at the bridge while nobody answers at the port behind it. */
+static bool step_to_port(const struct inquiry *q, size_t i)
+{
+	return i + 2 < q->v->dir[q->p->dir].path_count && role(q, i + 1) == POINT_BRIDGE && role(q, i + 2) == POINT_PORT &&
+	       owner(q, i + 1) == q->who && owner(q, i + 2) == q->who;
+}
+
+static bool step_at_port(const struct inquiry *q, size_t i) { return step_touches(q, i, POINT_PORT) || step_to_port(q, i); }
 static bool step_at_uplink(const struct inquiry *q, size_t i) { return step_touches(q, i, POINT_UPLINK); }
 
 static bool step_crosses(const struct inquiry *q, size_t i)

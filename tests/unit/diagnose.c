@@ -650,6 +650,13 @@ static void unplugged(struct world *w)
 	l->port = false;
 	cut(w, "h1", "h1:br0", "h1:v1", ALL, IP4 | IP6);
 }
+static void unplugged_unasked(struct world *w) /* the host takes what comes at the port, and nobody answers it at the bridge */
+{
+	struct link *l = link_named(w, "h1", "v1");
+	l->master = 0;
+	l->port = false;
+	cut(w, "h1", "h1:socket", "h1:br0", 0, IP4);
+}
 static void unplugged_both(struct world *w)
 {
 	unplugged(w);
@@ -1306,6 +1313,8 @@ static const struct scenario scenarios[] = {
     {"interface off", "h1", "g1", nic_down, "guest-nic-admin-down", "g1",
      "ip addr add fd00::11/64 dev eth0 nodad && ip route replace default via 10.0.0.1 dev eth0 metric 100", NULL},
     {"port out", "h1", "g1", unplugged, "tap-not-in-bridge", "h1", "ip link set dev v1 master br0", NULL},
+    {"port out, nothing is sent to the bridge", "h1", "g1", unplugged_unasked, "tap-not-in-bridge", "h1",
+     "ip link set dev v1 master br0", NULL},
     {"port out, both ways", "g1", "h1", unplugged_both, "tap-not-in-bridge", "h1", "ip link set dev v1 master br0", NULL},
     {"uplink out", "g1", "g2", no_uplink, "uplink-missing-from-bridge", "h1", "ip link set dev up0 master br0", NULL},
     {"uplink off", "g1", "g2", uplink_off, "pnic-link-down", "h1", "ip link set dev up0 up", NULL},

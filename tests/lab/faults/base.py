@@ -85,4 +85,7 @@ def echo_requests_dropped(s):
 
 @fault("tap-not-in-bridge", needs=("guest", "bridge"))
 def port_outside(s):
-    return Injected([(s.host, f"ip link set {s.port} nomaster")], undo=[(s.host, f"ip link set {s.port} master {s.bridge}")], where=s.host, cut=from_port(s))
+    """A host that routes answers ARP at any of its devices: then what is for the guest is lost, and with IPv4 alone nothing else."""
+    own = s.router == s.host and not s.ip6
+    return Injected([(s.host, f"ip link set {s.port} nomaster")], undo=[(s.host, f"ip link set {s.port} master {s.bridge}")], where=s.host,
+                    cut=s.gap("to", before=f"{s.host}:{s.bridge}") if own else from_port(s))
