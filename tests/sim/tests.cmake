@@ -5,7 +5,7 @@ bw_test(sim property sim_world)
 bw_test(sim scenarios sim_world)
 
 # faults by thousands, and days of many pairs: here a few of each
-add_library(sim_volume STATIC sim/volume_round.c sim/volume_net.c sim/volume_world.c sim/volume_faults.c)
+add_library(sim_volume STATIC sim/volume_round.c sim/volume_net.c sim/volume_world.c sim/volume_faults.c sim/volume_pairs.c)
 target_link_libraries(sim_volume PUBLIC collector_core agent_core)
 function(bw_volume name)
   add_executable(test_${name} sim/${name}.c)
@@ -15,6 +15,8 @@ function(bw_volume name)
   set_tests_properties(sim/${name} PROPERTIES LABELS sim TIMEOUT 120)
 endfunction()
 bw_volume(volume 1 400)
+add_test(NAME sim/pairs COMMAND test_volume --pairs 1 60)
+set_tests_properties(sim/pairs PROPERTIES LABELS sim TIMEOUT 120)
 bw_volume(daylong 1 40 60)
 
 # how long it takes until small losses are found: here of a few

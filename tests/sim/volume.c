@@ -1,7 +1,8 @@
 /* volume: thousands of random networks, one fault in each, a round, its verdict, and what should have been said. Ends with a table
  * per cause and figures as lines `value: NAME VALUE`. Arguments: [SEED] [COUNT] [NAME], NAME: only that fault, "cause/name"; each
- * wrong one is told. Exit 1 when more is wrong than may be, or too little right. */
-#include "tests/sim/volume.h"
+ * wrong one is told. Exit 1 when more is wrong than may be, or too little right. With --pairs or --triples first: so many faults of
+ * different causes at once; COUNT 0: the world of that seed only. */
+#include "tests/sim/volume_pairs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,9 +97,14 @@ static void tell(const struct volume *v, uint64_t seed, const struct volume_faul
                  const struct verdict *got)
 {
 	static const char *const names[] = {"bridged", "routed", "vxlan"};
-	printf("seed %llu %s: %s/%s at %s, %s %s: state %s:", (unsigned long long)seed, names[v->topology],
-	       f->cause ? f->cause : "none", f->name, t->where >= 0 ? v->machines[t->where].name : "-", got->a, got->b,
-	       state_name(got->state));
+	printf("seed %llu %s: %s/%s at %s", (unsigned long long)seed, names[v->topology], f->cause ? f->cause : "none", f->name,
+	       t->where >= 0 ? v->machines[t->where].name : "-");
+	volume_tell_verdict(got);
+}
+
+void volume_tell_verdict(const struct verdict *got)
+{
+	printf(", %s %s: state %s:", got->a, got->b, state_name(got->state));
 	for (size_t i = 0; i < got->cause_count; i++)
 		printf(" %s at %s %s", got->causes[i].id, got->causes[i].where, got->causes[i].direction);
 	for (int dir = 0; dir < 2; dir++)
@@ -179,18 +185,12 @@ static int report(const struct count *each)
 	return few || all.wrong * 1000 > felt * WRONG_PERMILLE_MAX;
 }
 
-int main(int argc, char **argv)
+static int singles(const struct catalogue *c, int argc, char **argv)
 {
 	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 	unsigned count = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 300, done = 0;
-	struct err e = {0};
-	struct catalogue *c = catalogue_builtin(&e);
 	struct count *each = mem_array(volume_fault_count, sizeof *each);
 	char name[128];
-	if (!c) {
-		fprintf(stderr, "volume: %s\n", e.text);
-		return 1;
-	}
 	for (uint64_t k = 0; done < count && k < 50ull * count; k++) {
 		size_t at = k % volume_fault_count;
 		struct count n = {0};
@@ -203,8 +203,26 @@ int main(int argc, char **argv)
 			done += !n.unseen;
 		}
 	}
-	catalogue_free(c);
 	int rc = report(each);
 	free(each);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = {0};
+	struct catalogue *c = catalogue_builtin(&e);
+	size_t at_once = argc < 2 ? 1 : !strcmp(argv[1], "--pairs") ? 2 : !strcmp(argv[1], "--triples") ? 3 : 1;
+	int rc;
+	if (!c) {
+		fprintf(stderr, "volume: %s\n", e.text);
+		return 1;
+	}
+	if (at_once == 1)
+		rc = singles(c, argc, argv);
+	else
+		rc = volume_pairs(c, at_once, argc > 2 ? strtoull(argv[2], NULL, 10) : 1,
+		                  argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 100, argc > 4 ? argv[4] : NULL);
+	catalogue_free(c);
 	return rc;
 }

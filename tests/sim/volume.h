@@ -27,6 +27,7 @@ struct vmachine {
 	bool captures, drops; /* rights */
 	int host;             /* of a guest; itself of a host */
 	uint32_t nic;         /* where it is probed */
+	struct ip own[2];     /* its addresses as they were given: IPv4, IPv6 */
 	char port[IFNAME_LEN], bridge[IFNAME_LEN];
 	struct snapshot *s;
 	struct wire wire[V_LINKS + 1]; /* by ifindex; a snapshot's links stand in the order of their indexes, from 1 on */
@@ -55,6 +56,7 @@ struct volume {
 	struct wall wall_step; /* what the collector's and all machines' clocks jump by, from wall_step_at on */
 	struct mono wall_step_at;
 	int router; /* the machine that routes between the pair, -1 = none */
+	bool why;   /* verdicts keep what was weighed */
 	uint64_t packets;
 	int depth;
 	size_t later_count;

@@ -33,10 +33,13 @@ static struct addr *address_of(struct volume *v, int i, int family)
 	return NULL;
 }
 
+/* As it was given, whatever became of it. */
+static struct ip own_ip(struct volume *v, int i, int family) { return machine(v, i)->own[family == 6]; }
+
 static const char *address_text(struct volume *v, int i, int family, char out[static IP_TEXT_MAX])
 {
-	const struct addr *a = address_of(v, i, family);
-	return a ? ip_format(a->prefix.ip, out) : NULL;
+	struct ip ip = own_ip(v, i, family);
+	return ip.family ? ip_format(ip, out) : NULL;
 }
 
 /* ---- what is to be said ---- */
@@ -162,7 +165,7 @@ static bool fw_input_rule(struct volume *v, const struct victim *at, struct trut
 {
 	struct fw_chain *c = chain(v, at->machine, "ip", "input", FW_ACCEPT);
 	established(c);
-	address(rule(c, FW_DROP, "ip saddr PEER drop"), FW_SADDR, address_of(v, at->peer, 4)->prefix.ip);
+	address(rule(c, FW_DROP, "ip saddr PEER drop"), FW_SADDR, own_ip(v, at->peer, 4));
 	cut_inside(v, t, at->machine);
 	return blame(t, at->machine, towards(at));
 }
@@ -251,7 +254,7 @@ static bool bridge_rule(struct volume *v, const struct victim *at, struct truth 
 	struct fw_rule *r = rule(chain(v, host_of(v, at->machine), "bridge", "forward", FW_ACCEPT), FW_DROP, "ip daddr GUEST drop");
 	if (l4_only)
 		l4(number(r, FW_ETHERTYPE, 0x0800));
-	address(device(r, FW_OIF, machine(v, at->machine)->port), field, address_of(v, other, 4)->prefix.ip);
+	address(device(r, FW_OIF, machine(v, at->machine)->port), field, own_ip(v, other, 4));
 	return blame(t, host_of(v, at->machine), is_guest(v, at->peer) || across(v, at) ? towards(at) : -1);
 }
 static bool bridge_to_guest(struct volume *v, const struct victim *at, struct truth *t)
@@ -280,16 +283,18 @@ static bool router_rule(struct volume *v, const struct victim *at, struct truth 
 		return false;
 	struct fw_chain *c = chain(v, v->router, "inet", "forward", FW_ACCEPT);
 	established(c);
-	address(rule(c, FW_DROP, "ip daddr GUEST drop"), FW_DADDR, address_of(v, at->machine, 4)->prefix.ip);
+	address(rule(c, FW_DROP, "ip daddr GUEST drop"), FW_DADDR, own_ip(v, at->machine, 4));
 	return blame(t, v->router, towards(at));
 }
 
 /* ---- addresses ---- */
 
-static void address_remove(struct volume *v, int m, int family)
+static bool address_remove(struct volume *v, int m, int family)
 {
 	struct snapshot *s = machine(v, m)->s;
 	struct addr *a = address_of(v, m, family);
+	if (!a)
+		return false;
 	struct prefix gone = a->prefix;
 	*a = s->addrs[--s->addr_count];
 	for (size_t i = s->route_count; i-- > 0;) {
@@ -299,22 +304,22 @@ static void address_remove(struct volume *v, int m, int family)
 		    (through || prefix_same_net(r->dst, prefix_network(gone))))
 			*r = s->routes[--s->route_count];
 	}
+	return true;
 }
 static bool no_address(struct volume *v, const struct victim *at, struct truth *t)
 {
-	address_remove(v, at->machine, 4);
-	return blame(t, at->machine, -1);
+	return address_remove(v, at->machine, 4) && blame(t, at->machine, -1);
 }
 static bool no_address6(struct volume *v, const struct victim *at, struct truth *t)
 {
 	if (!address_of(v, at->machine, 6) || !address_of(v, at->peer, 6))
 		return false;
-	address_remove(v, at->machine, 6);
-	return blame(t, at->machine, -1);
+	return address_remove(v, at->machine, 6) && blame(t, at->machine, -1);
 }
 static bool other_subnet(struct volume *v, const struct victim *at, struct truth *t)
 {
-	address_remove(v, at->machine, 4);
+	if (!address_remove(v, at->machine, 4))
+		return false;
 	volume_address(v, at->machine, machine(v, at->machine)->nic, "10.77.5.11/24");
 	return blame(t, at->machine, -1);
 }
@@ -324,14 +329,15 @@ static bool narrow(struct volume *v, const struct victim *at, struct truth *t)
 	if (v->topology == T_ROUTED)
 		return false;
 	snprintf(text, sizeof text, "%s/32", address_text(v, at->machine, 4, ip));
-	address_remove(v, at->machine, 4);
+	if (!address_remove(v, at->machine, 4))
+		return false;
 	volume_address(v, at->machine, machine(v, at->machine)->nic, text);
 	return blame(t, at->machine, -1);
 }
 static bool wide(struct volume *v, const struct victim *at, struct truth *t)
 {
 	char ip[IP_TEXT_MAX], text[PREFIX_TEXT_MAX + 8];
-	if (v->router < 0 || !across(v, at))
+	if (v->router < 0 || !across(v, at) || !address_of(v, at->machine, 4))
 		return false;
 	snprintf(text, sizeof text, "%s/8", address_text(v, at->machine, 4, ip));
 	address_of(v, at->machine, 4)->prefix.len = 8;
@@ -364,12 +370,25 @@ static bool no_gateway(struct volume *v, const struct victim *at, struct truth *
 			s->routes[i] = s->routes[--s->route_count];
 	return blame(t, at->machine, -1);
 }
+/* A kernel has one route to each prefix. */
+static bool has_route(struct volume *v, int where, const char *text)
+{
+	const struct snapshot *s = machine(v, where)->s;
+	struct prefix p;
+	prefix_parse(text, &p);
+	for (size_t i = 0; i < s->route_count; i++)
+		if (s->routes[i].dst.len == p.len && ip_equal(s->routes[i].dst.ip, p.ip))
+			return true;
+	return false;
+}
 static bool special_route(struct volume *v, const struct victim *at, struct truth *t, int where, int to, uint8_t type, int family)
 {
 	char ip[IP_TEXT_MAX], text[PREFIX_TEXT_MAX + 8];
 	if (!address_text(v, to, family, ip))
 		return false;
 	snprintf(text, sizeof text, "%s/%d", ip, family == 4 ? 32 : 128);
+	if (has_route(v, where, text))
+		return false;
 	volume_route(v, where, type, text, NULL, 0);
 	(void)at;
 	return blame(t, where, -1);
@@ -417,6 +436,8 @@ static bool rp_filter(struct volume *v, const struct victim *at, struct truth *t
 	char ip[IP_TEXT_MAX], text[PREFIX_TEXT_MAX + 8];
 	struct link *other = volume_link(v, at->machine, "eth1", "");
 	snprintf(text, sizeof text, "%s/32", address_text(v, at->peer, 4, ip));
+	if (has_route(v, at->machine, text))
+		return false;
 	volume_route(v, at->machine, ROUTE_UNICAST, text, NULL, other->index);
 	volume_sysctl(v, at->machine, "net.ipv4.conf.all.rp_filter", 1);
 	return is_guest(v, at->machine) && blame(t, at->machine, -1);
@@ -432,7 +453,7 @@ static bool stale(struct volume *v, const struct victim *at, struct truth *t, in
 	s->neighs[s->neigh_count++] = (struct neigh){.link = link, .ip = ip, .mac = dead, .state = NEIGH_PERMANENT};
 	return blame(t, where, -1);
 }
-static struct ip next_hop(struct volume *v, const struct victim *at) { return address_of(v, at->peer, 4)->prefix.ip; }
+static struct ip next_hop(struct volume *v, const struct victim *at) { return own_ip(v, at->peer, 4); }
 static bool stale_of_guest(struct volume *v, const struct victim *at, struct truth *t)
 {
 	return is_guest(v, at->machine) && !(v->router >= 0 && across(v, at)) &&
@@ -445,7 +466,7 @@ static bool stale_of_host(struct volume *v, const struct victim *at, struct trut
 static bool stale_of_router(struct volume *v, const struct victim *at, struct truth *t)
 {
 	uint32_t side = (uint32_t)(2 + (host_of(v, at->machine) - 1) % 2);
-	return v->router >= 0 && across(v, at) && stale(v, at, t, v->router, address_of(v, at->machine, 4)->prefix.ip, side);
+	return v->router >= 0 && across(v, at) && stale(v, at, t, v->router, own_ip(v, at->machine, 4), side);
 }
 static bool arp_ignored(struct volume *v, const struct victim *at, struct truth *t)
 {
@@ -684,7 +705,7 @@ static bool fabric_drops(struct volume *v, const struct victim *at, struct truth
 	struct snapshot *s = machine(v, 0)->s;
 	if (!across(v, at) || v->topology == T_VXLAN || s->link_count < 4)
 		return false;
-	address(rule(chain(v, 0, "bridge", "forward", FW_ACCEPT), FW_DROP, ""), FW_DADDR, address_of(v, at->machine, 4)->prefix.ip);
+	address(rule(chain(v, 0, "bridge", "forward", FW_ACCEPT), FW_DROP, ""), FW_DADDR, own_ip(v, at->machine, 4));
 	t->cause = NULL;
 	return true;
 }

@@ -198,7 +198,7 @@ struct verdict *volume_diagnose(struct volume *v, const struct catalogue *c, int
 		return NULL;
 	struct dossier *d = mem_alloc(sizeof *d);
 	round_dossier(v->round, v->fleet, v->planner, v->detect, wall_of(v), d);
-	struct verdict *out = judge(c, d, round_took_ms(v->round), wall_of(v));
+	struct verdict *out = (v->why ? judge_why : judge)(c, d, round_took_ms(v->round), wall_of(v));
 	dossier_clear(d);
 	free(d);
 	round_free(v->round);

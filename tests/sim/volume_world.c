@@ -173,12 +173,17 @@ static void addresses(struct volume *v, const struct net *n, int machine, uint32
 {
 	char text[64];
 	const struct mac *m = &v->machines[machine].s->links[link - 1].mac;
+	struct ip *own = v->machines[machine].own;
+	snprintf(text, sizeof text, "10.0.%d.%d", segment, number);
+	own[0] = ip_of(text);
 	snprintf(text, sizeof text, "10.0.%d.%d/24", segment, number);
 	volume_address(v, machine, link, text);
 	snprintf(text, sizeof text, "fe80::%x:%x/64", m->b[3] + 1, m->b[5]);
 	volume_address(v, machine, link, text);
 	if (!n->six)
 		return;
+	snprintf(text, sizeof text, "fd00:%d::%d", segment, number);
+	own[1] = ip_of(text);
 	snprintf(text, sizeof text, "fd00:%d::%d/64", segment, number);
 	volume_address(v, machine, link, text);
 }
