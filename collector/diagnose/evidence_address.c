@@ -6,7 +6,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static struct ip other_ip(const struct inquiry *q, int family) { return party_prefix(q->d, other_end(q), family).ip; }
 
 /* Facts of an end of the pair; says so when there are none. */
 static const struct snapshot *end_facts(const struct inquiry *q, struct finding *f)
@@ -368,6 +367,8 @@ static bool off_link(const struct inquiry *q, int family)
 {
 	struct prefix mine = party_prefix(q->d, q->who, family), theirs = party_prefix(q->d, other_end(q), family);
 	const struct party *p = &q->d->party[q->who];
+	if (!ip_equal(theirs.ip, other_ip(q, family)))
+		theirs = (struct prefix){other_ip(q, family), 32};
 	struct prefix last = family == 4 ? p->ep_last.ip4 : p->ep_last.ip6;
 	if (!mine.ip.family || !theirs.ip.family || ip_is_link_local(mine.ip) || ip_is_link_local(theirs.ip))
 		return false;
@@ -381,7 +382,7 @@ static void gateway_bind(const struct inquiry *q, int family)
 {
 	char route[320], ip[IP_TEXT_MAX];
 	struct ip g;
-	if (history_lost_route(q, other_ip(q, family), route, sizeof route)) {
+	if (history_lost_route(q, party_if(q->d, q->who), other_ip(q, family), 0, route, sizeof route)) {
 		bindings_add(q->learned, "restore", "%s", route);
 		return;
 	}
@@ -403,7 +404,7 @@ static bool gateway_is_wrong(const struct inquiry *q, const struct snapshot *s, 
 		return true;
 	char plain[IP_TEXT_MAX];
 	snprintf(ip, sizeof ip, "via %s ", ip_format(r->gateway, plain));
-	return history_lost_route(q, other_ip(q, family), route, sizeof route) && !strstr(route, ip);
+	return history_lost_route(q, party_if(q->d, q->who), other_ip(q, family), 0, route, sizeof route) && !strstr(route, ip);
 }
 
 static void no_gateway(const struct inquiry *q, struct finding *f)
@@ -464,7 +465,7 @@ static void end_lost_way(const struct inquiry *q, struct finding *f)
 			continue;
 		if (found ? by_default : !host)
 			continue;
-		if (history_lost_route(q, dst, route, sizeof route))
+		if (history_lost_route(q, party_if(q->d, q->who), dst, 0, route, sizeof route))
 			bindings_add(q->learned, "restore", "%s", route);
 		find_yes(f, (kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH)) | (f->is == TRI_YES ? f->kinds : 0),
 		         "%s has no route to %s%s", name_of(q, q->who), ip_format(dst, peer), found ? " any more" : "");

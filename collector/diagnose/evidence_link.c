@@ -31,6 +31,11 @@ static void cable_bind_host(const struct inquiry *q, const struct link *port)
 	bindings_add(q->learned, port->up ? "port.unplugged" : "port.down", "%s", port->name);
 	if (port->up && strncmp(port->name, "vnet", 4) == 0)
 		bindings_add(q->learned, "port.libvirt", "%s", port->name);
+	if (!port->up) { /* what the host routes to the guest went with it */
+		struct inquiry there = *q;
+		there.who = dossier_host(q->d, q->who);
+		history_restore_on(&there, port->name, 3);
+	}
 }
 
 static void cable_out(const struct inquiry *q, struct finding *f)

@@ -179,19 +179,39 @@ static bool connected_bind(const struct inquiry *q, const struct routing *r, int
 	return false;
 }
 
+static bool next_hop_is_silent(const struct inquiry *q, int family)
+{
+	const struct link *out;
+	const struct neigh *n = next_hop_neigh(q->d, q->who, q->p->dir, family, &out);
+	return n && n->state & (NEIGH_FAILED | NEIGH_INCOMPLETE);
+}
+
+/* None is left, or one that leads elsewhere since the better one is gone: that one, as arguments to `ip`; "" = not known. */
+static bool way_is_lost(const struct inquiry *q, const struct routing *r, char *was, size_t size)
+{
+	const struct route *left = snapshot_route(r->s, r->dst, r->src);
+	bool had = history_lost_route(q, r->out->name, r->dst, left ? left->dst.len + 1 : 0, was, size);
+	if (!had)
+		was[0] = '\0';
+	bool worse = had && left && (left->link != r->out->index || next_hop_is_silent(q, r->dst.family));
+	return !snapshot_addr_of(r->s, r->dst) && (!left || worse);
+}
+
 static void router_lost_way(const struct inquiry *q, struct finding *f)
 {
 	char dst[IP_TEXT_MAX], route[320];
 	for (int family = 4; family <= 6; family += 2) {
 		struct routing r;
-		if (!routing_of(q, family, &r) || snapshot_route(r.s, r.dst, r.src) || snapshot_addr_of(r.s, r.dst))
+		if (!routing_of(q, family, &r) || !way_is_lost(q, &r, route, sizeof route))
 			continue;
-		if (history_lost_route(q, r.dst, route, sizeof route))
+		if (route[0])
 			bindings_add(q->learned, "restore", "%s", route);
 		else if (!connected_bind(q, &r, family))
 			history_restore_on(q, r.out->name, family == 4 ? 1 : 2); /* the address that the route came with */
-		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0), "%s has no route to %s", name_of(q, q->who),
-		         ip_format(r.dst, dst));
+		find_yes(f, routed_kinds(family) | (f->is == TRI_YES ? f->kinds : 0),
+		         snapshot_route(r.s, r.dst, r.src) ? "%s has lost its route to %s, and the next one leads elsewhere"
+		                                           : "%s has no route to %s",
+		         name_of(q, q->who), ip_format(r.dst, dst));
 	}
 	if (f->is != TRI_YES)
 		find_no(f, "%s has a route for it", name_of(q, q->who));

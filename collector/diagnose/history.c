@@ -94,14 +94,22 @@ static bool route_present(const struct snapshot *s, struct prefix dst)
 	return false;
 }
 
+/* On link: those that come with an address have its source (IPv4), or are of a whole subnet (IPv6). */
+static bool is_made_by_hand(const char *route, struct prefix dst)
+{
+	if (strncmp(route, "unicast via ", 12) == 0)
+		return strncmp(route, "unicast via fe80:", 17) != 0;
+	return strncmp(route, "unicast dev ", 12) == 0 && (dst.ip.family == 4 ? !strstr(route, " src ") : dst.len == 128);
+}
+
 /* Copies the first of several routes' values without its type: "via 10.0.0.1 dev eth0". False: not one that can be given back. */
-static bool route_arguments(const char *value, const char *ifname, char *out, size_t size)
+static bool route_arguments(const char *value, struct prefix dst, const char *ifname, char *out, size_t size)
 {
 	char first[256], dev[IFNAME_LEN + 8];
 	snprintf(first, sizeof first, "%.*s", (int)strcspn(value, ";"), value);
 	snprintf(dev, sizeof dev, " dev %s", ifname);
 	const char *at = strstr(first, dev);
-	if (strncmp(first, "unicast via ", 12) || strncmp(first, "unicast via fe80:", 17) == 0 || !at)
+	if (!is_made_by_hand(first, dst) || !at)
 		return false;
 	if (at[strlen(dev)] != '\0' && at[strlen(dev)] != ' ')
 		return false;
@@ -116,6 +124,8 @@ static bool gateway_is_apart(const struct inquiry *q, const char *args)
 	const struct endpoint *e = &q->d->party[q->who].ep_last;
 	char text[IP_TEXT_MAX];
 	struct ip gateway;
+	if (strncmp(args, "via ", 4) != 0)
+		return false;
 	snprintf(text, sizeof text, "%.*s", (int)strcspn(args + strlen("via "), " "), args + strlen("via "));
 	if (ip_parse(text, &gateway) < 0)
 		return false;
@@ -131,7 +141,7 @@ static void restore_route(const struct inquiry *q, const char *ifname, const str
 		return;
 	if (history_last(&q->d->party[q->who], c->key) != c || route_present(party_facts(q->d, q->who), dst))
 		return;
-	if (route_arguments(c->was, ifname, args, sizeof args))
+	if (route_arguments(c->was, dst, ifname, args, sizeof args))
 		bindings_add(q->learned, "restore", "%sroute replace %s %s%s", dst.ip.family == 6 ? "-6 " : "", c->key + 8, args,
 		             gateway_is_apart(q, args) ? " onlink" : "");
 }
@@ -153,16 +163,17 @@ void history_restore_on(const struct inquiry *q, const char *ifname, int familie
 	}
 }
 
-bool history_lost_route(const struct inquiry *q, struct ip dst, char *out, size_t size)
+bool history_lost_route(const struct inquiry *q, const char *ifname, struct ip dst, uint8_t longer, char *out, size_t size)
 {
 	const struct party *p = &q->d->party[q->who];
 	struct prefix to;
 	char args[256];
 	for (size_t i = p->change_count; i-- > 0;) {
 		const struct fact_change *c = &p->changes[i];
-		if (!c->was || !fact_is_route(c->key, &to) || to.ip.family != dst.family || !prefix_contains(to, dst))
+		if (!c->was || !fact_is_route(c->key, &to) || to.ip.family != dst.family || !prefix_contains(to, dst) ||
+		    to.len < longer)
 			continue;
-		if (!route_arguments(c->was, party_if(q->d, q->who), args, sizeof args) || (c->now && strcmp(c->now, c->was) == 0))
+		if (!route_arguments(c->was, to, ifname, args, sizeof args) || (c->now && strcmp(c->now, c->was) == 0))
 			continue;
 		snprintf(out, size, "%sroute replace %s %s", dst.family == 6 ? "-6 " : "", c->key + 8, args);
 		return true;

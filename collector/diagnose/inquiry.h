@@ -120,6 +120,9 @@ struct inquiry {
 /* Whose agent is to be blamed for the end that is not heard: itself, or its silent relay; -1 = not about that. */
 int inquiry_unheard(const struct inquiry *q);
 void filter_bind(const struct inquiry *q, const struct hit *h); /* "component": the chain that stops it */
+/* The address under which an end sees all that the other one sends, when it is not the one it was sent with; family 0 = it is. */
+struct ip seen_otherwise(const struct dossier *d, int who);
+struct ip other_ip(const struct inquiry *q, int family); /* where `who` sends what is for the other end: its answers to whom it saw */
 bool dies_behind(const struct inquiry *q, int party); /* what dies has come as far as to that machine */
 static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }
@@ -151,7 +154,7 @@ extern const struct evidence_table evidence_vport, evidence_vswitch, evidence_sw
 extern const struct evidence_table evidence_place, evidence_filter, evidence_drops, evidence_address, evidence_neigh, evidence_link,
     evidence_agent, evidence_vlan, evidence_route, evidence_tunnel, evidence_config, evidence_policy, evidence_nat, evidence_told,
     evidence_mtu, evidence_service;
-extern const struct evidence_table evidence_l2, evidence_spoof, evidence_twins, evidence_attack;
+extern const struct evidence_table evidence_flux, evidence_l2, evidence_spoof, evidence_twins, evidence_attack;
 /* A step on the stretch between two interfaces of `who`. */
 struct crossing {
 	const struct link *in, *out;
@@ -205,8 +208,8 @@ void history_restore_link_local(const struct inquiry *q);
 void history_restore_on(const struct inquiry *q, const char *ifname, int families); /* on another one of its interfaces */
 /* Default routes that others on the same subnet use; family 0 = nobody says. */
 struct ip gateway_of_others(const struct inquiry *q, int family);
-/* The gateway of a route that `who` had towards `dst` and lost. */
-bool history_lost_route(const struct inquiry *q, struct ip dst, char *out, size_t size);
+/* Arguments to `ip` for a route that `who` had towards `dst` by that interface, of that prefix length or longer, and lost. */
+bool history_lost_route(const struct inquiry *q, const char *ifname, struct ip dst, uint8_t longer, char *out, size_t size);
 
 /* ---- sentence.c ---- */
 

@@ -23,6 +23,7 @@ class Net(Lab):
         self.all_guests = dict(self.guests)
 
     def up(self, quiet=1):
+        """quiet: for so many seconds nothing may be wrong; None: something is, as it is meant."""
         try:
             return self._up(quiet)
         except BaseException:
@@ -42,7 +43,8 @@ class Net(Lab):
         for name in self.hosts + list(self.guests):
             self.up_agent(name)
         self.wait()
-        self.quiet(quiet)
+        if quiet is not None:
+            self.quiet(quiet)
         return self
 
     def up_agent(self, name, *args, join=True):
@@ -253,7 +255,7 @@ def routed_guests(n):
     n.fault("p1", "p2", "blackhole-route", "p1", f"ip route add blackhole {p2.ip}", f"ip route del blackhole {p2.ip}")
     n.fault("r1", "p1", "guest-fw-icmp-only", "p1", drop("input", "icmp type echo-request"), FLUSH)
     n.fault("p1", "p2", "ip-forward-off", "r1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
-    n.fault("p1", "p2", None, None, "ip route del 10.50.1.0/24", "ip route replace 10.50.1.0/24 via 192.0.2.1", at="r2")
+    n.fault("p1", "p2", "no-return-route", "r2", "ip route del 10.50.1.0/24", "ip route replace 10.50.1.0/24 via 192.0.2.1", at="r2")
 
 
 # ---- who is there, and who is not ----
