@@ -49,6 +49,52 @@ static void rp_filter_asymmetric(struct lint *l, const struct lint_check *check)
 			rp_filter_on(l, check, m, &m->snapshot->addrs[i]);
 }
 
+/* ---- several interfaces in one network ---- */
+
+static const struct link *nic_of(const struct snapshot *s, const struct addr *a)
+{
+	const struct link *l = a->prefix.ip.family == 4 && a->prefix.len < 31 ? snapshot_link(s, a->link) : NULL;
+	return l && l->up && !l->noarp && !l->loopback && !l->master ? l : NULL;
+}
+
+static bool is_beside(const struct link *a, const struct link *b)
+{
+	return a != b && a->index != b->parent && b->index != a->parent && !mac_equal(a->mac, b->mac);
+}
+
+static void flux_of(struct lint *l, const struct lint_check *check, const struct member *m, const struct addr *a,
+                    const struct addr *b)
+{
+	const struct snapshot *s = m->snapshot;
+	const struct link *one = nic_of(s, a), *two = nic_of(s, b);
+	int64_t ignore;
+	if (!one || !two || !is_beside(one, two) ||
+	    !(prefix_contains(a->prefix, b->prefix.ip) || prefix_contains(b->prefix, a->prefix.ip)) ||
+	    !lint_conf(s, "net.ipv4.conf.%s.arp_ignore", two->name, &ignore) || ignore)
+		return;
+	struct finding *f = lint_add(l, check, m, two->name);
+	if (!f)
+		return;
+	finding_say(f,
+	            "%s has %s and %s in one network: each of them answers ARP for the other's address, and packets come in where "
+	            "they are not expected.",
+	            "%s 的 %s 与 %s 在同一网段：每块网卡都会应答对方地址的 ARP，报文会从意料之外的网卡进入。", lint_name(l, m),
+	            one->name, two->name);
+	finding_evidence(f, "%s: %s", one->name, lint_prefix(a->prefix));
+	finding_evidence(f, "%s: %s", two->name, lint_prefix(b->prefix));
+	finding_evidence(f, "net.ipv4.conf.%s.arp_ignore = 0 (the larger of it and of all)", two->name);
+	finding_fix(f, m, "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2");
+}
+
+static void arp_flux(struct lint *l, const struct lint_check *check)
+{
+	const struct member *m;
+	for (size_t at = 0; (m = lint_next(l, &at));)
+		for (size_t i = 0; i < m->snapshot->addr_count; i++)
+			for (size_t k = i + 1; k < m->snapshot->addr_count; k++)
+				flux_of(l, check, m, &m->snapshot->addrs[i], &m->snapshot->addrs[k]);
+}
+
 /* ---- gateways ---- */
 
 static bool is_on_link(const struct snapshot *s, struct ip gateway, uint32_t link)
@@ -187,6 +233,14 @@ const struct lint_check LINT_ROUTES[] = {
      {"Strict rp_filter at an interface whose own network is reached by another one.",
       "接口为严格 rp_filter，而其自身网段的路由走另一接口。"},
      "RFC 3704, Linux Documentation/networking/ip-sysctl.rst"},
+    {"arp-flux",
+     LINT_WARNING,
+     arp_flux,
+     "addresses, arp_ignore",
+     {"Two interfaces in one network answer ARP for each other", "同一网段的两块网卡互相应答 ARP"},
+     {"A machine has two interfaces with addresses of one network, and arp_ignore is 0.",
+      "机器的两块网卡地址属于同一网段，而 arp_ignore 为 0。"},
+     "Linux Documentation/networking/ip-sysctl.rst, arp_ignore"},
     {"gateway-outside-subnet",
      LINT_WARNING,
      gateway_outside,

@@ -9,10 +9,10 @@
 #include <string.h>
 
 static const struct evidence_table *const tables[] = {
-    &evidence_place, &evidence_filter,  &evidence_drops,   &evidence_address, &evidence_neigh,   &evidence_link,
-    &evidence_vlan,  &evidence_agent,   &evidence_route,   &evidence_tunnel,  &evidence_l2,      &evidence_spoof,
-    &evidence_twins, &evidence_attack,  &evidence_config,  &evidence_policy,  &evidence_nat,     &evidence_told,
-    &evidence_mtu,   &evidence_service, &evidence_quality, &evidence_vport,   &evidence_vswitch, &evidence_swport};
+    &evidence_place,  &evidence_filter,  &evidence_drops,  &evidence_address, &evidence_neigh, &evidence_link,    &evidence_vlan,
+    &evidence_agent,  &evidence_route,   &evidence_tunnel, &evidence_l2,      &evidence_spoof, &evidence_twins,   &evidence_attack,
+    &evidence_config, &evidence_policy,  &evidence_nat,    &evidence_told,    &evidence_mtu,   &evidence_service, &evidence_quality,
+    &evidence_vport,  &evidence_vswitch, &evidence_swport, &evidence_flux};
 
 const struct evidence *evidence_find(const char *name)
 {

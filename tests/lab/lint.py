@@ -44,6 +44,8 @@ def latents(lab):
                [("a2", "ip addr del 10.0.0.112/24 dev eth0"), ("a1", "ip neigh del 10.0.0.112 dev eth0")], ["02:de:ad:00:00:01"]),
         Latent("mtu-drift", ("a1", "eth1"), [("h1", nic(1)), ("a1", f"{quiet}; ip link set eth1 mtu 9000 up; ping -6 -c1 -W1 -I eth1 ff02::1 >/dev/null 2>&1; true")],
                [loud, unplug(1)], ["9000", "vn-l1", "1500"]),
+        Latent("arp-flux", ("a1", "eth3"), [("h1", nic(3)), ("a1", f"ip addr add 10.0.0.113/24 dev eth3 noprefixroute; ip link set eth3 up")],
+               [("a1", "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"), unplug(3)], ["eth0", "eth3"]),
         Latent("rp-filter-asymmetric", ("a1", "eth2"),
                [("h1", nic(2)), ("a1", f"{quiet}; sysctl -qw net.ipv4.conf.eth2.rp_filter=1; ip addr add 10.0.5.1/24 dev eth2; ip link set eth2 up; "
                                        "ip route add 10.0.5.0/25 via 10.0.0.1; ip route add 10.0.5.128/25 via 10.0.0.1")],

@@ -156,16 +156,6 @@ static void errors_of_sockets_are_known_with_their_texts(void **state)
 	}
 }
 
-/* Causes of the list of what there is that the catalogue does not judge yet: named all the same. */
-static bool is_not_judged_yet(const char *cause)
-{
-	static const char *const CAUSES[] = {"arp-flux-multihomed"};
-	for (size_t i = 0; i < sizeof CAUSES / sizeof *CAUSES; i++)
-		if (strcmp(CAUSES[i], cause) == 0)
-			return true;
-	return false;
-}
-
 static void causes_are_in_the_catalogue(void **state)
 {
 	struct err e = {0};
@@ -176,7 +166,7 @@ static void causes_are_in_the_catalogue(void **state)
 	for (size_t i = 0; i < codes_count(codes); i++)
 		for (size_t k = 0; k < codes_at(codes, i)->cause_count; k++) {
 			const char *cause = codes_at(codes, i)->causes[k];
-			if (catalogue_find(cat, cause) < 0 && !is_not_judged_yet(cause))
+			if (catalogue_find(cat, cause) < 0)
 				fail_msg("%s %s: there is no cause %s", codes_at(codes, i)->system->id, codes_at(codes, i)->code,
 				         cause);
 		}

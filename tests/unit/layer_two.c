@@ -306,6 +306,26 @@ static void full_while_others_die(struct world *w)
 	cut(w, "g1", "h1:up0", "h2:up0", K(UDP), 0);
 }
 
+/* ---- two interfaces in one network ---- */
+
+static void second_nic(struct world *w, int ignore)
+{
+	struct snapshot *s = facts(w, "g2");
+	add_link(s, "eth9", "", "02:00:00:00:09:12");
+	add_addr(s, (uint32_t)s->link_count, "10.0.0.92/24");
+	add_sysctl(s, "net.ipv4.conf.eth9.arp_ignore", ignore);
+	add_neigh(w, "g1", "10.0.0.12", "02:00:00:00:09:12", NEIGH_REACHABLE);
+	cut(w, "g1", "h2:up0", "h2:v2", IP4, 0);
+}
+static void other_nic_answers(struct world *w) { second_nic(w, 0); }
+static void other_nic_is_silent(struct world *w) { second_nic(w, 1); }
+static void lost_in_its_stack(struct world *w)
+{
+	second_nic(w, 0);
+	w->v->dir[dir_of(w, "g1")].cut_count = 0;
+	cut(w, "g1", "g2:eth0", "g2:socket", IP4, 0);
+}
+
 static const struct scenario scenarios[] = {
     {"mac-learning-disabled", "g1", "g2", "h2", forgotten, known_after_all, "bridge link set dev v2 learning on flood on"},
     {"mac-flood-cam-exhaustion", "g2", "g1", "h1", full_table, table_with_room, "dev v3 learning off"},
@@ -320,6 +340,8 @@ static const struct scenario scenarios[] = {
     {"clone-identity-collision", "g1", "g2", "g3", clone, stranger, "addr del 10.0.0.12/24 dev eth0"},
     {"duplicate-ip-vm-vm", "g1", "g2", "g3", stranger, clone, "addr del 10.0.0.12/24 dev eth0"},
     {"ipv6-dad-failed", "g1", "g2", "g2", dad, NULL, "addr add fd00::12/64 dev eth0"},
+    {"arp-flux-multihomed", "g1", "g2", "g2", other_nic_answers, other_nic_is_silent, "all.arp_ignore=1"},
+    {"arp-flux-multihomed", "g1", "g2", "g2", other_nic_answers, lost_in_its_stack, "neigh flush to 10.0.0.12"},
     {"no-garp-after-move", "g1", "g2", "g1", former_address, never_its_own, "neigh del 10.0.0.12"},
     {"stale-arp-guest", "g1", "g2", "g1", never_its_own, former_address, "neigh del 10.0.0.12"},
     {"neigh-table-overflow", "g1", "g2", "g1", table_full, table_was_full_once, "net.ipv4.neigh.default.gc_thresh3=4096"},

@@ -225,6 +225,15 @@ static void two_nics(struct snapshot *s, int rp)
 	route(s, "10.20.0.0/24", "", "eth1", 0);
 }
 static void rp_strict(struct snapshot *s) { two_nics(s, 1); }
+static void second_in_network(struct snapshot *s, int ignore)
+{
+	world_link(s, "eth1", "veth", "02:1a:01:00:00:11", "");
+	world_addr(s, "eth1", "10.10.0.99/24");
+	sysctl(s, "net.ipv4.conf.all.arp_ignore", 0);
+	sysctl(s, "net.ipv4.conf.eth1.arp_ignore", ignore);
+}
+static void two_in_one_network(struct snapshot *s) { second_in_network(s, 0); }
+static void each_for_itself(struct snapshot *s) { second_in_network(s, 1); }
 static void rp_by_source(struct snapshot *s)
 {
 	two_nics(s, 1);
@@ -427,6 +436,12 @@ static const struct {
     {{{"hv1", vlans_not_minded}}, NULL, "", "", ""},
     {{{"a1", rp_strict}}, "rp-filter-asymmetric", "a1", "eth1", "sysctl -w net.ipv4.conf.eth1.rp_filter=2"},
     {{{"a1", rp_by_source}}, NULL, "", "", ""},
+    {{{"a1", two_in_one_network}},
+     "arp-flux",
+     "a1",
+     "eth1",
+     "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"},
+    {{{"a1", each_for_itself}}, NULL, "", "", ""},
     {{{"a1", rp_loose}}, NULL, "", "", ""},
     {{{"a1", gateway_far}}, "gateway-outside-subnet", "a1", "eth0", "ip -4 route del default via 10.77.0.1 dev eth0"},
     {{{"a1", gateway_by_route}}, NULL, "", "", ""},
