@@ -3,7 +3,7 @@ import os, random, select, signal, socket, subprocess, sys, threading, time
 
 import kills
 import lab as labs
-from lab import BIN, Guest, Lab, check
+from lab import Guest, Lab, check
 
 ASAN = labs.program_is_sanitized()
 
@@ -102,7 +102,7 @@ def wired(lab, seed=1):
 
 
 def a1_command(lab):
-    return [f"{BIN}/bothways-agent", "--state", lab.path("a1"), "--oob", lab.path("a1.sock")]
+    return [f"{labs.BIN}/bothways-agent", "--state", lab.path("a1"), "--oob", lab.path("a1.sock")]
 
 
 def a_stream_that_mangles_and_cuts_loses_nothing():

@@ -2,7 +2,7 @@
 import glob, json, os, random, signal, socket, subprocess, time
 
 import lab as labs
-from lab import BIN, COLLECTOR_IP, Failure, Guest, Lab, check, brief, overload
+from lab import COLLECTOR_IP, Failure, Guest, Lab, check, brief, overload
 
 SERVICE = "setsid python3 -m http.server 8080 --bind {ip} >/dev/null 2>&1 &"
 
@@ -212,7 +212,7 @@ def refusals_are_one_clear_line():
         lab.up_network()
         lab.up_collector()
         lab.up_agent("h1")
-        agent = [f"{BIN}/bothways-agent", "--state", lab.path("x")]
+        agent = [f"{labs.BIN}/bothways-agent", "--state", lab.path("x")]
         good = lab.token("late", "fleet", "host", "--ttl", "1s")
         time.sleep(2.1)
         bad = {
@@ -220,7 +220,7 @@ def refusals_are_one_clear_line():
             "malformed": ("bw1.nonsense", "token"),
         }
         used = lab.token("once", "fleet", "host")
-        lab.spawn("first", "h1", [f"{BIN}/bothways-agent", "--state", lab.path("first"), "--join", used, "--probe-port", "7501"])
+        lab.spawn("first", "h1", [f"{labs.BIN}/bothways-agent", "--state", lab.path("first"), "--join", used, "--probe-port", "7501"])
         lab.until(lambda: any(a["name"] == "once" and a["online"] for a in lab.bw("agents", rc=None)[1]["agents"]), 10, lambda: "first use failed: " + lab.log("first"))
         lab.stop("first")
         bad["used"] = (used, "used")
@@ -230,7 +230,7 @@ def refusals_are_one_clear_line():
             check(rc == 1, f"{what}: exit {rc}: {out}")
             check(any(word in l for l in lines) and len(lines) <= 4, f"{what}: {out}")
         # a token of another collector, and a wrong server key
-        col2 = [f"{BIN}/bothways-collector", "--state", lab.path("col2"), "--listen", f"tcp://{COLLECTOR_IP}:7410",
+        col2 = [f"{labs.BIN}/bothways-collector", "--state", lab.path("col2"), "--listen", f"tcp://{COLLECTOR_IP}:7410",
                 "--advertise", f"tcp://{COLLECTOR_IP}:7410", "--http", "127.0.0.1:7490"]
         lab.spawn("col2", "sw", col2)
         lab.until(lambda: lab.cli("status", state=lab.path("col2"))[0] == 0, 10, "the second collector does not answer")
@@ -239,7 +239,7 @@ def refusals_are_one_clear_line():
         check("key" in out and (rc in (1, None)), f"foreign token at the wrong collector: exit {rc}: {out}")
         # a collector that lost its store keeps its key but no longer knows the agent's
         known = lab.cli("token", "--tenant", "fleet", "--kind", "host", state=lab.path("col2"))[1].strip()
-        agent2 = [f"{BIN}/bothways-agent", "--state", lab.path("y"), "--probe-port", "7503"]
+        agent2 = [f"{labs.BIN}/bothways-agent", "--state", lab.path("y"), "--probe-port", "7503"]
         lab.spawn("known", "h1", agent2 + ["--join", known])
         lab.until(lambda: "welcomes" in lab.log("known"), 10, lambda: "joining the second collector failed: " + lab.log("known"))
         lab.stop("known")
@@ -251,14 +251,14 @@ def refusals_are_one_clear_line():
         rc, out = once(lab, "h1", agent2)
         check(rc == 1 and "key" in out, f"a key the collector does not know: exit {rc}: {out}")
         # neither a key nor a token
-        rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("none")])
+        rc, out = once(lab, "h1", [f"{labs.BIN}/bothways-agent", "--state", lab.path("none")])
         check(rc == 1 and "--join" in out, f"no key and no token: exit {rc} {out}")
         # second agent on the same state directory, port in use, unwritable directory
-        rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("h1"), "--probe-port", "7502"])
+        rc, out = once(lab, "h1", [f"{labs.BIN}/bothways-agent", "--state", lab.path("h1"), "--probe-port", "7502"])
         check(rc == 1 and len(out.splitlines()) <= 2, f"state directory in use: exit {rc} {out}")
-        rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", "/proc/nowhere", "--join", used])
+        rc, out = once(lab, "h1", [f"{labs.BIN}/bothways-agent", "--state", "/proc/nowhere", "--join", used])
         check(rc == 1 and len(out.splitlines()) <= 2 and "/proc/nowhere" in out, f"unwritable: exit {rc} {out}")
-        rc, out = once(lab, "sw", [f"{BIN}/bothways-collector", "--state", lab.path("col3"), "--listen", f"tcp://{COLLECTOR_IP}:7400", "--http", "127.0.0.1:7491"])
+        rc, out = once(lab, "sw", [f"{labs.BIN}/bothways-collector", "--state", lab.path("col3"), "--listen", f"tcp://{COLLECTOR_IP}:7400", "--http", "127.0.0.1:7491"])
         check(rc == 1 and "7400" in out and len(out.splitlines()) <= 2, f"port in use: exit {rc} {out}")
         rc, out, err = lab.cli("--collector", f"tcp://{COLLECTOR_IP}:9", "--key", lab.path("col", "admin.key"), "status")
         check(rc == 1 and err.count("\n") == 1, f"unreachable: exit {rc} {err}")
@@ -266,7 +266,7 @@ def refusals_are_one_clear_line():
         check(rc == 1 and "nothing" in err and err.count("\n") == 1, f"no key file: exit {rc} {err}")
         bad_yaml = lab.path("bad.yaml")
         open(bad_yaml, "w").write("state: /tmp\nlisten: [tcp\n")
-        rc, out = once(lab, "sw", [f"{BIN}/bothways-collector", "--config", bad_yaml])
+        rc, out = once(lab, "sw", [f"{labs.BIN}/bothways-collector", "--config", bad_yaml])
         check(rc == 1 and "bad.yaml:" in out, f"YAML with an error: exit {rc} {out}")
         check(not lab.crashes(), "\n".join(lab.crashes()))
     finally:
@@ -322,7 +322,7 @@ def one_version_older_or_newer_still_works():
         lab.up_agent("b1", "--protocol-version", "2")
         lab.wait()
         lab.healthy("h1", "a1")
-        rc, out = once(lab, "h1", [f"{BIN}/bothways-agent", "--state", lab.path("far"), "--join", lab.token("far", "fleet", "host"), "--probe-port", "7502",
+        rc, out = once(lab, "h1", [f"{labs.BIN}/bothways-agent", "--state", lab.path("far"), "--join", lab.token("far", "fleet", "host"), "--probe-port", "7502",
                                    "--protocol-version", "99"])
         check("version" in out and "99" in out.split("probes on port")[-1], f"a version with nothing in common: exit {rc} {out}")
     finally:
@@ -336,7 +336,7 @@ def without_raw_rights_it_works_with_what_is_left():
         lab.run("a1", "sysctl -qw net.ipv4.ping_group_range='0 2147483647'")
         lab.up_collector()
         lab.up_agent("h1")
-        argv = [f"{BIN}/bothways-agent", "--state", lab.path("a1"), "--join", lab.token("a1", "red", "guest"), "--oob", lab.path("oob-h1", "a1")]
+        argv = [f"{labs.BIN}/bothways-agent", "--state", lab.path("a1"), "--join", lab.token("a1", "red", "guest"), "--oob", lab.path("oob-h1", "a1")]
         lab.spawn("a1", "a1", ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all"] + argv)
         lab.up_agent("b1")
         lab.wait()

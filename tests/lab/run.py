@@ -2,8 +2,9 @@
 fault/NAME@all: that fault at all sites of the default lab. One line per test: ok NAME, FAIL NAME, skip NAME: why.
 
 Every worker is a process and takes the next job of one list, a network of its own each; the first one runs the tests of the shared lab
-before. What measures time or rates, or takes all of the machine, runs at the end with nobody beside it."""
-import argparse, ctypes, fcntl, os, signal, struct, sys, time, traceback
+before. What measures time or rates, or takes all of the machine, runs at the end with nobody beside it. Programs are those of $BOTHWAYS_BIN;
+networks of their own run those of $BOTHWAYS_PLAIN_BIN where it is set: a sanitizer takes time, and the shared lab has it."""
+import argparse, contextlib, ctypes, fcntl, os, signal, struct, sys, time, traceback
 
 import lab as labs
 import bundles, captures, causes, drops, facts, faults_run, filters, lint, ovs, oob, oob_vm, paths, plane, topologies, vm
@@ -58,6 +59,15 @@ def report(name, fn):
     else:
         say(f"skip lab/{name}: {skipped}" if skipped else f"ok   lab/{name}: {took}{first}")
     return not failed
+
+
+@contextlib.contextmanager
+def plain_programs():
+    usual, labs.BIN = labs.BIN, os.environ.get("BOTHWAYS_PLAIN_BIN", labs.BIN)
+    try:
+        yield
+    finally:
+        labs.BIN = usual
 
 
 def become_calm(lab, seconds=15):
@@ -127,8 +137,9 @@ TICKET = struct.Struct("H")
 
 def taken(jobs, tickets):
     """Those of the jobs whose tickets this worker gets."""
-    while ticket := os.read(tickets, TICKET.size):
-        yield jobs[TICKET.unpack(ticket)[0]]
+    with plain_programs():
+        while ticket := os.read(tickets, TICKET.size):
+            yield jobs[TICKET.unpack(ticket)[0]]
 
 
 def helper(pattern, tickets):
