@@ -122,11 +122,10 @@ static void cut_answers(struct correlation *c, const struct view *w)
 {
 	struct gap g;
 	int back = 1 - w->flow->dir;
-	if (!answers_missing(w) || !trace_gap(&w->answers, &g)) {
-		if (w->delivery == CELL_OK)
-			cut_directed(c, w);
+	if (w->delivery == CELL_OK)
+		cut_directed(c, w);
+	if (!answers_missing(w) || !trace_gap(&w->answers, &g))
 		return;
-	}
 	if (g.after == 0 && unresolved_and_explained(c, back, kind_info(w->flow->kind)->family))
 		return; /* the answers wait for a neighbour: told by its own kind */
 	cut_add(&c->v->dir[back], &g, w->flow->kind, true);

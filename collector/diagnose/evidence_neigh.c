@@ -756,9 +756,17 @@ static kind_mask frames_to_self(const struct inquiry *q)
 	return kinds;
 }
 
+/* Who does not answer takes nothing of what it sends itself: only those answers, and what waits for them. */
+static kind_mask silence_takes(const struct inquiry *q, kind_mask families)
+{
+	kind_mask own = q->p->starts | (q->p->answers & kinds_of_proto(PROTO_NEIGH));
+	return families & (q->who == q->src ? own : ~stopped_at_home(q));
+}
+
 static kind_mask noarp_takes(const struct inquiry *q)
 {
-	return frames_to_self(q) | (unanswered_by(q, KIND_ARP) ? kinds_of_family(4) | kinds_of_family(6) : 0);
+	kind_mask both = kinds_of_family(4) | kinds_of_family(6);
+	return frames_to_self(q) | (unanswered_by(q, KIND_ARP) ? silence_takes(q, both) : 0);
 }
 
 static void arp_silenced(const struct inquiry *q, struct finding *f)
@@ -779,7 +787,8 @@ static void arp_silenced(const struct inquiry *q, struct finding *f)
 	bool has = mine.family && snapshot_addr_of(s, mine);
 	bool unanswered = unanswered_by(q, KIND_ARP) || (q->who == q->dst && asks_in_vain(q, 4) >= 0);
 	if (has && unanswered && (arp_is_ignored(q, s, why, sizeof why) || neigh_is_filtered(q, KIND_ARP, true, why, sizeof why)))
-		find_yes(f, kinds_of_family(4), "%s has the address and does not answer ARP for it: %s", name_of(q, q->who), why);
+		find_yes(f, silence_takes(q, kinds_of_family(4)), "%s has the address and does not answer ARP for it: %s",
+		         name_of(q, q->who), why);
 	else
 		find_no(f, "nothing keeps %s from answering ARP", name_of(q, q->who));
 }
@@ -790,7 +799,7 @@ static void nd_silenced(const struct inquiry *q, struct finding *f)
 	if (!party_facts(q->d, q->who))
 		find_unknown(f, "%s did not report its facts", name_of(q, q->who));
 	else if (unanswered_by(q, KIND_ND) && neigh_is_filtered(q, KIND_ND, true, why, sizeof why))
-		find_yes(f, kinds_of_family(6), "%s filters neighbour discovery: %s", name_of(q, q->who), why);
+		find_yes(f, silence_takes(q, kinds_of_family(6)), "%s filters neighbour discovery: %s", name_of(q, q->who), why);
 	else
 		find_no(f, "no filter keeps %s from answering neighbour discovery", name_of(q, q->who));
 }

@@ -441,6 +441,22 @@ static void directed_frames_tell_the_wire_from_the_neighbour_cache(void **state)
 	bench_free(b);
 }
 
+static void what_its_kernel_keeps_back_is_cut_although_answers_die_as_well(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds & ~KIND_MASK_6 & ~KIND_BIT(KIND_ND));
+	b->fault = (struct fault){1, PORT_B, KIND_MASK_4, true, true, three};
+	run(b);
+	direct(b, 0);
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->dir[0].cut_count, 1);
+	assert_int_equal(v->dir[0].cuts[0].after, SOCKET_A);
+	assert_int_equal(v->dir[0].cuts[0].kinds, KIND_MASK_4);
+	assert_int_equal(v->dir[1].cut_count, 1);
+	assert_int_equal(v->dir[1].cuts[0].after, PORT_B);
+	bench_free(b);
+}
+
 static void one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing(void **state)
 {
 	(void)state;
@@ -1150,6 +1166,7 @@ int main(void)
 	    cmocka_unit_test(what_waits_although_the_neighbour_answers_is_kept_by_its_own_kernel),
 	    cmocka_unit_test(what_answers_a_syn_sent_past_the_kernel_is_home_at_the_nic),
 	    cmocka_unit_test(directed_frames_tell_the_wire_from_the_neighbour_cache),
+	    cmocka_unit_test(what_its_kernel_keeps_back_is_cut_although_answers_die_as_well),
 	    cmocka_unit_test(one_dead_direction_is_one_cut_although_the_other_side_resolves_nothing),
 	    cmocka_unit_test(answers_that_wait_for_a_neighbour_have_no_cut_of_their_own),
 	    cmocka_unit_test(an_echo_of_what_the_peer_never_saw_comes_from_an_impostor),

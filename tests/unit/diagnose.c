@@ -1,4 +1,5 @@
 /* diagnose: every cause of the catalogue's first set named from what it does, and not named from what only looks like it. */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1197,6 +1198,55 @@ static void two_faults_one_place(struct world *w) /* a rule for TCP, and echo re
 	add_sysctl(facts(w, "g1"), "net.ipv4.icmp_echo_ignore_all", 1);
 	cut(w, "g1", "g1:socket", "g1:eth0", K(TCP) | K(TCP6), ICMP4);
 }
+static void refused(struct world *w, const char *who, kind_mask kinds, int error)
+{
+	for (int k = 0; k < KIND_COUNT; k++) {
+		struct flow_sent *s = kinds & KIND_BIT(k) ? sent(w, who, k) : NULL;
+		if (!s)
+			continue;
+		s->refused_local = 7;
+		s->error = (int16_t)error;
+	}
+}
+static void no_ip_and_a_route(struct world *w) /* each end stops what it sends, for a reason of its own */
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_route(facts(w, "h1"), ROUTE_PROHIBIT, "10.0.0.11/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, K(ARP));
+	cut(w, "h1", "h1:socket", "h1:br0", IP4, 0);
+	refused(w, "h1", IP4, EACCES);
+}
+static void icmp_here_the_rest_before(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "h2"), "bridge", "filter", "FORWARD", "forward", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "meta l4proto { tcp, udp } drop"), FW_L4PROTO, 6, 17);
+	cut(w, "g1", "h2:up0", "h2:v2", K(UDP) | K(TCP) | K(UDP_LARGE), 0);
+	c = add_chain(facts(w, "g2"), "inet", "filter", "input", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_DROP, "icmp type echo-request drop"), FW_ICMP_TYPE, 8, 8);
+	cut(w, "g1", "g2:eth0", "g2:socket", ICMP4, 0);
+}
+static void output_rule(struct world *w)
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "o", "output", FW_ACCEPT);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
+	match_number(add_rule(c, FW_DROP, "meta l4proto tcp drop"), FW_L4PROTO, 6, 6);
+}
+static void output_rule_and_no_arp(struct world *w)
+{
+	output_rule(w);
+	add_sysctl(facts(w, "g1"), "net.ipv4.conf.all.arp_ignore", 8);
+	cut(w, "g1", "g1:socket", "g1:eth0", K(TCP), K(ARP));
+}
+static void output_rule_before_a_dead_cable(struct world *w)
+{
+	output_rule(w);
+	link_named(w, "h1", "v1")->up = link_named(w, "h1", "v1")->carrier = false;
+	link_named(w, "h1", "v1")->port_state = PORT_DISABLED;
+	cut(w, "h1", "h1:br0", "h1:v1", ALL, 0);
+	cut(w, "g1", "g1:eth0", "h1:v1", ALL & ~(K(TCP) | K(TCP6)), 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", K(TCP) | K(TCP6), 0);
+}
 
 static const struct scenario scenarios[] = {
     {"icmp only", "h1", "g1", icmp_only, "guest-fw-icmp-only", "g1",
@@ -1401,6 +1451,14 @@ static const struct scenario scenarios[] = {
     {"two faults", "h1", "g1", two_faults, "blackhole-route", "g1", NULL, "guest-fw-icmp-only"},
     {"two families", "h1", "g1", two_families, "blackhole-route", "h1", NULL, "guest-fw-icmp-only"},
     {"two faults in one place", "h1", "g1", two_faults_one_place, "guest-fw-egress-drop", "g1", NULL, "icmp-echo-ignore"},
+    {"no address, and a route that refuses at the other end", "h1", "g1", no_ip_and_a_route, "guest-no-ip", "g1", NULL,
+     "blackhole-route"},
+    {"ICMP at the end, the rest before it", "g1", "g2", icmp_here_the_rest_before, "hypervisor-vm-firewall", "h2", NULL,
+     "guest-fw-icmp-only"},
+    {"a rule for what it sends, and no answers to ARP", "h1", "g1", output_rule_and_no_arp, "guest-fw-egress-drop", "g1", NULL,
+     "arp-not-answered"},
+    {"a rule for what it sends before a dead cable", "h1", "g1", output_rule_before_a_dead_cable, "vnic-link-down", "h1", NULL,
+     "guest-fw-egress-drop"},
 };
 
 static bool has_fix(const struct verdict *v, const char *part)
