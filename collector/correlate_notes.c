@@ -112,12 +112,24 @@ static void note_name(struct correlation *c, int end)
 		                          c->d->party[end].name, found.name, ip_format(found.ip, ip), c->d->party[1 - end].name));
 }
 
+/* Nothing that is measured goes by it. */
+static void note_clock(struct correlation *c, int party)
+{
+	int64_t s = dossier_clock_apart_ms(c->d, party) / 1000;
+	if (s)
+		note_add(c->v,
+		         mem_printf("the clock of %s is %lld s %s the collector's: times that it tells are misleading, what was "
+		                    "measured is not",
+		                    c->d->party[party].name, (long long)(s < 0 ? -s : s), s < 0 ? "behind" : "ahead of"));
+}
+
 void notes_fill(struct correlation *c)
 {
 	note_name(c, PARTY_A);
 	note_name(c, PARTY_B);
 	for (size_t i = 0; i < c->d->party_count; i++) {
 		note_party(c->v, &c->d->party[i]);
+		note_clock(c, (int)i);
 		note_placement(c->v, &c->d->party[i]);
 		note_drops(c, (int)i);
 		note_health(c, &c->d->party[i]);

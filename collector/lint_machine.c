@@ -328,6 +328,21 @@ static void clock_step(struct lint *l, const struct lint_check *check)
 	}
 }
 
+static void clock_skew(struct lint *l, const struct lint_check *check)
+{
+	const struct member *m;
+	for (size_t at = 0; (m = lint_next(l, &at));) {
+		long long s = (long long)m->clock_apart_ms / 1000;
+		struct finding *f = s ? lint_add(l, check, m, "clock") : NULL;
+		if (!f)
+			continue;
+		finding_say(f, "The clock of %s is %+lld s from the collector's: certificates, leases and logs go by it.",
+		            "%s 的时钟与采集器相差 %+lld 秒：证书、租约和日志都依赖它。", lint_name(l, m), s);
+		finding_evidence(f, "its last round: the facts are dated %+lld s from when they were asked for", s);
+		finding_fix(f, m, "chronyc makestep");
+	}
+}
+
 static void agent_rights(struct lint *l, const struct lint_check *check)
 {
 	const struct member *m;
@@ -389,6 +404,14 @@ const struct lint_check LINT_MACHINE[] = {
      {"The clock was set", "时钟被调整"},
      {"The wall clock moved against the monotonic one by more than 100 ms.", "墙上时钟相对单调时钟移动超过 100 毫秒。"},
      "adjtimex(2)"},
+    {"clock-skew",
+     LINT_NOTE,
+     clock_skew,
+     "the agent's wall clock, in its last round",
+     {"The clock differs from the collector's", "时钟与采集器不一致"},
+     {"What was read during a round is dated outside of it, by more than 20 s.",
+      "一轮测量期间读取的事实，其时间戳在该轮之外 20 秒以上。"},
+     "RFC 5905, chrony.conf(5)"},
     {"agent-rights",
      LINT_NOTE,
      agent_rights,

@@ -254,11 +254,22 @@ static void log_verdict(const struct rounds *r, const struct running *run, const
 		log_info("%s - %s: %s%s%s", v->a, v->b, state_name(v->state), *cause ? ", " : "", cause);
 }
 
+static void clocks_note(struct collector *c, const struct dossier *d)
+{
+	for (int i = 0; i < (int)d->party_count; i++) {
+		struct err e;
+		struct member *m = d->party[i].after ? fleet_find(c->fleet, d->party[i].name, NULL, &e) : NULL;
+		if (m)
+			m->clock_apart_ms = dossier_clock_apart_ms(d, i);
+	}
+}
+
 static struct verdict *decide(struct rounds *r, const struct running *run, struct record *out)
 {
 	struct collector *c = r->c;
 	const struct shift *shifts;
 	round_dossier(run->round, c->fleet, c->planner, c->detect, wall_now(), &out->dossier);
+	clocks_note(c, &out->dossier);
 	out->format = RECORD_FORMAT;
 	str_copy(out->program, sizeof out->program, BOTHWAYS_VERSION);
 	memcpy(out->catalogue, c->catalogue_sum, sizeof out->catalogue);

@@ -171,19 +171,15 @@ static void encryption_alone(const struct inquiry *q, struct finding *f)
 
 /* ---- what is wrong with the measurement, not with the network ---- */
 
-#define APART_MS 30000
-
 static void clock_apart(const struct inquiry *q, struct finding *f)
 {
 	const struct party *p = &q->d->party[q->who];
-	const struct snapshot *s = party_facts(q->d, q->who);
-	int64_t apart = s ? (q->d->now.ns - s->taken.ns) / 1000000 : 0,
-	        step = p->result ? p->result->health.clock_step_us / 1000 : 0;
-	if (!s)
+	int64_t apart = dossier_clock_apart_ms(q->d, q->who), step = p->result ? p->result->health.clock_step_us / 1000 : 0;
+	if (!p->after)
 		find_unknown(f, "%s did not say what time it is there", name_of(q, q->who));
-	else if (apart > APART_MS || apart < -APART_MS || step > APART_MS || step < -APART_MS)
+	else if (apart || step > CLOCK_APART_MS || step < -CLOCK_APART_MS)
 		find_yes(f, ~0u, "the clock of %s is %lld s apart from the collector's", name_of(q, q->who),
-		         (long long)apart / 1000);
+		         (long long)(apart ? apart : step) / 1000);
 	else
 		find_no(f, "the clock of %s agrees with the collector's", name_of(q, q->who));
 }

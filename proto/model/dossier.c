@@ -102,6 +102,13 @@ int dossier_host(const struct dossier *d, int party)
 	return p->at.known ? p->at.host : -1;
 }
 
+int64_t dossier_clock_apart_ms(const struct dossier *d, int party)
+{
+	const struct snapshot *s = d->party[party].after;
+	int64_t ms = s && s->taken.ns && d->now.ns ? (s->taken.ns - d->now.ns) / 1000000 : 0;
+	return ms > CLOCK_APART_MS || ms < -CLOCK_APART_MS ? ms : 0;
+}
+
 void dossier_clear(struct dossier *d)
 {
 	for (int k = 0; k < KIND_COUNT; k++) {

@@ -128,6 +128,10 @@ const struct flow_times *dossier_times(const struct dossier *d, int party, uint8
 int dossier_party(const struct dossier *d, const char *name); /* index or -1 */
 /* The host of a party: itself when it is a host, the placement's host for a guest; -1 = not known. */
 int dossier_host(const struct dossier *d, int party);
+/* How far the wall clock of a party is ahead of the collector's. Its facts were read within the round: what is less than that may
+ * last is not known, and 0. */
+int64_t dossier_clock_apart_ms(const struct dossier *d, int party);
+#define CLOCK_APART_MS 20000
 void dossier_clear(struct dossier *d); /* frees skip_why only: the rest is lent */
 
 #endif

@@ -26,9 +26,9 @@ def nft(body):
 def latents(lab):
     g = lab.guests
     a1, a2, a3, b1, b2 = g["a1"], g["a2"], g["a3"], g["b1"], g["b2"]
-    nic = lambda n: (f"ip link add br-l{n} type bridge stp_state 0 forward_delay 0 mcast_snooping 0; ip link set br-l{n} up; "
-                     f"ip link add vn-l{n} type veth peer name eth{n} netns {lab.ns('a1')}; ip link set vn-l{n} master br-l{n} up")  # in a bridge of its own
-    unplug = lambda n: ("h1", f"ip link del vn-l{n}; ip link del br-l{n}")
+    nic = lambda n, guest="a1": (f"ip link add br-l{n} type bridge stp_state 0 forward_delay 0 mcast_snooping 0; ip link set br-l{n} up; "
+                     f"ip link add vn-l{n} type veth peer name eth{n} netns {lab.ns(guest)}; ip link set vn-l{n} master br-l{n} up")  # in a bridge of its own
+    unplug = lambda n, host="h1": (host, f"ip link del vn-l{n}; ip link del br-l{n}")
     quiet, loud = "sysctl -qw net.ipv4.conf.all.arp_ignore=1", ("a1", "sysctl -qw net.ipv4.conf.all.arp_ignore=0")
     ports = lab.run("a1", "ss -Hlnt").split()
     probe = next(p.rsplit(":", 1)[1] for p in ports if ":" in p and p.rsplit(":", 1)[1].isdigit())
@@ -44,8 +44,8 @@ def latents(lab):
                [("a2", "ip addr del 10.0.0.112/24 dev eth0"), ("a1", "ip neigh del 10.0.0.112 dev eth0")], ["02:de:ad:00:00:01"]),
         Latent("mtu-drift", ("a1", "eth1"), [("h1", nic(1)), ("a1", f"{quiet}; ip link set eth1 mtu 9000 up; ping -6 -c1 -W1 -I eth1 ff02::1 >/dev/null 2>&1; true")],
                [loud, unplug(1)], ["9000", "vn-l1", "1500"]),
-        Latent("arp-flux", ("a1", "eth3"), [("h1", nic(3)), ("a1", f"ip addr add 10.0.0.113/24 dev eth3 noprefixroute; ip link set eth3 up")],
-               [("a1", "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"), unplug(3)], ["eth0", "eth3"]),
+        Latent("arp-flux", ("b2", "eth3"), [("h2", nic(3, "b2")), ("b2", "ip addr add 10.0.0.113/24 dev eth3 noprefixroute; ip link set eth3 up")],
+               [("b2", "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"), unplug(3, "h2")], ["eth0", "eth3"]),
         Latent("rp-filter-asymmetric", ("a1", "eth2"),
                [("h1", nic(2)), ("a1", f"{quiet}; sysctl -qw net.ipv4.conf.eth2.rp_filter=1; ip addr add 10.0.5.1/24 dev eth2; ip link set eth2 up; "
                                        "ip route add 10.0.5.0/25 via 10.0.0.1; ip route add 10.0.5.128/25 via 10.0.0.1")],

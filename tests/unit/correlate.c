@@ -899,6 +899,25 @@ static void a_capture_that_lost_packets_is_no_witness(void **state)
 	bench_free(b);
 }
 
+/* Nothing that is measured goes by a clock: it is told, and no more. */
+static void a_clock_that_is_wrong_is_noted(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	struct snapshot *s = snapshot_new();
+	run(b);
+	b->d.now.ns = 1700000000LL * 1000000000;
+	s->taken.ns = b->d.now.ns - 3600LL * 1000000000;
+	b->d.party[B].after = s;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->state, STATE_OK);
+	assert_true(noted(v, "the clock of vm2 is 3600 s behind the collector's"));
+	s->taken.ns = b->d.now.ns - 5LL * 1000000000;
+	assert_int_equal(judge(b)->note_count, 0);
+	snapshot_free(s);
+	bench_free(b);
+}
+
 static void fitness_is_no_matter_where_nothing_is_missing(void **state)
 {
 	(void)state;
@@ -1151,6 +1170,7 @@ int main(void)
 	    cmocka_unit_test(a_sender_that_slept_through_the_stage_proves_no_loss),
 	    cmocka_unit_test(a_sender_that_slept_still_knows_what_its_kernel_refused),
 	    cmocka_unit_test(a_capture_that_lost_packets_is_no_witness),
+	    cmocka_unit_test(a_clock_that_is_wrong_is_noted),
 	    cmocka_unit_test(fitness_is_no_matter_where_nothing_is_missing),
 	    cmocka_unit_test(every_single_cut_is_found_where_it_is),
 	    cmocka_unit_test(dying_answers_are_a_cut_in_their_own_direction),

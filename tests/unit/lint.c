@@ -533,10 +533,13 @@ static void observers_that_are_not_fit_are_told(void **state)
 	(void)state;
 	struct world w = world_new();
 	fitness_hear(&w.a1->fitness, &(struct health){.clock_step_us = -3600000000}, w.now);
+	w.a1->clock_apart_ms = -7200000;
 	w.a2->hello.rights = RIGHT_RAW;
 	str_copy(w.a2->hello.rights_why, sizeof w.a2->hello.rights_why, "no CAP_NET_RAW");
 	struct lint_result *r = lint_world(&w);
-	assert_int_equal(r->count, 2);
+	assert_int_equal(r->count, 3);
+	const struct finding *skew = find(r, "clock-skew");
+	assert_true(skew && skew->who == w.a1 && strstr(skew->sentence[0], "-7200 s"));
 	const struct finding *clock = find(r, "clock-step"), *rights = find(r, "agent-rights");
 	assert_true(clock && clock->who == w.a1 && strstr(clock->sentence[0], "-3600000 ms"));
 	assert_true(rights && rights->who == w.a2 && strstr(rights->evidence[0], "CAP_NET_RAW"));
