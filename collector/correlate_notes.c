@@ -33,6 +33,16 @@ static void note_party(struct verdict *v, const struct party *p)
 		                                  : "did not report on this round"));
 }
 
+/* What it is blind to is not lost. */
+static void note_rights(struct verdict *v, const struct party *p)
+{
+	if (p->result && p->rights && !(p->rights & RIGHT_RAW))
+		note_add(v, mem_printf(
+		                "%s: its agent may not open raw sockets (CAP_NET_RAW): of ARP, neighbour discovery and captures it "
+		                "sees nothing, and what it does not see is not called loss",
+		                p->name));
+}
+
 static void note_placement(struct verdict *v, const struct party *p)
 {
 	if (p->kind == AGENT_GUEST && !p->at.known)
@@ -123,12 +133,39 @@ static void note_clock(struct correlation *c, int party)
 		                    c->d->party[party].name, (long long)(s < 0 ? -s : s), s < 0 ? "behind" : "ahead of"));
 }
 
+/* Its kernel says that it kept ICMP errors back while the round ran. */
+static bool errors_were_limited(const struct party *p)
+{
+	static const char *const names[] = {"Icmp.OutRateLimitHost", "Icmp.OutRateLimitGlobal", "Icmp6.OutRateLimitHost"};
+	for (size_t i = 0; p->before && p->after && i < sizeof names / sizeof *names; i++) {
+		int64_t was, now;
+		if (snapshot_counter(p->before, names[i], &was) && snapshot_counter(p->after, names[i], &now) && now > was)
+			return true;
+	}
+	return false;
+}
+
+/* Refused at times and met by silence at others: the refusal is the same (RFC 1812 section 4.3.2.8). */
+static void note_limit(struct correlation *c, const struct view *w)
+{
+	const struct party *by = &c->d->party[receiver_of(w->flow)];
+	const struct flow_sent *s = w->sent;
+	bool own = s && by->after && s->icmp_from.family && snapshot_addr_of(by->after, s->icmp_from);
+	if (own && s->refused && errors_were_limited(by))
+		note_add(
+		    c->v,
+		    mem_printf("%s refuses more than it says: its kernel limits the rate of ICMP errors (net.ipv4.icmp_ratelimit), "
+		               "and what met silence was refused as well",
+		               by->name));
+}
+
 void notes_fill(struct correlation *c)
 {
 	note_name(c, PARTY_A);
 	note_name(c, PARTY_B);
 	for (size_t i = 0; i < c->d->party_count; i++) {
 		note_party(c->v, &c->d->party[i]);
+		note_rights(c->v, &c->d->party[i]);
 		note_clock(c, (int)i);
 		note_placement(c->v, &c->d->party[i]);
 		note_drops(c, (int)i);
@@ -136,6 +173,8 @@ void notes_fill(struct correlation *c)
 	}
 	for (size_t i = 0; i < c->d->point_count; i++)
 		note_point(c, i);
-	for (size_t i = 0; i < c->count; i++)
+	for (size_t i = 0; i < c->count; i++) {
 		note_view(c, &c->views[i]);
+		note_limit(c, &c->views[i]);
+	}
 }

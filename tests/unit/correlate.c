@@ -918,6 +918,44 @@ static void a_clock_that_is_wrong_is_noted(void **state)
 	bench_free(b);
 }
 
+/* What meets silence behind the first few errors is refused as well. */
+static void errors_that_the_kernel_limits_are_noted(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	struct value counter[2] = {{"Icmp.OutRateLimitHost", 5}, {"Icmp.OutRateLimitHost", 5}};
+	struct addr has = {.prefix.len = 24};
+	struct snapshot was = {.counter_count = 1, .counters = &counter[0]},
+	                now = {.counter_count = 1, .counters = &counter[1], .addr_count = 1, .addrs = &has};
+	run(b);
+	struct flow *f = flow_of(b, KIND_UDP, 0);
+	forget(b, f->id);
+	ip_parse("10.0.0.12", &has.prefix.ip);
+	sent(b, f->id)->refused = 1;
+	sent(b, f->id)->icmp_from = has.prefix.ip;
+	b->d.party[B].before = &was;
+	b->d.party[B].after = &now;
+	assert_false(noted(judge(b), "limits the rate of ICMP errors"));
+	counter[1].value = 9;
+	assert_true(noted(judge(b), "vm2 refuses more than it says"));
+	bench_free(b);
+}
+
+/* A limit of sight, not a fault of the path. */
+static void an_agent_without_raw_sockets_is_noted(void **state)
+{
+	(void)state;
+	struct bench *b = bench_new(all_kinds);
+	run(b);
+	b->d.party[A].rights = RIGHT_ECHO | RIGHT_CAPTURE | RIGHT_RAW;
+	b->d.party[B].rights = RIGHT_ECHO;
+	const struct verdict *v = judge(b);
+	assert_int_equal(v->state, STATE_OK);
+	assert_false(noted(v, "vm1: its agent may not"));
+	assert_true(noted(v, "vm2: its agent may not open raw sockets"));
+	bench_free(b);
+}
+
 static void fitness_is_no_matter_where_nothing_is_missing(void **state)
 {
 	(void)state;
@@ -1171,6 +1209,8 @@ int main(void)
 	    cmocka_unit_test(a_sender_that_slept_still_knows_what_its_kernel_refused),
 	    cmocka_unit_test(a_capture_that_lost_packets_is_no_witness),
 	    cmocka_unit_test(a_clock_that_is_wrong_is_noted),
+	    cmocka_unit_test(errors_that_the_kernel_limits_are_noted),
+	    cmocka_unit_test(an_agent_without_raw_sockets_is_noted),
 	    cmocka_unit_test(fitness_is_no_matter_where_nothing_is_missing),
 	    cmocka_unit_test(every_single_cut_is_found_where_it_is),
 	    cmocka_unit_test(dying_answers_are_a_cut_in_their_own_direction),

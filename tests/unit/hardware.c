@@ -256,7 +256,19 @@ static void late_on_the_wire(struct world *w)
 	add_counter(facts(w, "g2"), "pressure.memory", 6500);
 }
 
+/* ---- programs that do not read ---- */
+
+static void datagrams_die(struct world *w, int64_t lost, const char *reason)
+{
+	cut(w, "g1", "g2:eth0", "g2:socket", K(UDP) | K(UDP_LARGE), 0);
+	says(w, "g2", "g1", false, K(UDP) | K(UDP_LARGE), reason, "udp_queue_rcv_one_skb", "");
+	rises(w, "g2", "Udp.RcvbufErrors", 4, 4 + lost);
+}
+static void socket_is_full(struct world *w) { datagrams_die(w, 6, "SOCKET_RCVBUFF"); }
+static void socket_was_full_once(struct world *w) { datagrams_die(w, 0, "NETFILTER_DROP"); }
+
 static const struct scenario scenarios[] = {
+    {"socket-rcvbuf-overflow", "g1", "g2", "g2", socket_is_full, socket_was_full_once, "larger buffer"},
     {"rx-ring-exhausted", "g1", "g2", "g2", ring_full, ring_full_once, "ethtool -G eth0 rx 4096"},
     {"rx-ring-exhausted", "g1", "g2", "h2", ring_full_all_lost, one_missed_all_lost, "receive ring"},
     {"softnet-backlog-drop", "g1", "g2", "g2", backlog, backlog_of_the_sender, "net.core.netdev_max_backlog=5000"},
