@@ -63,6 +63,13 @@ static enum name_leads leads(const struct dossier *d, int end, const char *text,
 	return found;
 }
 
+/* A guest may say anything, and a name becomes a part of a command: hosts(5). */
+static bool is_host_name(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	return name && name[0] && !name[strspn(name, letters)];
+}
+
 enum name_leads name_leads(const struct dossier *d, int end, struct name_found *out)
 {
 	const struct snapshot *s = said_by(d, end);
@@ -74,7 +81,7 @@ enum name_leads name_leads(const struct dossier *d, int end, struct name_found *
 	*out = four == NAME_ELSEWHERE || (four == NAME_OUTSIDE && six != NAME_ELSEWHERE) ? in[0] : in[1];
 	out->name = snapshot_text(s, "name.asked");
 	out->in_hosts = snapshot_text(s, "name.hosts") != NULL;
-	if (!out->name)
+	if (!is_host_name(out->name))
 		return NAME_UNKNOWN;
 	return four == NAME_ELSEWHERE || six == NAME_ELSEWHERE ? NAME_ELSEWHERE
 	       : four == NAME_OUTSIDE || six == NAME_OUTSIDE   ? NAME_OUTSIDE

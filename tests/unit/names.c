@@ -52,6 +52,17 @@ static void test_leads(void **state)
 	assert_leads(NAME_OUTSIDE, "203.0.113.5", "fd00::12", true);
 }
 
+static void test_a_name_is_no_command(void **state)
+{
+	struct world *w = world_new("g1", "g2");
+	struct name_found found;
+	(void)state;
+	text_add(w, "g1", "name.asked", "x/y/e #");
+	text_add(w, "g1", "name.ip4", "10.0.0.13");
+	assert_int_equal(name_leads(w->d, PARTY_A, &found), NAME_UNKNOWN);
+	world_free(w);
+}
+
 static void makes_odd(struct world *w)
 {
 	int dir = dir_of(w, "g1");
@@ -97,6 +108,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_leads),
+	    cmocka_unit_test(test_a_name_is_no_command),
 	    cmocka_unit_test_setup_teardown(test_named_first, open_catalogue, close_catalogue),
 	    cmocka_unit_test_setup_teardown(test_alike_not_named, open_catalogue, close_catalogue),
 	};

@@ -1,7 +1,8 @@
 """Queues and tables: rates that are limited, and what fills up."""
-import os, signal
+import os, signal, subprocess
 
 from . import Injected, fault, physical
+from .base import past_port
 
 
 @fault("traffic-shaping-policing", needs=("guest", "bridge", "bridged"))
@@ -38,6 +39,38 @@ def policed_transfer(s):
     return Injected([(s.host, f"tc qdisc replace dev {s.port} root tbf rate 3mbit burst 4kb limit 12kb")] + [p.begin for p in transfer],
                     undo=[p.end for p in transfer[::-1]] + [(s.host, f"tc qdisc del dev {s.port} root 2>/dev/null; true")],
                     where=s.host, direction="to", may=("path-jitter",), state=("degraded", "one-way"), settle=1.5, args=("--deep",))
+
+
+# Takes odd source ports of UDP and TCP off the interface before anybody sees them, and is silent about it: a redirection to nowhere.
+QUEUE = """#include <linux/bpf.h>
+__attribute__((section("xdp"), used)) int queue(struct xdp_md *c)
+{ void *d = (void *)(long)c->data, *e = (void *)(long)c->data_end; unsigned char *p = d;
+  if (d + 60 > e) return XDP_PASS;
+  if (p[12] == 8 && p[13] == 0 && (p[23] == 17 || p[23] == 6) && p[35] & 1) return XDP_REDIRECT;
+  if (p[12] == 0x86 && p[13] == 0xdd && (p[20] == 17 || p[20] == 6) && p[55] & 1) return XDP_REDIRECT;
+  return XDP_PASS; }
+char gpl[] __attribute__((section("license"), used)) = "GPL";
+"""
+
+
+def queue_program(s):
+    """"" = no compiler for it."""
+    made = s.net.path("queue.o")
+    if not os.path.exists(made):
+        with open(s.net.path("queue.c"), "w") as f:
+            f.write(QUEUE)
+        arch = f"-I/usr/include/{os.uname().machine}-linux-gnu"
+        if subprocess.run(["clang", "-O2", "-target", "bpf", arch, "-c", s.net.path("queue.c"), "-o", made], stderr=subprocess.DEVNULL).returncode:
+            return ""
+    return made
+
+
+@fault("multiqueue-misconfig", needs=("guest", "bridge", "bridged"))
+def one_queue_is_dead(s):
+    """Which queue of its interface a flow goes to is a matter of its ports, and nobody takes from one of them."""
+    made = queue_program(s)
+    return Injected([(s.victim, f"ip link set dev {s.dev} xdpdrv obj {made} sec xdp")], undo=[(s.victim, f"ip link set dev {s.dev} xdpdrv off")],
+                    where=s.victim, direction="to", cut=past_port(s), args=("--deep",), fix=False) if made else None
 
 
 # ---- in a machine that has a kernel of its own ----
