@@ -191,6 +191,9 @@ static void mtu_too_large(struct lint *l, const struct lint_check *check, const 
 	finding_fix(f, m, "ip link set %s mtu %u", link->name, limit->mtu);
 }
 
+/* A patch port of Open vSwitch has none. */
+static bool is_narrower(const struct link *l, uint32_t mtu) { return l && l->mtu && l->mtu < mtu; }
+
 static void mtu_of_guest(struct lint *l, const struct lint_check *check, const struct member *m, const struct link *link)
 {
 	struct place place;
@@ -202,9 +205,9 @@ static void mtu_of_guest(struct lint *l, const struct lint_check *check, const s
 	const struct link *port = snapshot_link_named(s, place.port), *up = NULL;
 	if (fleet_uplink(l->fleet, place.host, place.bridge, (struct mac){0}, uplink))
 		up = snapshot_link_named(s, uplink);
-	if (port && port->mtu < link->mtu)
+	if (is_narrower(port, link->mtu))
 		mtu_too_large(l, check, m, link, place.host, port);
-	else if (up && up->mtu < link->mtu)
+	else if (is_narrower(up, link->mtu))
 		mtu_too_large(l, check, m, link, place.host, up);
 }
 
@@ -215,7 +218,8 @@ static void mtu_of_tunnel(struct lint *l, const struct lint_check *check, const 
 	uint32_t index = tunnel->parent && !tunnel->parent_elsewhere ? tunnel->parent : r ? r->link : 0;
 	const struct link *below = index ? snapshot_link(m->snapshot, index) : NULL;
 	uint32_t extra = tunnel->vx_remote.family == 6 ? 70 : 50;
-	if (strcmp(tunnel->kind, "vxlan") != 0 || !tunnel->up || !below || below->loopback || tunnel->mtu + extra <= below->mtu)
+	if (strcmp(tunnel->kind, "vxlan") != 0 || !tunnel->up || !below || below->loopback || !below->mtu ||
+	    tunnel->mtu + extra <= below->mtu)
 		return;
 	struct finding *f = lint_add(l, check, m, tunnel->name);
 	if (!f)
@@ -243,7 +247,7 @@ static bool port_carries(const struct lint *l, const struct member *m, const str
 	if (m->kind == AGENT_HOST || !fleet_place(l->fleet, m, link->mac, &place) || !place.host->snapshot)
 		return true;
 	const struct link *port = snapshot_link_named(place.host->snapshot, place.port);
-	return !port || port->mtu >= mtu;
+	return !is_narrower(port, mtu);
 }
 
 /* A host's bridge takes the smallest MTU of its ports: it is compared with other hosts' only. */
@@ -308,6 +312,15 @@ static bool carries(const struct snapshot *s, uint32_t port, uint16_t vid)
 	return false;
 }
 
+/* The bridge of a port, the kernel's or one of Open vSwitch. */
+static const struct link *switch_of(const struct snapshot *s, const struct link *port)
+{
+	const struct link *l = port->master ? snapshot_link(s, port->master) : NULL;
+	return l && link_is_bridge(l) ? l : NULL;
+}
+
+static bool is_ovs(const struct link *bridge) { return strcmp(bridge->kind, "ovs-bridge") == 0; }
+
 /* Where the machine is plugged in, when that is a bridge that minds VLANs. */
 static bool stand_find(const struct lint *l, const struct member *m, struct mac mac, struct stand *out)
 {
@@ -315,7 +328,7 @@ static bool stand_find(const struct lint *l, const struct member *m, struct mac 
 		return false;
 	const struct snapshot *s = out->place.host->snapshot;
 	out->port = snapshot_link_named(s, out->place.port);
-	out->bridge = out->port ? lint_bridge_of(s, out->port) : NULL;
+	out->bridge = out->port ? switch_of(s, out->port) : NULL;
 	out->pvid = out->port ? pvid_of(s, out->port->index) : 0;
 	return out->bridge && out->bridge->vlan_filtering && out->pvid;
 }
@@ -335,8 +348,11 @@ static void vlan_pair(struct lint *l, const struct lint_check *check, const stru
 	            lint_name(l, p->end[1]), a.pvid, b.pvid);
 	finding_evidence(f, "%s: %s pvid %u", lint_name(l, a.place.host), a.port->name, a.pvid);
 	finding_evidence(f, "%s: %s pvid %u", lint_name(l, b.place.host), b.port->name, b.pvid);
-	finding_fix(f, b.place.host, "bridge vlan add dev %s vid %u pvid untagged && bridge vlan del dev %s vid %u", b.port->name,
-	            a.pvid, b.port->name, b.pvid);
+	if (is_ovs(b.bridge))
+		finding_fix(f, b.place.host, "ovs-vsctl set port %s tag=%u", b.port->name, a.pvid);
+	else
+		finding_fix(f, b.place.host, "bridge vlan add dev %s vid %u pvid untagged && bridge vlan del dev %s vid %u",
+		            b.port->name, a.pvid, b.port->name, b.pvid);
 }
 
 static void vlan_differs(struct lint *l, const struct lint_check *check)
@@ -355,7 +371,7 @@ static void trunk_of(struct lint *l, const struct lint_check *check, const struc
 		return;
 	const struct snapshot *s = at.place.host->snapshot;
 	const struct link *up = snapshot_link_named(s, uplink);
-	if (!up || lint_bridge_of(s, up) != at.bridge || carries(s, up->index, at.pvid))
+	if (!up || switch_of(s, up) != at.bridge || carries(s, up->index, at.pvid))
 		return;
 	snprintf(component, sizeof component, "%s VLAN %u", up->name, at.pvid);
 	struct finding *f = lint_add(l, check, at.place.host, component);
@@ -366,7 +382,10 @@ static void trunk_of(struct lint *l, const struct lint_check *check, const struc
 	            "上联 %s（%s）未放行 VLAN %u，而 %s 在该 VLAN 中：它无法到达其他主机。", up->name, lint_name(l, at.place.host),
 	            at.pvid, lint_name(l, m));
 	finding_evidence(f, "%s pvid %u", at.port->name, at.pvid);
-	finding_fix(f, at.place.host, "bridge vlan add dev %s vid %u", up->name, at.pvid);
+	if (is_ovs(at.bridge) && !pvid_of(s, up->index)) /* an access port is no trunk by being told one more VLAN */
+		finding_fix(f, at.place.host, "ovs-vsctl add port %s trunks %u", up->name, at.pvid);
+	else if (!is_ovs(at.bridge))
+		finding_fix(f, at.place.host, "bridge vlan add dev %s vid %u", up->name, at.pvid);
 }
 
 static void vlan_not_on_uplink(struct lint *l, const struct lint_check *check)

@@ -557,7 +557,11 @@ static const struct link *narrow_part(const struct inquiry *q, const struct cros
 	return routed && bridge->mtu < c->out->mtu ? bridge : c->out;
 }
 
-static bool out_is_narrow(const struct inquiry *q, const struct crossing *c) { return narrow_part(q, c)->mtu < large_size(q); }
+static bool out_is_narrow(const struct inquiry *q, const struct crossing *c)
+{
+	uint32_t mtu = narrow_part(q, c)->mtu; /* a patch port of Open vSwitch has none */
+	return mtu && mtu < large_size(q);
+}
 
 /* An interface of `who` on the stretch, but not that of an end, that is too small for it. NULL = none. */
 static const struct link *narrow_find(const struct inquiry *q)

@@ -110,6 +110,30 @@ def another_vlan(n):
     broken(n, "g1", "g3", "ovs-vsctl set port vg1 tag=200", "ovs-vsctl set port vg1 tag=100", "vlan-mismatch", "in VLAN 200", ("h1:vg1", "h1:eth1"))
 
 
+def latent(n, inject, undo, *expected):
+    """`lint` finds these (check, component) at h1, and nothing besides; the first one's printed fix takes all of them away."""
+    def found():
+        return n.bw("lint", rc=None)[1]["findings"]
+
+    def is_found(what):
+        return {(f["id"], f["machine"], f["component"]) for f in found()} == {(id, "h1", component) for id, component in what}
+    check(is_found(()), f"before anything is wrong: {found()}")
+    n.ovs("h1", inject)
+    try:
+        n.until(lambda: is_found(expected), 12, lambda: f"not {expected}: {found()}")
+        n.ovs("h1", next(f for f in found() if f["id"] == expected[0][0])["fix"]["command"])
+        n.until(lambda: is_found(()), 12, lambda: f"after the fix of {expected[0]}: {found()}")
+    finally:
+        n.ovs("h1", undo)
+
+
+def lint_minds_its_vlans(n):
+    latent(n, "ovs-vsctl set port vg2 tag=200", "ovs-vsctl set port vg2 tag=100", ("vlan-differs", "vg2"), ("vlan-not-on-uplink", "p-ex VLAN 200"))
+    latent(n, "ovs-vsctl clear port p-ex tag -- set port p-ex trunks=5,6", "ovs-vsctl clear port p-ex trunks -- set port p-ex tag=100",
+           ("vlan-not-on-uplink", "p-ex VLAN 100"))
+    n.healthy("g1", "g2")
+
+
 def a_flow_that_drops(n):
     entry = "icmp,nw_dst=10.7.0.2"
     broken(n, "g1", "g2", f"ovs-ofctl add-flow br-int priority=77,{entry},actions=drop", f"ovs-ofctl del-flows br-int {entry}", "ovs-flow-drop",
@@ -174,5 +198,5 @@ def missing():
 
 
 def alone():
-    tests = [(two_bridges, [ways_through_it, changes_are_noticed, without_its_device, another_vlan, a_flow_that_drops, tables_without_entries, silent_daemons])]
+    tests = [(two_bridges, [ways_through_it, changes_are_noticed, without_its_device, lint_minds_its_vlans, another_vlan, a_flow_that_drops, tables_without_entries, silent_daemons])]
     return [("ovs/" + build.__name__.replace("_", "-"), lambda b=build, f=fns: missing() or run(b, f)) for build, fns in tests]

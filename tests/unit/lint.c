@@ -203,6 +203,7 @@ static void vlans(struct snapshot *s, uint16_t of_a1, uint16_t of_a3, uint16_t o
 	vlan(s, "va3", of_a3, true);
 	vlan(s, "up0", of_uplink, false);
 }
+static void patch_port(struct snapshot *s) { link_named(s, "up0")->mtu = 0; }
 static void vlans_fit(struct snapshot *s) { vlans(s, 10, 10, 10); }
 static void vlans_differ(struct snapshot *s)
 {
@@ -427,6 +428,7 @@ static const struct {
     {{{"hv1", tunnel_too_large}}, "mtu-drift", "hv1", "vx9", "ip link set vx9 mtu 1450"},
     {{{"hv1", tunnel_fits}}, NULL, "", "", ""},
     {{{"hv1", vlans_fit}}, NULL, "", "", ""},
+    {{{"hv1", patch_port}}, NULL, "", "", ""},
     {{{"hv1", vlans_differ}},
      "vlan-differs",
      "hv1",
