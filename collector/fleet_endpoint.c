@@ -329,6 +329,12 @@ static int own_bridge_score(const struct stand *s, const struct cand *ch, int su
 	return 200 + 20 * addressed + outer + subnet;
 }
 
+/* A bridge of a host's own guests only: others do not know of its address. */
+static bool cand_leads_nowhere(const struct node *n, const struct cand *c)
+{
+	return node_is_host(n) && c->bridge && !port_leads_out(n, c->last.ifname);
+}
+
 static int score_guest_and_host(const struct fleet *f, const struct node *g, const struct cand *cg, const struct node *h,
                                 const struct cand *ch)
 {
@@ -343,7 +349,7 @@ static int score_guest_and_host(const struct fleet *f, const struct node *g, con
 		return 0;
 	if (cands_share_segment(f, g, cg, h, ch))
 		return 100 + subnet;
-	return subnet ? 50 : 0;
+	return subnet && !cand_leads_nowhere(h, ch) ? 50 : 0;
 }
 
 static int score_guests(const struct fleet *f, const struct node *a, const struct cand *ca, const struct node *b,
@@ -402,13 +408,19 @@ static struct choice choose_together(const struct fleet *f, const struct node *a
 	return best;
 }
 
-/* Nothing joins them but routers: the first one with an address. */
+/* Nothing joins them but routers: the first one with an address that others may know. */
 static const struct cand *cand_routed(const struct node *n)
 {
-	for (size_t i = 0; i < n->cand_count; i++)
-		if (n->cands[i].allowed && cand_has_address(&n->cands[i]))
-			return &n->cands[i];
-	return NULL;
+	const struct cand *inner = NULL;
+	for (size_t i = 0; i < n->cand_count; i++) {
+		const struct cand *c = &n->cands[i];
+		if (!c->allowed || !cand_has_address(c))
+			continue;
+		if (!cand_leads_nowhere(n, c))
+			return c;
+		inner = inner ? inner : c;
+	}
+	return inner;
 }
 
 /* The address of that link that is in the network of `other`, when there is one. */

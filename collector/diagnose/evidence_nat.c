@@ -206,16 +206,24 @@ static bool has_network_of(const struct snapshot *s, struct ip ip)
 	return there && !snapshot_addr_of(s, ip);
 }
 
-/* The machine on that address' own network whose rules hide it from `out`; -1 = none. */
-static int hider_of(const struct dossier *d, struct ip hidden, struct ip out, const struct fw_chain **chain)
+static const struct fw_chain *hides(const struct snapshot *s, struct ip hidden, struct ip out)
 {
-	for (size_t i = 0; i < d->party_count && hidden.family == 4 && out.family == 4; i++) {
-		const struct snapshot *s = party_facts(d, (int)i);
-		const struct route *way = s ? snapshot_route(s, out, hidden) : NULL;
-		const struct link *oif = way ? snapshot_link(s, way->link) : NULL;
-		if (!s || !has_network_of(s, hidden) || snapshot_addr_of(s, out))
-			continue;
-		*chain = chain_hides(s, hidden, out, oif ? oif->name : "");
+	const struct route *way = s ? snapshot_route(s, out, hidden) : NULL;
+	const struct link *oif = way ? snapshot_link(s, way->link) : NULL;
+	if (!s || !has_network_of(s, hidden) || snapshot_addr_of(s, out))
+		return NULL;
+	return chain_hides(s, hidden, out, oif ? oif->name : "");
+}
+
+/* The machine on that address' own network whose rules hide it from `out`: its host before others; -1 = none. */
+static int hider_of(const struct inquiry *q, struct ip hidden, struct ip out, const struct fw_chain **chain)
+{
+	int host = dossier_host(q->d, q->dst);
+	*chain = hides(party_facts(q->d, host), hidden, out);
+	if (*chain)
+		return host;
+	for (size_t i = 0; i < q->d->party_count; i++) {
+		*chain = hides(party_facts(q->d, (int)i), hidden, out);
 		if (*chain)
 			return (int)i;
 	}
@@ -233,23 +241,6 @@ static bool had_own_way(const struct party *p, struct ip to)
 			return true;
 	}
 	return false;
-}
-
-/* The address under which `q->src` sees all that `q->dst` sends, when it is not the one it was sent with. */
-static struct ip translated_source(const struct inquiry *q)
-{
-	struct ip other = {0};
-	for (size_t i = 0; i < q->d->flow_count; i++) {
-		const struct flow *f = &q->d->flows[i];
-		const struct flow_received *r = f->dir != q->p->dir && !flow_is_aside(f) ? dossier_received(q->d, f->id) : NULL;
-		bool ip = kind_info((enum kind)f->kind)->proto != PROTO_NEIGH; /* ARP has no such address */
-		if (!r || !ip || !r->seen || r->from.family != 4 || f->src.family != 4)
-			continue;
-		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
-			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */
-		other = r->from;
-	}
-	return other;
 }
 
 static void behind_nat_as_seen(const struct inquiry *q, struct finding *f, struct ip from, struct ip hidden)
@@ -293,7 +284,7 @@ static void behind_nat_by_rules(const struct inquiry *q, struct finding *f, stru
 	const struct fw_chain *chain = NULL;
 	struct ip out = party_prefix(q->d, q->src, 4).ip;
 	char own[IP_TEXT_MAX];
-	int nat = hider_of(q->d, hidden, out, &chain), at = point_party(q->d, q->v, q->p->dir, q->p->after);
+	int nat = hider_of(q, hidden, out, &chain), at = point_party(q->d, q->v, q->p->dir, q->p->after);
 	const struct snapshot *s = party_facts(q->d, at);
 	const struct route *way = s ? snapshot_route(s, hidden, out) : NULL;
 	bool outside = point_party(q->d, q->v, q->p->dir, q->p->after + 1u) != at;
@@ -309,14 +300,46 @@ static void behind_nat_by_rules(const struct inquiry *q, struct finding *f, stru
 	f->weak = way != NULL;
 }
 
+/* A port of that bridge is no guest's. */
+static bool leads_out(const struct snapshot *s, const char *bridge)
+{
+	const struct link *over = s ? snapshot_link_named(s, bridge) : NULL;
+	for (size_t i = 0; over && i < s->link_count; i++) {
+		const struct link *l = &s->links[i];
+		if (l->master == over->index && strcmp(l->kind, "tun") && strcmp(l->kind, "veth"))
+			return true;
+	}
+	return !over;
+}
+
+/* Two hosts have networks of the same numbers, each its own, with no way out but through the host: one is not the other. */
+static bool apart_alike(const struct inquiry *q, struct ip hidden, struct finding *f)
+{
+	const struct placement *far = &q->d->party[q->dst].at;
+	const struct snapshot *near = party_facts(q->d, q->src), *s = party_facts(q->d, far->known ? far->host : -1);
+	const struct fw_chain *chain = NULL;
+	struct ip anybody = {0};
+	char ip[IP_TEXT_MAX];
+	ip_parse("198.51.100.1", &anybody); /* of no network that is in use */
+	if (!s || !near || far->uplink[0] || leads_out(s, far->bridge) || dossier_host(q->d, q->src) == far->host ||
+	    !has_network_of(near, hidden) || hider_of(q, hidden, anybody, &chain) != far->host)
+		return false;
+	bindings_add(q->learned, "nat", "%s", name_of(q, far->host));
+	bindings_add(q->learned, "hidden", "%s", ip_format(hidden, ip));
+	find_yes(f, kinds_of_family(4),
+	         "%s is in a network of %s alone, behind its address (%s %s %s): it is not the one that %s has by the same numbers",
+	         ip, name_of(q, far->host), chain->family, chain->table, chain->name, name_of(q, q->src));
+	return true;
+}
+
 static void behind_nat(const struct inquiry *q, struct finding *f)
 {
-	struct ip from = translated_source(q), hidden = party_prefix(q->d, q->dst, 4).ip;
+	struct ip from = seen_otherwise(q->d, q->src), hidden = party_prefix(q->d, q->dst, 4).ip;
 	if (!q->p->placed || !(dying(q) & kinds_routed(4)))
 		find_no(f, "it is not known where what is for %s dies", name_of(q, q->dst));
 	else if (from.family)
 		behind_nat_as_seen(q, f, from, hidden);
-	else
+	else if (!apart_alike(q, hidden, f))
 		behind_nat_by_rules(q, f, hidden);
 }
 

@@ -122,7 +122,8 @@ int inquiry_unheard(const struct inquiry *q);
 void filter_bind(const struct inquiry *q, const struct hit *h); /* "component": the chain that stops it */
 /* The address under which an end sees all that the other one sends, when it is not the one it was sent with; family 0 = it is. */
 struct ip seen_otherwise(const struct dossier *d, int who);
-struct ip other_ip(const struct inquiry *q, int family); /* where `who` sends what is for the other end: its answers to whom it saw */
+/* Where `who` sends what is for the other end: its answers to whom it saw. */
+struct ip other_ip(const struct inquiry *q, int family);
 bool dies_behind(const struct inquiry *q, int party); /* what dies has come as far as to that machine */
 static inline int other_end(const struct inquiry *q) { return q->who == q->src ? q->dst : q->src; }
 static inline const char *name_of(const struct inquiry *q, int party) { return party < 0 ? "?" : q->d->party[party].name; }

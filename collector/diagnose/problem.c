@@ -66,6 +66,29 @@ int party_of_ip(const struct dossier *d, struct ip ip)
 	return -1;
 }
 
+struct ip seen_otherwise(const struct dossier *d, int who)
+{
+	struct ip other = {0};
+	for (size_t i = 0; i < d->flow_count; i++) {
+		const struct flow *f = &d->flows[i];
+		const struct flow_received *r = dir_dst(f->dir) == who && !flow_is_aside(f) ? dossier_received(d, f->id) : NULL;
+		bool ip = kind_info((enum kind)f->kind)->proto != PROTO_NEIGH; /* ARP has no such address */
+		if (!r || !ip || !r->seen || r->from.family != 4 || f->src.family != 4)
+			continue;
+		if (ip_equal(r->from, f->src) || (other.family && !ip_equal(other, r->from)))
+			return (struct ip){0}; /* a filter's rule for some packets, or somebody else's SYN */
+		other = r->from;
+	}
+	return other;
+}
+
+struct ip other_ip(const struct inquiry *q, int family)
+{
+	bool answers = q->who == q->dst || !(q->p->probes | q->p->starts);
+	struct ip seen = family == 4 && answers ? seen_otherwise(q->d, q->who) : (struct ip){0};
+	return seen.family ? seen : party_prefix(q->d, other_end(q), family).ip;
+}
+
 const struct neigh *next_hop_neigh(const struct dossier *d, int party, int dir, int family, const struct link **out)
 {
 	const struct snapshot *s = party_facts(d, party);

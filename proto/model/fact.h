@@ -30,7 +30,7 @@ struct facts facts_of(const struct snapshot *s);
 /* As above, with the volatile ones (neigh.DEV.IP, fdb.BRIDGE.MAC, counter.NAME, counter.link.NAME.*) too: for showing, not for
  * comparing. */
 struct facts facts_of_all(const struct snapshot *s);
-bool fact_is_route(const char *key, struct prefix *dst); /* "route.FAMILY.DST", of table main */
+bool fact_is_route(const char *key, struct prefix *dst);       /* "route.FAMILY.DST", of table main */
 const char *facts_get(const struct facts *f, const char *key); /* NULL if absent */
 uint64_t facts_digest(const struct facts *f);
 /* Left out: a ruleset that one side did not read, and attendants of a link that come and go with it (its driver, its sysctls).

@@ -114,6 +114,15 @@ def two_routers_parts(net, victim, peer, same):
             "peer_uplink": "" if same else "eth0", "spare": {"p1": "p3", "p3": "p1"}.get(victim, "")}
 
 
+def nat_parts(net, victim, peer, same):
+    """Each host routes for its guests, and hides them; on one host and within one network nothing of that is to be seen."""
+    host = net.guests[victim].host
+    spare = next((g for g in net.guests if g not in (victim, peer) and net.guests[g].host == host), "")
+    return {"kind": "bridged", "spare": spare} if same else {"router": host, "router_devs": ["virbr0", "eno1"], "uplink": "", "peer_uplink": ""}
+
+
+BEHIND = ("one-way", ["nat-no-inbound-mapping"])
+APART = ("both-ways", ["nat-no-inbound-mapping"] * 2)
 DEFAULT = Network("default", "bridged", None, [
     ("a1", "h1"), ("a1", "a3"), ("a1", "a2"), ("a2", "a1"), ("a3", "a1"), ("b1", "b2"), ("b2", "b1"), ("h1", "a1"), ("h2", "a2"), ("h2", "a1"), ("a1", "h2"),
     ("a2", "h2"), ("c1", "a3"), ("a3", "c1"), ("a2", "c1"), ("a3", "a2")], default_parts)
@@ -132,7 +141,12 @@ OTHERS = [
     Network("firewall-bridge", "bridged", paths.firewall_bridges, [("a", "b"), ("b", "a"), ("a", "c")],
             fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1"),
             ways=[paths.Way("a", "c", ">a:ens18", "<h1:tap101i0", ">h1:fwln101i0", "<h1:fwpr101p0", ">h1:fwpr103p0", "<h1:fwln103i0", ">h1:tap103i0", "<c:ens18")]),
-    Network("nat", "nat", paths.nat, [("a", "h2")], routed_parts("h1", {"a": "virbr0", "h2": "eno1"}), usual={("a", "h2"): ("one-way", ["nat-no-inbound-mapping"])}),
+    Network("nat", "nat", paths.nat, [("a", "h2"), ("a", "h1"), ("a", "c")], nat_parts, usual={("a", "h2"): BEHIND}),
+    Network("nat-port-map", "nat", paths.nat_port_map, [("a", "h2")], nat_parts, usual={("a", "h2"): BEHIND}),
+    Network("nat-both", "nat", paths.nat_both, [("a", "h2"), ("b", "h2"), ("a", "b")], nat_parts, usual={("a", "h2"): BEHIND, ("a", "b"): APART},
+            ways=[paths.Way("a", "b", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h2:virbr0", ">h2:vnet0", "<b:eth0")]),
+    Network("nat-both-alike", "nat", paths.nat_both_alike, [("a", "h2"), ("a", "b")], nat_parts, usual={("a", "h2"): BEHIND, ("a", "b"): APART},
+            ways=[paths.Way("a", "b", ">a:eth0", "<h1:vnet0", ">h2:vnet0", "<b:eth0")]),
     Network("macvtap", "macvtap", paths.macvtap, [("a", "c"), ("a", "b"), ("b", "a")], fabric_parts({"h1": "u1", "h2": "u2"}, uplink="eno1", peer_uplink="eno1")),
     Network("one-family", "bridged", topologies.one_family, [("v4-a", "v4-b"), ("v6-b", "v6-a")], one_family_parts),
     Network("no-host-agent", "bridged", topologies.no_agent_on_one_host, [("g1", "g2"), ("g2", "g1")], fabric_parts({"h1": "u1", "h2": "u2"}), less="host agent"),
@@ -170,7 +184,8 @@ def watch(s, network):
 
 def site(net, network, victim, peer, family=0):
     here = Place(net, victim)
-    there = Place(net, peer, here.ip)
+    host = net.guests[peer].host if peer in net.guests else peer
+    there = Place(net, peer, here.ip if network.kind != "nat" or host == here.host else None)
     here = Place(net, victim, there.ip) if not here.guest else here
     same = here.host == there.host
     parts = {k: getattr(here, k) for k in ("guest", "dev", "ip", "plen", "ip6", "plen6", "mac", "gateway", "gateway6", "host", "port", "bridge", "uplink")}

@@ -191,17 +191,56 @@ def guest_router():
     return Net(["h1"], {"a": ("t", "h1", "va"), "b": ("t", "h1", "vb"), "r": ("t", "h1", "vr0")}, build).up()
 
 
+HIDE = "ip saddr {net} ip daddr != {net} masquerade"
+
+
+def nat_bridge(n, host, net, *rules):
+    """libvirt's default network: a bridge that leads nowhere; the host routes, and hides what comes from there behind its own address."""
+    n._bridge(host, "virbr0", f"02:b0:00:00:00:0{host[-1]}")
+    n.run(host, f"ip addr add {net}.1/24 dev virbr0; sysctl -qw net.ipv4.ip_forward=1; "
+                f"nft 'table ip nat {{ chain post {{ type nat hook postrouting priority 100; {HIDE.format(net=net + '.0/24')}; }}; {' '.join(rules)} }}'")
+
+
+def nat_guest(n, name, number, net):
+    n.guest(name, "virbr0", "eth0", number, f"{net}.{number}/24")
+    n.run(name, f"ip route add default via {net}.1")
+
+
 def nat():
-    """libvirt's default network: the guest is behind its host's address; nobody outside has a route to it."""
+    """The guests are behind their host's address; nobody outside has a route to them."""
     def build(n):
         fabric(n)
         addresses(n)
-        n._bridge("h1", "virbr0", "02:b0:00:00:00:01")
-        n.run("h1", "ip addr add 192.168.122.1/24 dev virbr0; sysctl -qw net.ipv4.ip_forward=1; "
-                    "nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 192.168.122.0/24 ip daddr != 192.168.122.0/24 masquerade; }; }'")
-        n.guest("a", "virbr0", "eth0", 11, "192.168.122.11/24")
-        n.run("a", "ip route add default via 192.168.122.1")
+        nat_bridge(n, "h1", "192.168.122")
+        nat_guest(n, "a", 11, "192.168.122")
+        nat_guest(n, "c", 13, "192.168.122")
+    return Net(["h1", "h2"], {"a": ("t", "h1", "vnet0"), "c": ("t", "h1", "vnet1")}, build).up()
+
+
+def nat_port_map():
+    """As above; some ports of the host lead to the guest."""
+    def build(n):
+        fabric(n)
+        addresses(n)
+        nat_bridge(n, "h1", "192.168.122", "chain pre { type nat hook prerouting priority -100; iifname eno1 tcp dport { 2222, 8080 } dnat to 192.168.122.11; };")
+        nat_guest(n, "a", 11, "192.168.122")
     return Net(["h1", "h2"], {"a": ("t", "h1", "vnet0")}, build).up()
+
+
+def nat_both(second="192.168.123"):
+    """A guest behind each of two hosts."""
+    def build(n):
+        fabric(n)
+        addresses(n)
+        for host, guest, number, net in (("h1", "a", 11, "192.168.122"), ("h2", "b", 12, second)):
+            nat_bridge(n, host, net)
+            nat_guest(n, guest, number, net)
+    return Net(["h1", "h2"], {"a": ("t", "h1", "vnet0"), "b": ("t", "h2", "vnet0")}, build).up(quiet=None)
+
+
+def nat_both_alike():
+    """As every host with libvirt has it: the same network everywhere, and not one."""
+    return nat_both("192.168.122")
 
 
 RELAY = """
@@ -296,6 +335,19 @@ def nat_is_one_way(net):
         check(not [k for k, c in v["directions"][0]["initiation"].items() if c not in ("ok", "skipped")], "the way out is not well\n" + brief(v))
 
 
+def service_behind_nat(net):
+    """Answers go to whom they see, not to an address that nobody outside knows."""
+    code, v = net.diagnose("a", "h2", "--service", "22")
+    check([c["id"] for c in v["causes"]] == ["service-not-listening", "nat-no-inbound-mapping"], "not told as it is\n" + brief(v))
+
+
+def networks_alike(net):
+    """Two guests whose addresses look like one network; a host is asked by the address that others know."""
+    code, v = net.diagnose("a", "b")
+    check(v["state"] == "both-ways" and [(c["id"], c["where"]) for c in v["causes"]] == [("nat-no-inbound-mapping", "b"), ("nat-no-inbound-mapping", "a")],
+          "not told as it is\n" + brief(v))
+
+
 def host_and_macvtap_guest(net):
     """The kernel keeps them apart: nobody is bothered with it, and who asks is told why."""
     for a, b in (("h1", "a"), ("a", "h1")):
@@ -328,7 +380,9 @@ KINDS = [
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:eno0", "<h3:eno0", ">h3:eno1", "<h2:eno1", ">h2:vb", "<b:eth0"), faults=[third_router_faults]),
     Kind("routed-guest", guest_router,
          Way("a", "b", ">a:eth0", "<h1:va", ">h1:vr0", "<r:eth0", ">r:eth1", "<h1:vr1", ">h1:vb", "<b:eth0"), faults=[guest_router_faults]),
-    Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False), well=False, faults=[nat_is_one_way]),
+    Kind("nat", nat, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"), complete=(True, False), well=False, faults=[nat_is_one_way, service_behind_nat]),
+    Kind("nat-alike", nat_both_alike, Way("a", "h2", ">a:eth0", "<h1:vnet0", "<h1:virbr0", ">h1:eno1", "<h2:eno1"),
+         back=Way("h2", "a", ">h2:virbr0", ">h1:vnet0", "<a:eth0"), complete=(True, False), well=False, faults=[networks_alike]),
     Kind("macvtap", macvtap, Way("a", "b", ">a:eth0", ">h1:macvtap0", ">h1:eno1", "<h2:eno1", "<h2:macvtap0", "<b:eth0"),  # what the guest writes leaves a macvtap
          faults=[host_and_macvtap_guest]),
     Kind("real-vm", vm.two_machines, Way("v1", "v2", ">v1:eth0", "<h1:tap0", ">h1:eno1", "<h2:eno1", ">h2:tap0", "<v2:eth0")),

@@ -25,7 +25,7 @@ def hosts_of_all(s):
 
 
 def leads_to(s, address):
-    if not address or s.kind == "vm":
+    if not address or s.kind == "vm" or not s.well:
         return None
     add = f"printf '{address} {s.peer} {s.peer}.example\\n' >> /etc/hosts"
     return Injected([own_hosts(s), (s.victim, add)], undo=[hosts_of_all(s)], where=s.victim, direction="from", state=("degraded",))

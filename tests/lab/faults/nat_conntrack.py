@@ -33,22 +33,30 @@ def filler(count=""):
 
 @fault("nat-no-inbound-mapping", needs="nat")
 def as_it_is_meant(s):
+    if s.usual[0] != "one-way":
+        return None
     return Injected([(s.router, "true")], undo=[], where=s.victim, direction="to", fix=False)
 
 
 @fault("nat-masquerade-missing", needs="nat")
 def rule_is_gone(s):
+    if s.usual[0] != "one-way":
+        return None
     return Injected([(s.router, "nft flush ruleset")], undo=[], where=s.router, settle=1.0)
 
 
 @fault("nat-masquerade-missing", needs="nat")
 def for_another_interface(s):
+    if s.usual[0] != "one-way":
+        return None
     wrong = MASQUERADE.replace("ip daddr", 'oifname "eno9" ip daddr')
     return Injected([(s.router, "nft flush ruleset; " + wrong)], undo=[], where=s.router, settle=1.0)
 
 
 @fault("nat-port-exhaustion", needs="nat")
 def two_ports_for_all(s):
+    if s.usual[0] != "one-way":
+        return None
     few = MASQUERADE.replace("masquerade;", "meta l4proto { udp, tcp } masquerade to :40000-40001; ip saddr 192.168.122.0/24 masquerade;")
     return Injected([(s.router, "nft flush ruleset; " + few)], undo=[], where=s.router, fix=False)
 
