@@ -38,7 +38,7 @@ struct member {
 	bool online;
 	struct msg_hello hello; /* of the current session; version 0 = none yet */
 	struct health health;
-	int64_t clock_apart_ms; /* its wall clock is so far ahead of ours, as its last round shows; 0 = not known to be */
+	int64_t clock_apart_ms;    /* its wall clock is so far ahead of ours, as its last round shows; 0 = not known to be */
 	struct fitness fitness;    /* of the last minute */
 	struct snapshot *snapshot; /* newest, NULL = none yet; owned */
 	struct facts facts;        /* of it */

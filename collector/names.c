@@ -72,9 +72,9 @@ static bool is_host_name(const char *name)
 
 enum name_leads name_leads(const struct dossier *d, int end, struct name_found *out)
 {
-	const struct snapshot *s = said_by(d, end);
+	const struct snapshot *s = said_by(d, end), *peer = said_by(d, 1 - end);
 	struct name_found in[2] = {{0}, {0}};
-	if (!s || !said_by(d, 1 - end))
+	if (!s || !peer || peer->truncated)
 		return NAME_UNKNOWN;
 	enum name_leads four = leads(d, end, snapshot_text(s, "name.ip4"), &in[0]);
 	enum name_leads six = leads(d, end, snapshot_text(s, "name.ip6"), &in[1]);
