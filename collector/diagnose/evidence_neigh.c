@@ -760,7 +760,7 @@ static kind_mask frames_to_self(const struct inquiry *q)
 static kind_mask silence_takes(const struct inquiry *q, kind_mask families)
 {
 	kind_mask own = q->p->starts | (q->p->answers & kinds_of_proto(PROTO_NEIGH));
-	return families & (q->who == q->src ? own : ~stopped_at_home(q));
+	return q->who == q->src ? families & own : families;
 }
 
 static kind_mask noarp_takes(const struct inquiry *q)

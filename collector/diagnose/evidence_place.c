@@ -113,11 +113,29 @@ static bool refused_at_home(const struct inquiry *q, int kind)
 	return s->error == EINVAL || s->error == EACCES || s->error == EPERM;
 }
 
+/* By its facts its way to the other end is refused, or leaves by another interface and asks for the other end there. */
+static kind_mask misled_at_home(const struct inquiry *q)
+{
+	const struct snapshot *s = party_facts(q->d, q->src);
+	const struct link *l = party_link(q->d, q->src);
+	kind_mask m = 0;
+	for (int family = 4; s && l && family <= 6; family += 2) {
+		struct ip src = party_prefix(q->d, q->src, family).ip, dst = party_prefix(q->d, q->dst, family).ip;
+		const struct route *way = src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
+		if (!way)
+			continue;
+		bool elsewhere = way->type == ROUTE_UNICAST && way->link != l->index && !way->gateway.family;
+		bool refuses = way->type == ROUTE_BLACKHOLE || way->type == ROUTE_UNREACHABLE || way->type == ROUTE_PROHIBIT;
+		m |= elsewhere || refuses ? kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH) & q->p->probes : 0;
+	}
+	return m;
+}
+
 kind_mask stopped_at_home(const struct inquiry *q)
 {
-	kind_mask m = 0;
 	if (!q->p->placed || q->p->after > 0)
 		return 0;
+	kind_mask m = misled_at_home(q);
 	for (int k = 0; k < KIND_COUNT; k++)
 		m |= q->p->probes & KIND_BIT(k) && refused_at_home(q, k) ? KIND_BIT(k) : 0;
 	for (size_t i = 0; i < q->hits->count; i++) {
@@ -127,22 +145,11 @@ kind_mask stopped_at_home(const struct inquiry *q)
 	return m;
 }
 
-static void not_stopped_at_home(const struct inquiry *q, struct finding *f)
-{
-	f->kinds &= ~stopped_at_home(q);
-	if (!(f->kinds & dying(q)))
-		find_no(f, "%s itself stops what it sends", name_of(q, q->src));
-}
-
 static void in_end_stack(const struct inquiry *q, struct finding *f)
 {
 	struct inquiry at = *q;
 	at.who = q->src;
 	in_own_stack(&at, f);
-	if (f->is == TRI_YES && q->who != q->src) {
-		not_stopped_at_home(q, f);
-		return;
-	}
 	if (f->is == TRI_YES)
 		return;
 	at.who = q->dst;
@@ -226,8 +233,9 @@ static void lost_at_cable(const struct inquiry *q, struct finding *f)
 {
 	if (q->d->party[q->who].kind == AGENT_GUEST)
 		on_the_way(q, f, step_at_cable, "at the virtual cable");
-	if (f->is == TRI_YES)
-		not_stopped_at_home(q, f);
+	f->kinds &= ~stopped_at_home(q);
+	if (f->is == TRI_YES && !(f->kinds & dying(q)))
+		find_no(f, "%s itself stops what it sends", name_of(q, q->src));
 }
 
 /* ---- what dies ---- */
@@ -269,27 +277,34 @@ static kind_mask kinds_answered(const struct inquiry *q, kind_mask among)
 	return m;
 }
 
-/* Died before they came here, where a rule is read that stops what dies here and would let them pass. */
-static kind_mask kinds_spared(const struct inquiry *q)
+/* What is lost before it comes here, or whose answers pass here, and what would die here all the same by the rule that is read. */
+static kind_mask kinds_foreseen(const struct inquiry *q)
 {
-	kind_mask earlier = 0, stopped = 0, foreseen = 0;
+	kind_mask m = 0;
+	for (size_t i = 0; i < q->hits->count; i++)
+		m |= q->hits->item[i].foreseen && !q->hits->item[i].answer ? KIND_BIT(q->hits->item[i].kind) : 0;
+	return m;
+}
+
+/* Died before they came here, where a rule is read that stops what dies here. */
+static kind_mask kinds_before(const struct inquiry *q)
+{
+	kind_mask before = 0, stopped = 0;
 	for (size_t i = 0; q->p->placed && i < q->v->dir[q->p->dir].cut_count; i++) {
 		const struct cut *c = &q->v->dir[q->p->dir].cuts[i];
-		earlier |= c->before <= q->p->after ? c->kinds & ~c->answers : 0;
+		before |= c->before <= q->p->after ? c->kinds & ~c->answers : 0;
 	}
-	for (size_t i = 0; i < q->hits->count; i++) {
-		const struct hit *h = &q->hits->item[i];
-		stopped |= h->sure && !h->foreseen ? KIND_BIT(h->kind) : 0;
-		foreseen |= h->foreseen && !h->answer ? KIND_BIT(h->kind) : 0;
-	}
-	return dying(q) & ~stopped ? 0 : earlier & ~foreseen;
+	for (size_t i = 0; i < q->hits->count; i++)
+		stopped |= q->hits->item[i].sure && !q->hits->item[i].foreseen ? KIND_BIT(q->hits->item[i].kind) : 0;
+	return dying(q) & ~stopped ? 0 : before;
 }
 
 static void only_icmp(const struct inquiry *q, struct finding *f)
 {
 	char ok[TEXT];
 	kind_mask icmp = kinds_of_proto(PROTO_ICMP), other = families_dying(q) & ~(icmp | kinds_of_proto(PROTO_NEIGH));
-	kind_mask elsewhere = ((q->p->explained | kinds_spared(q)) & other) | (q->p->placed ? kinds_answered(q, other) : 0);
+	kind_mask past = q->p->explained | kinds_before(q) | (q->p->placed ? kinds_answered(q, other) : 0);
+	kind_mask elsewhere = past & other & ~kinds_foreseen(q);
 	kind_mask through = kinds_ok(q, other) | elsewhere;
 	if (dying(q) & other) {
 		find_no(f, "not only ICMP is lost, but %s too", kinds_text(dying(q) & other, ok, sizeof ok));

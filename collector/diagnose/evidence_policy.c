@@ -53,13 +53,21 @@ static kind_mask answers_elsewhere(const struct inquiry *q)
 	return m;
 }
 
+/* Who asks lacks a neighbour: that his questions lead to nothing says nothing about answers. */
+static bool asker_is_lost(const struct inquiry *q, int kind)
+{
+	const struct flow *f = flow_of(q->d, kind, 1 - q->p->dir);
+	const struct flow_sent *s = f ? dossier_sent(q->d, f->id) : NULL;
+	return s && s->unresolved;
+}
+
 /* Of the kinds that die this way: those whose answers to the other side's questions do not get through either. */
 static kind_mask answers_dying(const struct inquiry *q)
 {
 	const struct direction *back = &q->v->dir[1 - q->p->dir];
 	kind_mask m = (q->p->answers & ~q->p->probes) | answers_foreseen(q);
 	for (int k = 0; k < KIND_COUNT; k++) {
-		if (q->p->probes & KIND_BIT(k) && back->delivery[k] == CELL_OK &&
+		if (q->p->probes & KIND_BIT(k) && back->delivery[k] == CELL_OK && !asker_is_lost(q, k) &&
 		    (back->initiation[k] == CELL_LOST || back->initiation[k] == CELL_PARTIAL))
 			m |= KIND_BIT(k);
 	}

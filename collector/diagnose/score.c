@@ -159,6 +159,12 @@ static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 	kind_mask all = c->kinds;
 	q->learned = &c->learned;
 	bind_names(q);
+	c->kinds &= ~(q->who == q->src ? 0 : stopped_at_home(q));
+	if (all && !c->kinds) {
+		c->fits = TRI_NO;
+		c->no = mem_printf("%s itself stops what it sends", name_of(q, q->src));
+		return;
+	}
 	weigh_required(e, q, c);
 	if (c->fits == TRI_NO)
 		return;

@@ -1232,6 +1232,25 @@ static void output_rule(struct world *w)
 	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
 	match_number(add_rule(c, FW_DROP, "meta l4proto tcp drop"), FW_L4PROTO, 6, 6);
 }
+static void output_rule_before_an_input_rule(struct world *w) /* what is left to the second is ICMP; it would stop the rest, too */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "o", "output", FW_ACCEPT);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
+	match_number(add_rule(c, FW_DROP, "meta l4proto { tcp, udp } drop"), FW_L4PROTO, 6, 17);
+	c = add_chain(facts(w, "g2"), "inet", "f", "i", "input", FW_ACCEPT);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
+	match_ip(add_rule(c, FW_DROP, "ip saddr 10.0.0.11 drop"), FW_SADDR, "10.0.0.11");
+	cut(w, "g1", "g1:socket", "g1:eth0", K(UDP) | K(TCP) | K(UDP_LARGE), 0);
+	cut(w, "g1", "g2:eth0", "g2:socket", ICMP4, 0);
+}
+static void no_ip_and_another_way(struct world *w)
+{
+	drop_addr(w, "g1", "10.0.0.11/24");
+	drop_route(w, "g1", "10.0.0.0/24");
+	add_route(facts(w, "h1"), ROUTE_UNICAST, "10.0.0.11/32", NULL, link_named(w, "h1", "up0")->index);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4, K(ARP));
+	cut(w, "h1", "h1:socket", "h1:br0", IP4, 0);
+}
 static void output_rule_and_no_arp(struct world *w)
 {
 	output_rule(w);
@@ -1455,6 +1474,10 @@ static const struct scenario scenarios[] = {
      "blackhole-route"},
     {"ICMP at the end, the rest before it", "g1", "g2", icmp_here_the_rest_before, "hypervisor-vm-firewall", "h2", NULL,
      "guest-fw-icmp-only"},
+    {"a rule for what it sends, and one at the other end", "g1", "g2", output_rule_before_an_input_rule, "guest-fw-egress-drop",
+     "g1", NULL, "guest-fw-inbound-drop"},
+    {"no address, and a way elsewhere at the other end", "h1", "g1", no_ip_and_another_way, "guest-no-ip", "g1", NULL,
+     "vpn-route-capture-host"},
     {"a rule for what it sends, and no answers to ARP", "h1", "g1", output_rule_and_no_arp, "guest-fw-egress-drop", "g1", NULL,
      "arp-not-answered"},
     {"a rule for what it sends before a dead cable", "h1", "g1", output_rule_before_a_dead_cable, "vnic-link-down", "h1", NULL,
