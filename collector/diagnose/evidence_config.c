@@ -12,7 +12,6 @@ static bool is_end(const struct inquiry *q) { return q->who == q->src || q->who 
 
 static const struct snapshot *facts_of_end(const struct inquiry *q) { return is_end(q) ? party_facts(q->d, q->who) : NULL; }
 
-
 static kind_mask ip_kinds(int family) { return kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH); }
 
 /* ---- an address the machine gave itself ---- */

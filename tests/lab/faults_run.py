@@ -71,7 +71,7 @@ class Network:
     def __init__(self, name, kind, build, pairs, parts=lambda net, v, p, same: {}, usual=None, less="", ways=()):
         self.name, self.kind, self.build, self.pairs, self.parts, self.usual, self.less = name, kind, build, pairs, parts, usual or {}, less
         known = [w for k in paths.KINDS if k.build is build for w in k.ways] + list(ways)
-        self.ways = {(w.a, w.b): w.names() for one in known for w in (one, one.back())}
+        self.ways = {(w.a, w.b): w.names() for one in known[::-1] for w in (one.back(), one)}
 
 
 def default_parts(net, victim, peer, same):
@@ -402,16 +402,25 @@ def run_fault(net, s, f, injected=None, healthy_before=True):
 # ---- running two at once ----
 
 
+def plain(kind):
+    """The small packet of its protocol: where that dies, others are not tried."""
+    return kind.replace("_large", "").replace("fragments", "udp").replace("service", "tcp")
+
+
 def losses(s, v):
     """What never arrives, by a verdict: (whether it goes from the victim, kind, how far it gets on its way, whether it is an answer). What
-    arrives and is not answered as it should be is an answer that goes wrong at once."""
+    is lost and nobody could tell where gets nowhere; what arrives and is not answered as it should be is an answer that goes wrong at once."""
     found, cut = set(), {kind for d in v["directions"] for c in d["cuts"] for kind in c["kinds"]}
     for d in v["directions"]:
         away = d["from"].split("/")[-1] == s.victim
         way = s.way if away else s.way[::-1]
+        tried = {kind: plain(kind) if cell in ("skipped", "unknown") else kind for kind, cell in d["delivery"].items()}
         for c in d["cuts"]:
             if c["after"] in way and not c.get("partial"):
-                found |= {(away, kind, way.index(c["after"]), bool(c.get("answer"))) for kind in c["kinds"]}
+                kinds = set(c["kinds"]) | {kind for kind in tried if tried[kind] in c["kinds"]}
+                found |= {(away, kind, way.index(c["after"]), bool(c.get("answer"))) for kind in kinds}
+        here = {kind for c in d["cuts"] for kind in c["kinds"]}
+        found |= {(away, kind, 0, False) for kind in tried if d["delivery"].get(tried[kind]) == "lost" and tried[kind] not in here}
         found |= {(not away, kind, 0, True) for kind, cell in d["initiation"].items() if cell in ("fail", "refused", "impostor") and kind not in cut}
     return found
 
@@ -424,6 +433,12 @@ def hides(these, those, first):
         return any(k == kind and (answer and a != away and not is_answer or a == away and is_answer <= answer and (x < at or x == at and away == first))
                    for a, k, x, is_answer in these)
     return bool(those) and all(gone(*one) for one in those)
+
+
+def is_moot(s, those, v):
+    """All that one fault takes alone arrives while the other is there: it is not in the way any more."""
+    cells = {d["from"].split("/")[-1] == s.victim: d for d in v["directions"]}
+    return bool(those) and all((cells[not away]["initiation"] if answer else cells[away]["delivery"]).get(kind) == "ok" for away, kind, _, answer in those)
 
 
 def asked_with(net, s, pair, *both):
@@ -456,7 +471,8 @@ def run_pair(net, s, f, t, g):
             v = asked_with(net, s, pair, one, two)
             r.named, r.state, r.ms, r.text = [c["id"] for c in v["causes"]], v["state"], v.get("took_ms"), brief(v)
             hit = len({f.cause, g.cause} & set(r.named))
-            r.outcome, r.others = ("none", "one", "both")[hit], set(r.named) <= {f.cause, g.cause} | set(one.may) | set(two.may)
+            moot = hit < 2 and (is_moot(s, these, v) or is_moot(s, those, v))
+            r.outcome, r.others = "hidden" if moot else ("none", "one", "both")[hit], set(r.named) <= {f.cause, g.cause} | set(one.may) | set(two.may)
     except Exception as e:
         r.outcome, r.text = "error", f"{type(e).__name__}: {e}"
     r.seconds = time.monotonic() - began
