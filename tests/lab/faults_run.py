@@ -328,7 +328,7 @@ def judge(r, s, injected, v, usual):
         r.where = (causes[0]["where"] or "").split("/")[-1] == injected.where
     if injected.direction:
         r.direction = direction_right(injected.direction, causes[0], s, usual)
-    if injected.cut:
+    if injected.cut and not (usual and loses_before(s, usual, s.way.index(injected.cut[0]) < s.way.index(injected.cut[1]), injected.cut[0])):
         r.cut = cut_right(injected.cut, v, s)
     return causes
 

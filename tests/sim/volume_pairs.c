@@ -198,6 +198,17 @@ static bool is_hidden(const struct losses *all, size_t count, size_t at)
 	return true;
 }
 
+/* All that it takes alone arrives while the others are there: it is not in the way any more. */
+static bool is_moot(const struct losses *l, const struct verdict *v)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		const struct loss *one = &l->item[i];
+		if ((one->answer ? v->dir[1 - one->dir].initiation : v->dir[one->dir].delivery)[one->kind] != CELL_OK)
+			return false;
+	}
+	return true;
+}
+
 /* ---- one of thousands ---- */
 
 enum pair_outcome { PAIR_SENSELESS, PAIR_UNFAIR, PAIR_ALL, PAIR_SOME, PAIR_NONE };
@@ -251,9 +262,8 @@ static void losses_tell(const struct losses *l)
 }
 
 /* Each alone shows, is told, and is not hidden by the others. */
-static bool ask_is_fair(const struct ask *q, const struct catalogue *c, bool verbose, bool *sense)
+static bool ask_is_fair(const struct ask *q, const struct catalogue *c, struct losses *all, bool verbose, bool *sense)
 {
-	struct losses *all = mem_array(FAULTS_AT_ONCE_MAX, sizeof *all);
 	struct truth t[FAULTS_AT_ONCE_MAX];
 	struct verdict *well = ask_with(q, c, 0, t);
 	bool fair = *sense = well != NULL;
@@ -274,7 +284,6 @@ static bool ask_is_fair(const struct ask *q, const struct catalogue *c, bool ver
 	for (size_t i = 0; i < q->count && fair; i++)
 		fair = !is_hidden(all, q->count, i);
 	verdict_free(well);
-	free(all);
 	return fair;
 }
 
@@ -296,18 +305,29 @@ static size_t named(const struct ask *q, const struct verdict *v, bool *wrong)
 	return n;
 }
 
+static enum pair_outcome ask_judge(const struct ask *q, const struct verdict *v, const struct losses *all, bool fair, bool *wrong)
+{
+	size_t n = named(q, v, wrong);
+	for (size_t i = 0; i < q->count && n < q->count; i++)
+		fair = fair && !is_moot(&all[i], v);
+	return !fair ? PAIR_UNFAIR : n == q->count ? PAIR_ALL : n ? PAIR_SOME : PAIR_NONE;
+}
+
 static enum pair_outcome ask_run(const struct ask *q, const struct catalogue *c, bool verbose, bool *wrong)
 {
+	struct losses *all = mem_array(FAULTS_AT_ONCE_MAX, sizeof *all);
 	struct truth t[FAULTS_AT_ONCE_MAX];
-	bool sense, fair = ask_is_fair(q, c, verbose, &sense);
+	bool sense, fair = ask_is_fair(q, c, all, verbose, &sense);
 	struct verdict *v = sense && (fair || verbose) ? ask_with(q, c, ~0u, t) : NULL;
-	if (!v)
-		return sense && !fair ? PAIR_UNFAIR : PAIR_SENSELESS;
-	size_t n = named(q, v, wrong);
-	if (verbose || n < q->count || *wrong)
-		ask_tell(q, v);
+	enum pair_outcome o = sense ? PAIR_UNFAIR : PAIR_SENSELESS;
+	if (v) {
+		o = ask_judge(q, v, all, fair, wrong);
+		if (verbose || o == PAIR_SOME || o == PAIR_NONE || *wrong)
+			ask_tell(q, v);
+	}
 	verdict_free(v);
-	return !fair ? PAIR_UNFAIR : n == q->count ? PAIR_ALL : n ? PAIR_SOME : PAIR_NONE;
+	free(all);
+	return o;
 }
 
 /* ---- counting ---- */
