@@ -26,6 +26,12 @@ def to_port(s):
     return s.gap("to", before=f"{s.host}:{s.port}")
 
 
+def before_or_behind(s):
+    """The port is not in its bridge. A host that routes may take what comes in there, by ARP that it answers at any of its devices: then
+    what is for the victim is lost instead."""
+    return None if s.router == s.host and not s.ip6 else from_port(s)
+
+
 def past_port(s):
     """What left by the victim's port does not get to it."""
     return s.gap("to", after=f"{s.host}:{s.port}")
@@ -85,7 +91,4 @@ def echo_requests_dropped(s):
 
 @fault("tap-not-in-bridge", needs=("guest", "bridge"))
 def port_outside(s):
-    """A host that routes answers ARP at any of its devices: then what is for the guest is lost, and with IPv4 alone nothing else."""
-    own = s.router == s.host and not s.ip6
-    return Injected([(s.host, f"ip link set {s.port} nomaster")], undo=[(s.host, f"ip link set {s.port} master {s.bridge}")], where=s.host,
-                    cut=s.gap("to", before=f"{s.host}:{s.bridge}") if own else from_port(s))
+    return Injected([(s.host, f"ip link set {s.port} nomaster")], undo=[(s.host, f"ip link set {s.port} master {s.bridge}")], where=s.host, cut=before_or_behind(s))

@@ -1,6 +1,6 @@
 """What a bridge, its ports and the cables plugged into it can do wrong. Each is tried at the victim's end, wherever the peer stands."""
 from . import NO_TABLES, Injected, fault
-from .base import from_port, kept, to_port, to_wire
+from .base import before_or_behind, from_port, kept, to_port, to_wire
 
 
 def port_setting(s, name, bad, good, port=None):
@@ -34,7 +34,7 @@ def guest_side_down(s):
 def plugged_elsewhere(s):
     other = "br-x0"
     return Injected([(s.host, f"ip link add {other} type bridge; ip link set {other} up; ip link set {s.port} master {other}")],
-                    undo=[(s.host, f"ip link set {s.port} master {s.bridge}; ip link del {other}")], where=s.host, cut=from_port(s))
+                    undo=[(s.host, f"ip link set {s.port} master {s.bridge}; ip link del {other}")], where=s.host, cut=before_or_behind(s))
 
 
 # ---- the bridge itself ----
@@ -104,14 +104,15 @@ def port_is_locked(s):
 
 @fault("broadcast-flood-off", needs=("guest", "bridge"))
 def no_broadcasts(s):
+    """What the host itself sends into its bridge, the kernel floods all the same."""
     bad, good = port_setting(s, "bcast_flood", "off", "on")
-    return None if s.family == 6 or not s.ip or s.router else Injected(bad, undo=good, where=s.host, cut=to_port(s), direction="to")
+    return None if s.family == 6 or not s.ip or s.router or s.peer == s.host else Injected(bad, undo=good, where=s.host, cut=to_port(s), direction="to")
 
 
 @fault("broadcast-flood-off", needs=("guest", "bridge"))
 def no_multicasts(s):
     bad, good = port_setting(s, "mcast_flood", "off", "on")
-    return None if s.family == 4 or not s.ip6 or s.router else Injected(bad, undo=good, where=s.host, cut=to_port(s), direction="to")
+    return None if s.family == 4 or not s.ip6 or s.router or s.peer == s.host else Injected(bad, undo=good, where=s.host, cut=to_port(s), direction="to")
 
 
 @fault("mac-learning-disabled", needs=("guest", "bridge"))
