@@ -185,5 +185,16 @@ def without_rights(lab):
     check("drops" not in mine["rights"] and "CAP_BPF" in json.dumps(mine), f"it does not say what it may not: {mine}")
     lab.run("a2", INPUT[0])
     told = found(lab, ("a1", "a2"))
+    check(not rights_missed(lab), "lint misses no right to capture")
     check(told[0]["drop_reason"] is None and re.search(r"inet t c handle \d+", told[0].get("rule") or ""), f"without BPF, but with tracing: {told}")
     lab.run("a2", INPUT[1])
+    lab.stop("a2")
+    lab.spawn("a2", "a2", argv[:2] + [argv[2] + ",-net_raw"] + argv[3:])
+    lab.until(lambda: rights_missed(lab) == ["a2"], 20, lambda: f"an agent that may not capture is at {rights_missed(lab)}")
+    lab.stop("a2")
+    lab.up_agent("a2", join=False)
+    lab.until(lambda: not rights_missed(lab), 20, lambda: f"an agent that may not capture is at {rights_missed(lab)}")
+
+
+def rights_missed(lab):
+    return [f["machine"] for f in lab.bw("lint", rc=None)[1]["findings"] if f["id"] == "agent-rights"]

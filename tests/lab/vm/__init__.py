@@ -283,6 +283,7 @@ def the_clock_jumps(n):
             v = n.diagnose("v1", "v2")[1]
             check(not v["causes"], "a cause from a clock\n" + brief(v))
         n.healthy("v1", "v2")
+    lint_finds(n, "v1", {"clock-step"})
 
 
 def the_guest_stands_still(n):
@@ -304,6 +305,42 @@ def the_guest_stands_still(n):
 
 
 # ---- cases: its network is dead, and it says why ----
+
+
+# Connections that are remembered, and neighbours, as many as fill four fifths of what is allowed.
+CONNECTIONS = """nft 'table inet tracked { chain i { type filter hook input priority 0; ct state new accept; }; }'
+sysctl -qw net.netfilter.nf_conntrack_icmp_timeout=600
+for i in $(seq 150); do ping -c1 -W1 127.0.0.1 >/dev/null & done; wait
+sysctl -qw net.netfilter.nf_conntrack_max=$(($(sysctl -n net.netfilter.nf_conntrack_count) * 100 / 84))"""
+NEIGHBOURS = """for i in $(seq 120); do echo neigh replace 10.7.0.$((i + 100)) lladdr 02:77:00:00:00:07 dev eth0 nud stale; done >/run/many
+ip -batch /run/many; sysctl -qw net.ipv4.neigh.default.gc_thresh3=144"""
+NUDGE = "ip addr add 127.9.9.9/32 dev lo; ip addr del 127.9.9.9/32 dev lo"  # nobody announces a changed sysctl
+AS_BEFORE = """nft delete table inet tracked; sysctl -qw net.netfilter.nf_conntrack_max=1024 net.netfilter.nf_conntrack_icmp_timeout=30
+sysctl -qw net.ipv4.neigh.default.gc_thresh2=512 net.ipv4.neigh.default.gc_thresh3=1024; sed s/replace/del/ /run/many | ip -force -batch - 2>/dev/null"""
+
+
+def latent_faults(n):
+    """Tables that are nearly full are a kernel's own, so they are filled in one. The printed fixes make room."""
+    n.healthy("h1", "v1")
+    try:
+        n.run("v1", f"{CONNECTIONS}; {NEIGHBOURS}; {NUDGE}")
+        lint_finds(n, "v1", {"conntrack-near-limit", "neighbour-table-near-limit"})
+        for f in n.bw("lint", rc=None)[1]["findings"]:
+            n.run(f["fix"]["where"], f["fix"]["command"])
+        n.run("v1", NUDGE)
+        lint_finds(n, "v1", set())
+    finally:
+        n.run("v1", AS_BEFORE, ok=False)
+    n.healthy("h1", "v1")
+
+
+def lint_finds(n, machine, checks):
+    seen = [None]
+
+    def told():
+        seen[0] = n.bw("lint", rc=None)[1]["findings"]
+        return {f["id"] for f in seen[0]} == checks and all(f["machine"] == machine for f in seen[0])
+    n.until(told, PATIENCE, lambda: f"not {checks} at {machine}: {seen[0]}", every=0.3)
 
 
 def link_down(n):
@@ -384,7 +421,7 @@ def no_crash(n):
     check(not n.crashes(), "\n".join(n.crashes()))
 
 
-CASES = [never_had_a_network, healthy, virtual_hardware, link_down, firewall_in, its_kernel_says_why, firewall_out, no_address, wrong_subnet, wrong_netmask, wrong_vlan,
+CASES = [never_had_a_network, healthy, virtual_hardware, latent_faults, link_down, firewall_in, its_kernel_says_why, firewall_out, no_address, wrong_subnet, wrong_netmask, wrong_vlan,
          checksums_left_to_the_nic, cable_pulled, the_clock_jumps, the_host_agent_restarts, the_guest_stands_still, no_crash]
 
 
