@@ -16,7 +16,8 @@ static const struct {
 } TABLES[] = {{LINT_MACHINE, &LINT_MACHINE_COUNT},
               {LINT_ROUTES, &LINT_ROUTES_COUNT},
               {LINT_SEGMENT, &LINT_SEGMENT_COUNT},
-              {LINT_FILTER, &LINT_FILTER_COUNT}};
+              {LINT_FILTER, &LINT_FILTER_COUNT},
+              {LINT_NAT, &LINT_NAT_COUNT}};
 #define TABLE_COUNT (sizeof TABLES / sizeof *TABLES)
 
 size_t lint_check_count(void)

@@ -42,7 +42,7 @@ bool lint_conf(const struct snapshot *s, const char *name /* "net.ipv4.conf.%s.r
 /* The bridge of the kernel that the link is a port of; NULL = of none. */
 const struct link *lint_bridge_of(const struct snapshot *s, const struct link *port);
 
-extern const struct lint_check LINT_MACHINE[], LINT_ROUTES[], LINT_SEGMENT[], LINT_FILTER[];
-extern const size_t LINT_MACHINE_COUNT, LINT_ROUTES_COUNT, LINT_SEGMENT_COUNT, LINT_FILTER_COUNT;
+extern const struct lint_check LINT_MACHINE[], LINT_ROUTES[], LINT_SEGMENT[], LINT_FILTER[], LINT_NAT[];
+extern const size_t LINT_MACHINE_COUNT, LINT_ROUTES_COUNT, LINT_SEGMENT_COUNT, LINT_FILTER_COUNT, LINT_NAT_COUNT;
 
 #endif

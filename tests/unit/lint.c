@@ -289,6 +289,31 @@ static void filter_drops_output(struct snapshot *s)
 	filter_read(s);
 	chain(s, "output", FW_DROP);
 }
+static void nat_rule(struct snapshot *s, const char *hook, const char *text)
+{
+	struct fw_chain *c = chain(s, hook, FW_ACCEPT);
+	c->rules = mem_array(1, sizeof *c->rules);
+	c->rule_count = 1;
+	c->rules[0].verdict = FW_NAT;
+	str_copy(c->rules[0].text, sizeof c->rules[0].text, text);
+}
+static void published(struct snapshot *s)
+{
+	filter_read(s);
+	forwards(s);
+	nat_rule(s, "prerouting", "ip daddr 198.51.100.7 tcp dport 80 dnat to 10.10.0.77:8080");
+}
+static void published_elsewhere(struct snapshot *s)
+{
+	filter_read(s);
+	forwards(s);
+	nat_rule(s, "prerouting", "ip daddr 198.51.100.7 dnat to 10.99.0.77");
+}
+static void published_and_hidden(struct snapshot *s)
+{
+	published(s);
+	nat_rule(s, "postrouting", "ct status dnat masquerade");
+}
 static void nf_calls(struct snapshot *s, int on)
 {
 	sysctl(s, "net.bridge.bridge-nf-call-iptables", on);
@@ -475,6 +500,14 @@ static const struct {
     {{{"b1", filter_drops_input}}, NULL, "", "", ""}, /* the other one's rules are not known */
     {{{"hv1", nf_calls_on}}, "bridge-nf-forward-drop", "hv1", "inet t forward", "sysctl -w net.bridge.bridge-nf-call-iptables=0"},
     {{{"hv1", nf_calls_off}}, NULL, "", "", ""},
+    {{{"a1", published}},
+     "nat-hairpin",
+     "a1",
+     "10.10.0.77",
+     "nft 'table ip hairpin { chain p { type nat hook postrouting priority srcnat; ip saddr 10.10.0.0/24 ip daddr 10.10.0.77 "
+     "masquerade; }; }'"},
+    {{{"a1", published_elsewhere}}, NULL, "", "", ""},
+    {{{"a1", published_and_hidden}}, NULL, "", "", ""},
     {{{"a2", listens_on_loopback}}, "service-wrong-address", "a2", "tcp port 8080", "; systemctl start web"},
     {{{"a2", listens_anywhere}}, NULL, "", "", ""},
     {{{"a2", listens_on_both}}, NULL, "", "", ""},
