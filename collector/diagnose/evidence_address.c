@@ -6,7 +6,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-
 /* Facts of an end of the pair; says so when there are none. */
 static const struct snapshot *end_facts(const struct inquiry *q, struct finding *f)
 {
