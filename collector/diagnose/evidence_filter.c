@@ -96,7 +96,7 @@ static void filter_says(const struct inquiry *q, struct finding *f, unsigned lay
 		return;
 	}
 	enum tri otherwise = f->is;
-	kind_mask kinds = hits_kinds(q, layers, how, true, &first);
+	kind_mask kinds = hits_kinds(q, layers, how, true, &first) & ~(q->who == q->src ? refused_by_route(q) : 0);
 	if (kinds) {
 		accepts_bind(q, q->hits, layers);
 		filter_says_yes(q, f, first, kinds, how);

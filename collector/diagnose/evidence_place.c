@@ -113,20 +113,37 @@ static bool refused_at_home(const struct inquiry *q, int kind)
 	return s->error == EINVAL || s->error == EACCES || s->error == EPERM;
 }
 
-/* By its facts its way to the other end is refused, or leaves by another interface and asks for the other end there. */
-static kind_mask misled_at_home(const struct inquiry *q)
+static const struct route *way_out(const struct inquiry *q, int family)
 {
 	const struct snapshot *s = party_facts(q->d, q->src);
+	struct ip src = party_prefix(q->d, q->src, family).ip, dst = party_prefix(q->d, q->dst, family).ip;
+	return s && src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
+}
+
+static kind_mask sent_of(const struct inquiry *q, int family)
+{
+	return q->p->probes & kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH);
+}
+
+kind_mask refused_by_route(const struct inquiry *q)
+{
+	kind_mask m = 0;
+	for (int family = 4; q->p->placed && !q->p->after && family <= 6; family += 2) {
+		const struct route *r = way_out(q, family);
+		bool refuses = r && (r->type == ROUTE_BLACKHOLE || r->type == ROUTE_UNREACHABLE || r->type == ROUTE_PROHIBIT);
+		m |= refuses ? sent_of(q, family) : 0;
+	}
+	return m;
+}
+
+/* By its facts its way to the other end leaves by another interface, and asks for the other end there. */
+static kind_mask led_elsewhere(const struct inquiry *q)
+{
 	const struct link *l = party_link(q->d, q->src);
 	kind_mask m = 0;
-	for (int family = 4; s && l && family <= 6; family += 2) {
-		struct ip src = party_prefix(q->d, q->src, family).ip, dst = party_prefix(q->d, q->dst, family).ip;
-		const struct route *way = src.family && dst.family ? snapshot_route(s, dst, src) : NULL;
-		if (!way)
-			continue;
-		bool elsewhere = way->type == ROUTE_UNICAST && way->link != l->index && !way->gateway.family;
-		bool refuses = way->type == ROUTE_BLACKHOLE || way->type == ROUTE_UNREACHABLE || way->type == ROUTE_PROHIBIT;
-		m |= elsewhere || refuses ? kinds_of_family(family) & ~kinds_of_proto(PROTO_NEIGH) & q->p->probes : 0;
+	for (int family = 4; l && family <= 6; family += 2) {
+		const struct route *r = way_out(q, family);
+		m |= r && r->type == ROUTE_UNICAST && r->link != l->index && !r->gateway.family ? sent_of(q, family) : 0;
 	}
 	return m;
 }
@@ -135,7 +152,7 @@ kind_mask stopped_at_home(const struct inquiry *q)
 {
 	if (!q->p->placed || q->p->after > 0)
 		return 0;
-	kind_mask m = misled_at_home(q);
+	kind_mask m = refused_by_route(q) | led_elsewhere(q);
 	for (int k = 0; k < KIND_COUNT; k++)
 		m |= q->p->probes & KIND_BIT(k) && refused_at_home(q, k) ? KIND_BIT(k) : 0;
 	for (size_t i = 0; i < q->hits->count; i++) {

@@ -169,6 +169,7 @@ bool hit_lets(const struct inquiry *q, const struct hit *h, const struct fw_pack
 /* ---- evidence_place.c: of what dies in its sender's own stack, what its routes and filters stop before any neighbour matters. The
  * other end has no part in that. */
 kind_mask stopped_at_home(const struct inquiry *q);
+kind_mask refused_by_route(const struct inquiry *q); /* of that, what no filter of the sender sees: a route refuses it first */
 /* ---- evidence_neigh.c: whose hardware address that is ---- */
 bool mac_of_party(const struct dossier *d, int party, struct mac m);
 const struct owner *mac_owner(const struct dossier *d, struct mac m, bool anywhere); /* NULL = nobody's */

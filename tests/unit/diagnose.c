@@ -1243,6 +1243,13 @@ static void output_rule_before_an_input_rule(struct world *w) /* what is left to
 	cut(w, "g1", "g1:socket", "g1:eth0", K(UDP) | K(TCP) | K(UDP_LARGE), 0);
 	cut(w, "g1", "g2:eth0", "g2:socket", ICMP4, 0);
 }
+static void output_policy_behind_a_route(struct world *w) /* what the route refuses no filter sees */
+{
+	struct fw_chain *c = add_chain(facts(w, "g1"), "inet", "f", "o", "output", FW_DROP);
+	match_number(add_rule(c, FW_ACCEPT, "ct state established accept"), FW_CT_STATE, FW_CT_ESTABLISHED, 0);
+	add_route(facts(w, "g1"), ROUTE_BLACKHOLE, "10.0.0.1/32", NULL, 0);
+	cut(w, "g1", "g1:socket", "g1:eth0", IP4 | IP6, K(ND));
+}
 static void no_ip_and_another_way(struct world *w)
 {
 	drop_addr(w, "g1", "10.0.0.11/24");
@@ -1476,6 +1483,8 @@ static const struct scenario scenarios[] = {
      "guest-fw-icmp-only"},
     {"a rule for what it sends, and one at the other end", "g1", "g2", output_rule_before_an_input_rule, "guest-fw-egress-drop",
      "g1", NULL, "guest-fw-inbound-drop"},
+    {"a route that refuses before a policy", "g1", "h1", output_policy_behind_a_route, "guest-fw-egress-drop", "g1", NULL,
+     "blackhole-route"},
     {"no address, and a way elsewhere at the other end", "h1", "g1", no_ip_and_another_way, "guest-no-ip", "g1", NULL,
      "vpn-route-capture-host"},
     {"a rule for what it sends, and no answers to ARP", "h1", "g1", output_rule_and_no_arp, "guest-fw-egress-drop", "g1", NULL,
