@@ -349,7 +349,7 @@ def run_fixes(net, causes):
     return True, f"the fix {[(f['where'], f['command']) for f in fixes]} did not help"
 
 
-HEALS_IN = 25  # seconds: an agent whose only way to the collector was broken waits up to ten before it tries again
+HEALS_IN = 25  # seconds: an agent whose only way to the collector was broken waits before it tries again
 
 
 def heals(r, s, pair, injected, causes):

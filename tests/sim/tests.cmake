@@ -14,9 +14,7 @@ function(bw_volume name)
   add_test(NAME sim/${name} COMMAND test_${name} ${ARGN})
   set_tests_properties(sim/${name} PROPERTIES LABELS sim TIMEOUT 120)
 endfunction()
-bw_volume(volume 1 400)
-add_test(NAME sim/pairs COMMAND test_volume --pairs 1 60)
-set_tests_properties(sim/pairs PROPERTIES LABELS sim TIMEOUT 120)
+bw_volume(volume)
 bw_volume(daylong 1 40 60)
 
 # how long it takes until small losses are found: here of a few

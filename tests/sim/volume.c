@@ -223,6 +223,8 @@ int main(int argc, char **argv)
 	else
 		rc = volume_pairs(c, at_once, argc > 2 ? strtoull(argv[2], NULL, 10) : 1,
 		                  argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 100, argc > 4 ? argv[4] : NULL);
+	if (argc < 2) /* some of everything */
+		rc |= volume_pairs(c, 2, 1, 60, NULL);
 	catalogue_free(c);
 	return rc;
 }
