@@ -202,11 +202,12 @@ static void wrapped_too_large(const struct inquiry *q, struct finding *f)
 {
 	const struct snapshot *s = party_facts(q->d, q->who);
 	const struct link *l = tunnel_on_way(q), *own = party_link(q->d, q->src);
-	uint32_t below = l ? carrier_mtu(s, l) : 0, fits = below > overhead_of(l ? l : own) ? below - overhead_of(l) : 0;
-	if (!l || !below || !own) {
+	uint32_t below = l ? carrier_mtu(s, l) : 0;
+	if (!below || !own) {
 		find_no(f, "it dies at no tunnel of %s", name_of(q, q->who));
 		return;
 	}
+	uint32_t fits = below > overhead_of(l) ? below - overhead_of(l) : 0;
 	if (own->mtu <= fits || (l->mtu < fits && own->mtu > l->mtu)) {
 		find_no(f, "what carries %s of %s has room for it", l->name, name_of(q, q->who));
 		return;

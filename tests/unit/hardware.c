@@ -304,11 +304,18 @@ static void what_looks_like_it_is_not(void **state)
 	assert_alike_not_named(scenarios, sizeof scenarios / sizeof *scenarios);
 }
 
+static void whatever_is_missing_it_is_judged(void **state)
+{
+	(void)state;
+	assert_nothing_is_indispensable(scenarios, sizeof scenarios / sizeof *scenarios);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_is_named_first_and_alone),
 	    cmocka_unit_test(what_looks_like_it_is_not),
+	    cmocka_unit_test(whatever_is_missing_it_is_judged),
 	};
 	return cmocka_run_group_tests(tests, open_catalogue, close_catalogue);
 }

@@ -382,11 +382,18 @@ static void what_looks_like_it_is_not(void **state)
 	assert_alike_not_named(scenarios, sizeof scenarios / sizeof *scenarios);
 }
 
+static void whatever_is_missing_it_is_judged(void **state)
+{
+	(void)state;
+	assert_nothing_is_indispensable(scenarios, sizeof scenarios / sizeof *scenarios);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_is_named_first),
 	    cmocka_unit_test(what_looks_like_it_is_not),
+	    cmocka_unit_test(whatever_is_missing_it_is_judged),
 	    cmocka_unit_test(what_only_looks_like_it_is_less_sure),
 	};
 	return cmocka_run_group_tests(tests, open_catalogue, close_catalogue);
