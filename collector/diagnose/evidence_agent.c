@@ -267,7 +267,19 @@ static void agent_alive(const struct inquiry *q, struct finding *f)
 		find_no(f, "the probe port of %s is closed", name_of(q, q->who));
 }
 
+/* With what shows that it runs; or without: others get no answers either, of which what breaks their way may be the reason. */
+static void agent_resets(const struct inquiry *q, struct finding *f)
+{
+	if (inquiry_unheard(q) == q->who && resets_only(q))
+		find_yes(f, ~0u, "%s resets connections to its agent's probe port and is silent to datagrams: the port seems open",
+		         name_of(q, q->who));
+	else
+		find_no(f, "datagrams and connections to the agent of %s fare alike", name_of(q, q->who));
+}
+
 static const struct evidence items[] = {
+    {"agent-resets", agent_resets, "UDP and TCP probes",
+     "the agent's probe port resets connections and is silent to datagrams, as one does that is open"},
     {"agent-alive", agent_alive, "UDP and TCP probes, the watch of others",
      "the machine's agent runs, although the collector does not hear it"},
     {"service-refused", service_refused, "TCP to the service's port", "the service's port refuses connections"},

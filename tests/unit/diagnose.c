@@ -1020,6 +1020,16 @@ static void starved_agent(struct world *w) /* silent for a few seconds, but noth
 	for (int k = 0; k < KIND_SERVICE; k++)
 		sent(w, "h1", k)->refused = 0;
 }
+static void resets_in_vain(struct world *w) /* it runs, and what it says to others is lost as well */
+{
+	dead_agent(w);
+	for (int k = 0; k < KIND_SERVICE; k++) {
+		if (kind_info((enum kind)k)->proto == PROTO_UDP)
+			sent(w, "h1", k)->refused = 0;
+	}
+	w->d->witnesses[w->d->witness_count++] =
+	    (struct witness){.from = -1, .to = party(w, "g1"), .initiation = {[KIND_UDP] = CELL_LOST}};
+}
 static void just_ended(struct world *w) /* its port is closed: that is no slowness */
 {
 	dead_agent(w);
@@ -1446,6 +1456,7 @@ static const struct scenario scenarios[] = {
     {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
     {"slow agent", "h1", "g1", slow_agent, NULL, NULL, NULL, NULL},
     {"starved agent", "h1", "g1", starved_agent, NULL, NULL, NULL, NULL},
+    {"agent that nobody gets datagrams from", "h1", "g1", resets_in_vain, NULL, NULL, NULL, NULL},
     {"agent that just ended", "h1", "g1", just_ended, "agent-down", "g1", "systemctl start bothways-agent", NULL},
     {"slow relay", "g2", "g1", slow_relay, NULL, NULL, NULL, NULL},
     {"dead relay", "g2", "g1", dead_relay, "agent-down", "h1", "systemctl start bothways-agent", NULL},
