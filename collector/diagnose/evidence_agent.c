@@ -245,33 +245,24 @@ static enum tri answers_others(const struct inquiry *q)
 	return asked ? TRI_NO : TRI_UNKNOWN;
 }
 
-/* A port that nobody has open refuses datagrams and connections alike. An agent that runs, and was not told of this round, is
- * silent to datagrams it does not know and resets connections; one that stands still does neither. */
-static bool resets_only(const struct inquiry *q)
-{
-	kind_mask refused = port_refused(q);
-	return refused & kinds_of_proto(PROTO_TCP) && !(refused & kinds_of_proto(PROTO_UDP));
-}
-
 static void agent_alive(const struct inquiry *q, struct finding *f)
 {
-	enum tri others = answers_others(q);
-	if (inquiry_unheard(q) != q->who || others == TRI_NO || (others != TRI_YES && (relay_is_blamed(q) || !resets_only(q))))
+	if (inquiry_unheard(q) != q->who || answers_others(q) != TRI_YES)
 		find_no(f, "nothing shows that the agent of %s runs", name_of(q, q->who));
-	else if (others == TRI_YES && (relay_is_blamed(q) || !(port_refused(q) & kinds_of_proto(PROTO_UDP))))
+	else if (relay_is_blamed(q) || !port_refused(q))
 		find_yes(f, ~0u, "the agent of %s answers the probes of others: it runs", name_of(q, q->who));
-	else if (resets_only(q))
-		find_yes(f, ~0u, "the agent of %s takes connections and resets those it does not know: it runs",
-		         name_of(q, q->who));
 	else
 		find_no(f, "the probe port of %s is closed", name_of(q, q->who));
 }
 
-/* With what shows that it runs; or without: others get no answers either, of which what breaks their way may be the reason. */
+/* A port that nobody has open refuses datagrams and connections alike. An agent that runs, and was not told of this round, is
+ * silent to datagrams it does not know and resets connections; one that stands still does neither. */
 static void agent_resets(const struct inquiry *q, struct finding *f)
 {
-	if (inquiry_unheard(q) == q->who && resets_only(q))
-		find_yes(f, ~0u, "%s resets connections to its agent's probe port and is silent to datagrams: the port seems open",
+	kind_mask refused = relay_is_blamed(q) ? 0 : answered_by(q, true) & ~SERVICES;
+	bool resets = refused & kinds_of_proto(PROTO_TCP) && !(refused & kinds_of_proto(PROTO_UDP));
+	if (inquiry_unheard(q) == q->who && resets)
+		find_yes(f, ~0u, "%s resets connections to its agent's probe port and is silent to datagrams: the port may be open",
 		         name_of(q, q->who));
 	else
 		find_no(f, "datagrams and connections to the agent of %s fare alike", name_of(q, q->who));
