@@ -25,7 +25,8 @@ def hosts_of_all(s):
 
 
 def leads_to(s, address):
-    if not address or s.kind == "vm" or not s.well:
+    """A tenant's guest is not told the names of hosts."""
+    if not address or s.kind == "vm" or not s.well or (s.guest and s.peer == s.peer_host):
         return None
     add = f"printf '{address} {s.peer} {s.peer}.example\\n' >> /etc/hosts"
     return Injected([own_hosts(s), (s.victim, add)], undo=[hosts_of_all(s)], where=s.victim, direction="from", state=("degraded",))
