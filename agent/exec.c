@@ -417,8 +417,9 @@ void exec_answered(struct exec *x, uint8_t flow, uint8_t seq, enum exec_answer h
 	add_mac(&s->told, from);
 	if (how == EXEC_IMPOSTOR) {
 		s->told.impostor |= bit(seq);
-	} else if (how == EXEC_REFUSED) {
+	} else if (how == EXEC_REFUSED || how == EXEC_RESET) {
 		s->told.refused |= bit(seq);
+		s->told.taken |= how == EXEC_RESET ? bit(seq) : 0;
 		s->settled |= bit(seq);
 	} else {
 		sending_answered(x, s, seq, now);

@@ -40,7 +40,7 @@ struct stage_sum exec_sum(const struct exec *x, enum stage stage);
 
 void exec_sent(struct exec *x, uint8_t flow, uint8_t seq, bool directed, int error, struct mono now);
 void exec_skipped(struct exec *x, uint8_t flow, const char *why); /* we cannot send this flow at all */
-enum exec_answer { EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR };
+enum exec_answer { EXEC_ANSWERED, EXEC_REFUSED, EXEC_RESET /* after it was taken */, EXEC_IMPOSTOR };
 void exec_answered(struct exec *x, uint8_t flow, uint8_t seq, enum exec_answer how, struct mac from, struct mono now);
 void exec_icmp_error(struct exec *x, uint8_t flow, uint8_t seq, uint8_t type, uint8_t code, uint32_t mtu, struct ip from,
                      struct mono now);

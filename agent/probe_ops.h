@@ -115,7 +115,7 @@ bool prober_may_reply(struct prober *p, const struct proof *f);        /* under 
 
 void prober_arrived(struct prober *p, const struct proof *f, struct ip from, int ttl);
 void prober_replied(struct prober *p, const struct proof *f, int error);
-enum told { TOLD_ANSWERED, TOLD_REFUSED, TOLD_IMPOSTOR };
+enum told { TOLD_ANSWERED, TOLD_REFUSED, TOLD_RESET /* after it was taken */, TOLD_IMPOSTOR };
 void prober_told(struct prober *p, const struct probe_id *id, enum told how, struct mac from);
 /* An entry of an error queue: an ICMP error, or the kernel's own word. */
 void prober_told_error(struct prober *p, const struct probe_id *id, const struct rx *rx);

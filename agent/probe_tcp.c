@@ -98,7 +98,7 @@ static void attempt_failed(struct attempt *a, int error)
 	if (sock_read_error(a->fd, &rx) && rx.is_error && rx.is_icmp)
 		prober_told_error(a->prober, &a->id, &rx);
 	else if (error == ECONNREFUSED || error == ECONNRESET)
-		prober_told(a->prober, &a->id, TOLD_REFUSED, (struct mac){0});
+		prober_told(a->prober, &a->id, a->connected ? TOLD_RESET : TOLD_REFUSED, (struct mac){0});
 	else if (error == EHOSTUNREACH)
 		prober_told_unresolved(a->prober, &a->id);
 	attempt_end(a);

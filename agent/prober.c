@@ -209,8 +209,8 @@ static void round_heard(struct prober *p, const struct probe_id *id)
 
 void prober_told(struct prober *p, const struct probe_id *id, enum told how, struct mac from)
 {
-	static const enum exec_answer in_round[] = {EXEC_ANSWERED, EXEC_REFUSED, EXEC_IMPOSTOR};
-	static const enum watch_answer in_watch[] = {WATCH_ANSWERED, WATCH_REFUSED, WATCH_IMPOSTOR};
+	static const enum exec_answer in_round[] = {EXEC_ANSWERED, EXEC_REFUSED, EXEC_RESET, EXEC_IMPOSTOR};
+	static const enum watch_answer in_watch[] = {WATCH_ANSWERED, WATCH_REFUSED, WATCH_REFUSED, WATCH_IMPOSTOR};
 	if (!id->x) {
 		if (how == TOLD_ANSWERED)
 			word_end(p, id);

@@ -189,6 +189,7 @@ static const struct field flow_sent_fields[] = {
     FLAG(unresolved),
     MACS(macs, mac_count),
     NUM(rtt_us),
+    NUM(taken),
 };
 static const struct shape flow_sent_shape = SHAPE("flow sent", flow_sent_fields, bothways__v1__flow_sent__descriptor);
 #undef PB

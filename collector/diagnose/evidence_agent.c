@@ -245,8 +245,28 @@ static enum tri answers_others(const struct inquiry *q)
 	return asked ? TRI_NO : TRI_UNKNOWN;
 }
 
+/* A kernel without that socket refuses connections at once. An agent that runs, and was not told of this round, takes them and
+ * resets those it does not know. */
+static void agent_resets(const struct inquiry *q, struct finding *f)
+{
+	seqset taken = 0;
+	for (size_t i = 0; i < q->d->flow_count && !relay_is_blamed(q); i++) {
+		const struct flow *flow = &q->d->flows[i];
+		const struct flow_sent *s = dir_dst(flow->dir) == q->who ? dossier_sent(q->d, flow->id) : NULL;
+		taken |= s && !(SERVICES & KIND_BIT(flow->kind)) ? s->taken : 0;
+	}
+	if (inquiry_unheard(q) == q->who && taken)
+		find_yes(f, ~0u, "the agent of %s takes connections, and resets those that it was not told of: it runs",
+		         name_of(q, q->who));
+	else
+		find_no(f, "no connection to the agent of %s was taken", name_of(q, q->who));
+}
+
 static void agent_alive(const struct inquiry *q, struct finding *f)
 {
+	agent_resets(q, f);
+	if (f->is == TRI_YES)
+		return;
 	if (inquiry_unheard(q) != q->who || answers_others(q) != TRI_YES)
 		find_no(f, "nothing shows that the agent of %s runs", name_of(q, q->who));
 	else if (relay_is_blamed(q) || !port_refused(q))
@@ -255,22 +275,7 @@ static void agent_alive(const struct inquiry *q, struct finding *f)
 		find_no(f, "the probe port of %s is closed", name_of(q, q->who));
 }
 
-/* A port that nobody has open refuses datagrams and connections alike. An agent that runs, and was not told of this round, is
- * silent to datagrams it does not know and resets connections; one that stands still does neither. */
-static void agent_resets(const struct inquiry *q, struct finding *f)
-{
-	kind_mask refused = relay_is_blamed(q) ? 0 : answered_by(q, true) & ~SERVICES;
-	bool resets = refused & kinds_of_proto(PROTO_TCP) && !(refused & kinds_of_proto(PROTO_UDP));
-	if (inquiry_unheard(q) == q->who && resets)
-		find_yes(f, ~0u, "%s resets connections to its agent's probe port and is silent to datagrams: the port may be open",
-		         name_of(q, q->who));
-	else
-		find_no(f, "datagrams and connections to the agent of %s fare alike", name_of(q, q->who));
-}
-
 static const struct evidence items[] = {
-    {"agent-resets", agent_resets, "UDP and TCP probes",
-     "the agent's probe port resets connections and is silent to datagrams, as one does that is open"},
     {"agent-alive", agent_alive, "UDP and TCP probes, the watch of others",
      "the machine's agent runs, although the collector does not hear it"},
     {"service-refused", service_refused, "TCP to the service's port", "the service's port refuses connections"},

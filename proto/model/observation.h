@@ -63,6 +63,7 @@ struct flow_sent {
 	seqset answered;      /* proven answers in time */
 	seqset late;          /* proven answers after the stage */
 	seqset refused;       /* RST, ICMP error */
+	seqset taken;         /* of these: connections that were made before they were reset: somebody listens there */
 	seqset impostor;      /* answers that could not prove themselves, or came from another MAC or address */
 	uint16_t duplicates;
 	int16_t error;                /* errno of the last local refusal */

@@ -1020,12 +1020,15 @@ static void starved_agent(struct world *w) /* silent for a few seconds, but noth
 	for (int k = 0; k < KIND_SERVICE; k++)
 		sent(w, "h1", k)->refused = 0;
 }
-static void resets_in_vain(struct world *w) /* it runs, and what it says to others is lost as well */
+static void takes_and_resets(struct world *w) /* it runs: whatever else breaks its ways */
 {
 	dead_agent(w);
 	for (int k = 0; k < KIND_SERVICE; k++) {
-		if (kind_info((enum kind)k)->proto == PROTO_UDP)
+		enum proto p = kind_info((enum kind)k)->proto;
+		if (p == PROTO_UDP)
 			sent(w, "h1", k)->refused = 0;
+		else if (p == PROTO_TCP)
+			sent(w, "h1", k)->taken = 7;
 	}
 	w->d->witnesses[w->d->witness_count++] =
 	    (struct witness){.from = -1, .to = party(w, "g1"), .initiation = {[KIND_UDP] = CELL_LOST}};
@@ -1456,7 +1459,8 @@ static const struct scenario scenarios[] = {
     {"dead agent", "h1", "g1", dead_agent, "agent-down", "g1", "systemctl start bothways-agent", NULL},
     {"slow agent", "h1", "g1", slow_agent, NULL, NULL, NULL, NULL},
     {"starved agent", "h1", "g1", starved_agent, NULL, NULL, NULL, NULL},
-    {"agent that nobody gets datagrams from", "h1", "g1", resets_in_vain, NULL, NULL, NULL, NULL},
+    {"agent that resets what it does not know", "h1", "g1", takes_and_resets, "control-channel-lost", "g1",
+     "let g1 reach the collector", NULL},
     {"agent that just ended", "h1", "g1", just_ended, "agent-down", "g1", "systemctl start bothways-agent", NULL},
     {"slow relay", "g2", "g1", slow_relay, NULL, NULL, NULL, NULL},
     {"dead relay", "g2", "g1", dead_relay, "agent-down", "h1", "systemctl start bothways-agent", NULL},

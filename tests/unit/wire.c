@@ -392,7 +392,7 @@ static void fill_sent(struct flow_sent *s)
 	s->flow = (uint8_t)below(ROUND_FLOWS_MAX);
 	s->status = (uint8_t)below(3);
 	TEXT(s->why);
-	seqset *sets[] = {&s->sent, &s->refused_local, &s->directed, &s->answered, &s->late, &s->refused, &s->impostor};
+	seqset *sets[] = {&s->sent, &s->refused_local, &s->directed, &s->answered, &s->late, &s->refused, &s->taken, &s->impostor};
 	for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
 		*sets[i] = upto(UINT64_MAX);
 	s->duplicates = (uint16_t)upto(UINT16_MAX);
