@@ -108,6 +108,20 @@ static const struct link *pair_out(const struct member *m, const char *bridge)
 	return found;
 }
 
+/* Where the bridge itself knows somebody to be whom nobody else knows: a router without an agent. */
+static const struct link *learned_at(const struct descent *d, const struct member *m, const char *bridge)
+{
+	const struct link *b = mac_is_set(d->aim.mac) && !d->aim.whose ? link_of(m, bridge) : NULL;
+	for (size_t i = 0; b && i < m->snapshot->fdb_count; i++) {
+		const struct fdb *e = &m->snapshot->fdbs[i];
+		bool is = e->bridge == b->index && !e->local && mac_equal(e->mac, d->aim.mac);
+		const struct link *l = is ? snapshot_link(m->snapshot, e->port) : NULL;
+		if (l && l->master == b->index && !trail_has(d->t, m, l->name, false))
+			return l;
+	}
+	return NULL;
+}
+
 static void junction(struct descent *d, struct member *m, const char *bridge)
 {
 	struct trail *t = d->t;
@@ -121,6 +135,8 @@ static void junction(struct descent *d, struct member *m, const char *bridge)
 		l = NULL;
 	if (!l)
 		l = pair_out(m, bridge);
+	if (!l)
+		l = learned_at(d, m, bridge);
 	if (l)
 		down(d, m, l, leads_to_bridge(m, l) ? POINT_OTHER : POINT_UPLINK);
 	else if (port[0] && step_add(d, m, port, POINT_UPLINK, false)) /* remembered; the device is gone */

@@ -351,6 +351,8 @@ static void one_way_dead(const struct inquiry *q, struct finding *f)
 		find_no(f, "something of that direction passes");
 	else if (!other_way_passes(q))
 		find_no(f, "the other direction is not well either");
+	else if (!q->d->path_complete[q->p->dir])
+		find_no(f, "who else stands between the two is not known: it need not be a cable");
 	else
 		find_yes(f, ~0u, "everything of that direction dies %s, ARP and neighbour discovery too, and nothing of the other",
 		         stretch(q, text, sizeof text));
