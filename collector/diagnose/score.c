@@ -159,7 +159,8 @@ static void weigh(const struct entry *e, struct inquiry *q, struct candidate *c)
 	kind_mask all = c->kinds;
 	q->learned = &c->learned;
 	bind_names(q);
-	c->kinds &= ~(q->who == q->src ? 0 : stopped_at_home(q));
+	bool design = strcmp(e->severity, "info") == 0; /* it is as it is meant, whatever the sender does */
+	c->kinds &= ~(q->who == q->src || design ? 0 : stopped_at_home(q));
 	if (all && !c->kinds) {
 		c->fits = TRI_NO;
 		c->no = mem_printf("%s itself stops what it sends", name_of(q, q->src));

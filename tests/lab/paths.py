@@ -346,6 +346,8 @@ def networks_alike(net):
     code, v = net.diagnose("a", "b")
     check(v["state"] == "both-ways" and [(c["id"], c["where"]) for c in v["causes"]] == [("nat-no-inbound-mapping", "b"), ("nat-no-inbound-mapping", "a")],
           "not told as it is\n" + brief(v))
+    code, v = net.diagnose("a", "h2")
+    check(v["state"] == "one-way" and [c["id"] for c in v["causes"]] == ["nat-no-inbound-mapping"], "not told as it is\n" + brief(v))
 
 
 def host_and_macvtap_guest(net):
