@@ -379,26 +379,27 @@ static void hide_bind(const struct inquiry *q, const struct snapshot *s, struct 
 {
 	char table[64] = "bothways_nat", chain[64] = "postrouting", net[PREFIX_TEXT_MAX];
 	const struct fw_chain *now = hiding_chain(s);
-	bool before = hid_before(&q->d->party[q->who], table, chain);
+	hid_before(&q->d->party[q->who], table, chain);
 	if (now) {
 		snprintf(table, sizeof table, "%s", now->table);
 		snprintf(chain, sizeof chain, "%s", now->name);
 	} else {
 		bindings_add(q->learned, "nat.make", "%s", table);
 	}
-	(void)before;
 	bindings_add(q->learned, "nat.table", "%s", table);
 	bindings_add(q->learned, "nat.chain", "%s", chain);
 	bindings_add(q->learned, "net", "%s", prefix_format(prefix_network(hidden), net));
 	bindings_add(q->learned, "component", "ip %s %s", table, chain);
 }
 
-/* Where the rule was lately, a route of the far end that leads elsewhere is no way back either. */
+/* Where the rule was lately, a route of the far end that leads elsewhere is no way back either, nor is its own network of the same
+ * numbers. */
 static bool far_has_way(const struct inquiry *q, struct ip hidden, struct ip out, bool hid)
 {
 	const struct snapshot *far = party_facts(q->d, q->src), *own = party_facts(q->d, q->who);
 	const struct route *r = snapshot_route(far, hidden, out);
-	return r && !(hid && r->dst.len == 0 && r->gateway.family && !snapshot_addr_of(own, r->gateway));
+	bool elsewhere = r && (r->gateway.family ? r->dst.len == 0 && !snapshot_addr_of(own, r->gateway) : !q->d->onlink);
+	return r && !(hid && elsewhere);
 }
 
 /* What comes from behind `who` arrives with an address that the other side has no way to, and `who` is there to hide it. */

@@ -136,14 +136,28 @@ kind_mask refused_by_route(const struct inquiry *q)
 	return m;
 }
 
-/* By its facts its way to the other end leaves by another interface, and asks for the other end there. */
+static bool is_of_network_at(const struct snapshot *s, uint32_t link, struct ip ip)
+{
+	for (size_t i = 0; i < s->addr_count; i++) {
+		if (s->addrs[i].link == link && prefix_contains(s->addrs[i].prefix, ip))
+			return true;
+	}
+	return false;
+}
+
+/* By its facts its way to the other end leaves by another interface, and asks for the other end there. Two private networks may
+ * have the same numbers. */
 static kind_mask led_elsewhere(const struct inquiry *q)
 {
 	const struct link *l = party_link(q->d, q->src);
 	kind_mask m = 0;
 	for (int family = 4; l && family <= 6; family += 2) {
 		const struct route *r = way_out(q, family);
-		m |= r && r->type == ROUTE_UNICAST && r->link != l->index && !r->gateway.family ? sent_of(q, family) : 0;
+		if (!r || r->type != ROUTE_UNICAST || r->link == l->index || r->gateway.family)
+			continue;
+		bool alike =
+		    !q->d->onlink && is_of_network_at(party_facts(q->d, q->src), r->link, party_prefix(q->d, q->dst, family).ip);
+		m |= alike ? 0 : sent_of(q, family);
 	}
 	return m;
 }
