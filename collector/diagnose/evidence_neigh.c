@@ -59,6 +59,14 @@ struct hop {
 	int party; /* whose address that is */
 };
 
+/* The guest's cable ends at its host, which routes: whatever address it sends to, there is nobody else. */
+static bool cable_ends_at_host(const struct inquiry *q, const struct snapshot *host)
+{
+	const struct placement *at = &q->d->party[q->src].at;
+	const struct link *port = host && at->known && !at->bridge[0] ? snapshot_link_named(host, at->port) : NULL;
+	return port && !port->master && (strcmp(port->kind, "veth") == 0 || strcmp(port->kind, "tun") == 0);
+}
+
 static bool hop_is_gateway(const struct inquiry *q, const struct route *r, struct hop *h)
 {
 	int host = dossier_host(q->d, q->src);
@@ -67,7 +75,10 @@ static bool hop_is_gateway(const struct inquiry *q, const struct route *r, struc
 	const struct link *bridge = s ? snapshot_link_named(s, q->d->party[q->src].at.bridge) : NULL;
 	const struct addr *a = bridge ? snapshot_addr_of(s, r->gateway) : NULL;
 	*h = (struct hop){r->gateway, host};
-	return a && a->link == bridge->index && out && strcmp(out->name, party_if(q->d, q->src)) == 0;
+	bool its = cable_ends_at_host(q, s) || (a && a->link == bridge->index);
+	if (!its && (h->party = party_of_ip(q->d, r->gateway)) >= 0) /* a router of its own */
+		its = h->party != q->src;
+	return its && out && strcmp(out->name, party_if(q->d, q->src)) == 0;
 }
 
 static bool hop_find(const struct inquiry *q, int family, bool onlink, struct hop *h)

@@ -302,6 +302,7 @@ def third_router_faults(net):
               "ip route del 10.0.0.11/32 dev eno1; sysctl -qw net.ipv4.conf.eno0.rp_filter=0", fix=False)
     net.fault("a", "b", "mtu-physical-path", "h3", "ip link set eno1 mtu 1300", "ip link set eno1 mtu 1500")
     net.fault("a", "b", "stale-arp-router", "h3", "ip neigh replace 10.0.1.12 lladdr 02:de:ad:00:00:01 dev eno1 nud permanent", "ip neigh del 10.0.1.12 dev eno1")
+    net.fault("a", "b", "stale-arp-guest", "a", "ip neigh replace 10.0.0.1 lladdr 02:de:ad:00:00:01 dev eth0 nud permanent", "ip neigh del 10.0.0.1 dev eth0")
     net.fault("a", "b", "router-link-down", "h3", "ip link set eno1 down", "ip link set eno1 up")
 
 

@@ -255,6 +255,7 @@ def routed_guests(n):
     n.fault("p1", "p2", "blackhole-route", "p1", f"ip route add blackhole {p2.ip}", f"ip route del blackhole {p2.ip}")
     n.fault("r1", "p1", "guest-fw-icmp-only", "p1", drop("input", "icmp type echo-request"), FLUSH)
     n.fault("p1", "p2", "ip-forward-off", "r1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
+    n.fault("p1", "p2", "stale-arp-guest", "p1", "ip neigh replace 169.254.1.1 lladdr 02:de:ad:00:00:01 dev eth0 nud permanent", "ip neigh del 169.254.1.1 dev eth0")
     n.fault("p1", "p2", "vnic-link-down", "r1", f"ip link set {p1.port} down", f"ip link set {p1.port} up; ip route replace {p1.ip} dev {p1.port}")
     n.fault("p1", "p2", "no-return-route", "r2", "ip route del 10.50.1.0/24", "ip route replace 10.50.1.0/24 via 192.0.2.1", at="r2")
 

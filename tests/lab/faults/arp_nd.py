@@ -13,7 +13,7 @@ def wrong_entry(s, at, dev, ip, host):
 @fault("stale-arp-guest", needs="guest")
 def wrong_in_the_guest(s):
     ip = s.gateway if s.router else s.peer_ip6 if s.family == 6 else s.peer_ip
-    return wrong_entry(s, s.victim, s.dev, ip, False) if ip else None
+    return wrong_entry(s, s.victim, s.dev, ip, False) if ip and s.kind != "unknown-router" else None
 
 
 @fault("stale-arp-guest", needs=("guest", "spare"))

@@ -31,7 +31,7 @@ def way_back_by_another_interface(s):
 
 @fault("rp-filter-strict", needs="router")
 def on_the_router(s):
-    if s.family == 6 or not has_family(s):
+    if s.family == 6 or not has_family(s) or s.net.run(s.router, f"ip route show {s.ip}/32"):
         return None
     dev, other = s.router_devs
     strict = f"net.ipv4.conf.{dev}.rp_filter"
