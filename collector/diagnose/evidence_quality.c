@@ -679,6 +679,38 @@ static void cpu_starved(const struct inquiry *q, struct finding *f)
 		find_no(f, "%s has the CPU it needs", name_of(q, q->who));
 }
 
+/* Packets wait between its interface and its programs. */
+static bool stack_waits(const struct inquiry *q, int party)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		const struct direction *d = &q->v->dir[dir];
+		for (size_t i = 0; i < d->quality.odd_count; i++) {
+			const struct odd *o = &d->quality.odds[i];
+			bool late = o->what == ODD_DELAY || o->what == ODD_JITTER;
+			bool inside =
+			    point_party(q->d, q->v, dir, o->after) == party && point_party(q->d, q->v, dir, o->before) == party;
+			if (late && inside && (d->path[o->after].role == POINT_SOCKET || d->path[o->before].role == POINT_SOCKET))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A machine that lacks CPU is late with what it forwards and captures, too: that is no queue of the path. */
+static void late_for_cpu(const struct inquiry *q, struct finding *f)
+{
+	struct inquiry at = *q;
+	for (at.who = 0; at.who < (int)q->d->party_count; at.who++) {
+		int64_t waits = stack_waits(q, at.who) ? stalled(&at, "pressure.cpu") : 0;
+		if (waits < STALL_MIN / 4)
+			continue;
+		find_yes(f, ~0u, "programs of %s wait for a CPU (%d %% of the last 10 s), and packets wait for them",
+		         name_of(q, at.who), (int)waits / 100);
+		return;
+	}
+	find_no(f, "packets wait for no machine's programs");
+}
+
 static void memory_stalls(const struct inquiry *q, struct finding *f)
 {
 	int64_t waits = stalled(q, "pressure.memory");
@@ -831,6 +863,7 @@ static const struct evidence items[] = {
     {"tx-hangs", tx_hangs, "link counters", "an interface on the stretch had its transmitter reset"},
     {"backlog-dropped", backlog_dropped, "softnet counters", "a CPU's backlog was full"},
     {"tcp-retransmits", tcp_retransmits, "TCP counters", "much of what TCP sends it sends again"},
+    {"late-for-cpu", late_for_cpu, "train of probes, pressure", "packets wait inside a machine whose programs wait for a CPU"},
     {"cpu-starved", cpu_starved, "CPU steal, pressure", "the machine does not get the CPU it needs"},
     {"memory-stalls", memory_stalls, "memory pressure", "the machine waits for memory"},
     {"link-flaps", link_flaps, "changes, link counters", "an interface on the stretch loses its carrier again and again"},

@@ -247,6 +247,11 @@ static void late_inside(struct world *w, const char *pressure)
 	add_counter(facts(w, "g2"), pressure, 6500);
 }
 static void cpu_waits(struct world *w) { late_inside(w, "pressure.cpu"); }
+static void cpu_waits_and_the_way_with_it(struct world *w)
+{
+	cpu_waits(w);
+	odd(w, ODD_JITTER, "h2:up0", "h2:v2", 40000);
+}
 static void memory_waits(struct world *w) { late_inside(w, "pressure.memory"); }
 static void late_on_the_wire(struct world *w)
 {
@@ -289,6 +294,7 @@ static const struct scenario scenarios[] = {
     {"lacp-hash-blackhole", "g1", "g2", NULL, member_dead, queue_dead, "LACP"},
     {"tap-or-vswitch-queue-overflow", "g1", "g2", "h2", ring_of_tap, filter_of_tap, "virsh list"},
     {"cpu-oversubscribed", "g1", "g2", "g2", cpu_waits, late_on_the_wire, "more CPU"},
+    {"cpu-oversubscribed", "g1", "g2", "g2", cpu_waits_and_the_way_with_it, late_on_the_wire, "more CPU"},
     {"memory-pressure-stall", "g1", "g2", "g2", memory_waits, late_on_the_wire, "memory it needs"},
 };
 
